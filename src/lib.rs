@@ -1,0 +1,4 @@
+//! skeleton
+pub mod machine;
+pub mod random;
+pub mod time;
