@@ -1,4 +1,6 @@
 //! skeleton
+pub mod chat;
 pub mod machine;
+pub mod peer;
 pub mod random;
 pub mod time;

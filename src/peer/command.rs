@@ -1,0 +1,108 @@
+//! What a front end may ask of a peer, and how it is refused.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::chat::MessageId;
+
+/// Names a conversation at this peer: one other side, across reconnects. Never used twice in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConversationId(pub(super) u64);
+
+/// A request of the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Talk to whoever answers first at these addresses (those of one name). An open conversation with one of them is found
+    /// again. Answered with [`Id::Conversation`].
+    Open {
+        /// At least one; more than [`super::MAX_CANDIDATES`] are ignored.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Send a text. Answered with [`Id::Message`]; the outcome follows as exactly one of the events Delivered, Failed, Unknown.
+    Say {
+        /// To whom.
+        to: ConversationId,
+        /// What; at most [`crate::chat::MAX_TEXT_BYTES`].
+        text: String,
+    },
+    /// Answer the last message that arrived from anyone, quoting it. Otherwise as [`Command::Say`].
+    Reply {
+        /// The answer.
+        text: String,
+    },
+    /// Ask the other side to return a text: [`super::Event::Echoed`] follows. Otherwise as [`Command::Say`].
+    Echo {
+        /// From whom.
+        to: ConversationId,
+        /// What to return.
+        text: String,
+    },
+    /// Use another name from now on; the open conversations are told.
+    Rename {
+        /// The new name.
+        nick: String,
+    },
+    /// Send what is queued, say goodbye, and end the conversation.
+    Close {
+        /// Which.
+        conversation: ConversationId,
+    },
+    /// The same for every conversation; new ones are refused from now on. [`super::Peer::is_idle`] tells when all has ended.
+    Shutdown,
+}
+
+/// What a command made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// A conversation, new or found again.
+    Conversation(ConversationId),
+    /// A message on its way.
+    Message(MessageId),
+    /// Nothing that needs a name.
+    None,
+}
+
+/// Why a command was refused. Nothing was queued, nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// No conversation of that name: it was closed, or never opened.
+    NoConversation,
+    /// `Reply` before any message came.
+    NothingToReplyTo,
+    /// No address at all, or none that a datagram can be sent to.
+    NoAddress,
+    /// The queue to this receiver is full; [`super::Event::Writable`] tells when there is room.
+    WouldBlock,
+    /// The text is longer than a message may be.
+    TooLong {
+        /// The text as it would travel, in bytes.
+        bytes: usize,
+        /// The most that may travel.
+        limit: usize,
+    },
+    /// There are as many conversations as a peer may hold.
+    TooManyConversations,
+    /// The peer is shutting down.
+    ShuttingDown,
+    /// The nick is empty, too long, or has characters that a terminal would act on.
+    BadNick,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConversation => f.write_str("there is no such conversation; name an address with /msg ADDR text"),
+            Self::NothingToReplyTo => f.write_str("nobody has written yet, so there is nothing to reply to"),
+            Self::NoAddress => f.write_str("there is no address to send to"),
+            Self::WouldBlock => f.write_str("too much is waiting for this receiver; try again when some was delivered"),
+            Self::TooLong { bytes, limit } => {
+                write!(f, "the message takes {bytes} bytes on the way, and {limit} is the most; send it in parts")
+            }
+            Self::TooManyConversations => f.write_str("too many conversations are open; close one first"),
+            Self::ShuttingDown => f.write_str("this peer is closing down"),
+            Self::BadNick => f.write_str("a nick has 1 to 32 visible characters, without spaces"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}

@@ -1,0 +1,187 @@
+//! What a peer tells its front end.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::ConversationId;
+use crate::chat::MessageId;
+use crate::time::WallTime;
+
+/// Something happened. Every text in here that came from the network is exact: a front end that shows it filters it first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The other side is there and said who it is.
+    Connected {
+        /// With whom; new if the other side began.
+        conversation: ConversationId,
+        /// Where it is.
+        address: SocketAddr,
+        /// The name that it gives itself, if any.
+        nick: Option<String>,
+    },
+    /// The other side goes by another name now.
+    Renamed {
+        /// Who.
+        conversation: ConversationId,
+        /// The name before, if any.
+        before: Option<String>,
+        /// The name now.
+        nick: String,
+    },
+    /// Nothing was heard for so long that a new connection is tried beside the old one.
+    Silent {
+        /// Who.
+        conversation: ConversationId,
+        /// Where it was last.
+        address: SocketAddr,
+    },
+    /// A silent partner is back, and nothing was lost.
+    Resumed {
+        /// Who.
+        conversation: ConversationId,
+        /// Where it is now.
+        address: SocketAddr,
+    },
+    /// The connection ended; a later message to the same conversation begins a new one.
+    Closed {
+        /// With whom.
+        conversation: ConversationId,
+        /// Where it was last.
+        address: SocketAddr,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A message arrived, whole and unchanged, and was confirmed to its sender.
+    Message(Incoming),
+    /// The text of an [`super::Command::Echo`] came back.
+    Echoed {
+        /// The echo's own identifier.
+        id: MessageId,
+        /// From whom.
+        conversation: ConversationId,
+        /// What came back.
+        text: String,
+        /// From the command to the return.
+        rtt: Duration,
+    },
+    /// The receiver's own word: it has the message.
+    Delivered {
+        /// Which.
+        id: MessageId,
+        /// From the command to the receipt.
+        rtt: Duration,
+    },
+    /// The message was not and will not be shown to the receiver.
+    Failed {
+        /// Which.
+        id: MessageId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// The connection died after the message was sent and before it was confirmed: it may have arrived.
+    Unknown {
+        /// Which.
+        id: MessageId,
+    },
+    /// There is room again after [`super::CommandError::WouldBlock`].
+    Writable {
+        /// To whom.
+        conversation: ConversationId,
+    },
+}
+
+/// A message from the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The sender's identifier of the message.
+    pub id: MessageId,
+    /// Which conversation it belongs to; [`super::Command::Say`] with it answers.
+    pub conversation: ConversationId,
+    /// The address it came from.
+    pub address: SocketAddr,
+    /// The name that the sender gives itself, if any.
+    pub nick: Option<String>,
+    /// What was written.
+    pub text: String,
+    /// The sender's clock when it was written.
+    pub sent_at: WallTime,
+    /// The message that this one answers.
+    pub reply_to: Option<Quote>,
+}
+
+/// The message that a reply answers, as the reply quotes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Its identifier.
+    pub id: MessageId,
+    /// Its text.
+    pub text: String,
+    /// Its sender's clock.
+    pub sent_at: WallTime,
+}
+
+/// Why a conversation's connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The other side said goodbye.
+    ByPeer {
+        /// The other side's words, possibly empty. From the network.
+        words: String,
+    },
+    /// We said goodbye.
+    ByUs,
+    /// Nobody answered the attempts to connect.
+    NoAnswer {
+        /// What an unauthenticated answer claimed meanwhile, such as an unknown version. From the network.
+        hint: Option<String>,
+    },
+    /// The other side was silent for too long.
+    Silent,
+    /// The other side started anew and knows nothing of the connection.
+    Restarted,
+    /// The other side broke the protocol; the text says which rule.
+    Violation {
+        /// The rule.
+        rule: &'static str,
+    },
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByPeer { words } if words.is_empty() => f.write_str("the other side left"),
+            Self::ByPeer { words } => write!(f, "the other side left: {words}"),
+            Self::ByUs => f.write_str("closed here"),
+            Self::NoAnswer { hint: None } => f.write_str("no answer"),
+            Self::NoAnswer { hint: Some(hint) } => write!(f, "no answer that could be used; somebody said: {hint}"),
+            Self::Silent => f.write_str("the other side fell silent"),
+            Self::Restarted => f.write_str("the other side was started anew"),
+            Self::Violation { rule } => write!(f, "the other side broke the protocol: {rule}"),
+        }
+    }
+}
+
+/// Why a message failed. In every case the receiver has not shown it and will not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailReason {
+    /// Nobody answered at that address, so it was never sent.
+    NoAnswer,
+    /// The connection ended before it was sent.
+    NotSent,
+    /// It arrived intact and was refused.
+    Refused {
+        /// The receiver's words. From the network.
+        words: String,
+    },
+}
+
+impl fmt::Display for FailReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("no answer"),
+            Self::NotSent => f.write_str("the connection ended before it was sent"),
+            Self::Refused { words } => write!(f, "refused: {words}"),
+        }
+    }
+}
