@@ -4,3 +4,4 @@ pub mod machine;
 pub mod peer;
 pub mod random;
 pub mod time;
+pub mod wire;
