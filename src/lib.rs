@@ -1,5 +1,7 @@
 //! skeleton
+pub mod arq;
 pub mod chat;
+pub mod endpoint;
 pub mod machine;
 pub mod peer;
 pub mod random;
