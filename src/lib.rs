@@ -1,5 +1,6 @@
 //! skeleton
 pub mod chat;
+pub mod fault;
 pub mod machine;
 pub mod peer;
 pub mod random;
