@@ -6,3 +6,5 @@ pub mod peer;
 pub mod random;
 pub mod time;
 pub mod wire;
+#[cfg(feature = "io")]
+pub mod io;
