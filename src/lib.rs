@@ -1,8 +1,13 @@
 //! skeleton
 pub mod chat;
+#[cfg(feature = "io")]
+pub mod cli;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod machine;
 pub mod peer;
 pub mod random;
 pub mod time;
 #[cfg(feature = "io")]
-pub mod io;
+pub mod ui;
+pub mod wire;

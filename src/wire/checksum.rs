@@ -1,0 +1,58 @@
+//! The checksum of an unsealed datagram: JSON has none, and a flipped bit can make one digit another.
+
+/// CRC-32C (Castagnoli, RFC 3720 appendix B.4) over the whole datagram, the eight digits at `digits_at` taken as zeros
+/// (UC-WIRE-005).
+pub(super) fn checksum(datagram: &[u8], digits_at: usize) -> u32 {
+    let before = crc32c::crc32c(&datagram[..digits_at]);
+    let zeros = crc32c::crc32c_append(before, b"00000000");
+    crc32c::crc32c_append(zeros, &datagram[digits_at + DIGITS..])
+}
+
+/// Writes the checksum's digits where they belong.
+pub(super) fn seal(datagram: &mut [u8], digits_at: usize) {
+    let value = checksum(datagram, digits_at);
+    datagram[digits_at..digits_at + DIGITS].copy_from_slice(&to_digits(value));
+}
+
+/// The number that eight lower-case hexadecimal digits spell; None for anything else.
+pub(super) fn from_digits(text: &str) -> Option<u32> {
+    let exact = text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    exact.then(|| u32::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// How many digits the checksum has.
+pub(super) const DIGITS: usize = 8;
+
+fn to_digits(value: u32) -> [u8; DIGITS] {
+    std::array::from_fn(|index| {
+        let nibble = (value >> (4 * (DIGITS - 1 - index))) & 0xf;
+        b"0123456789abcdef"[nibble as usize]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digits_count_as_zeros_and_every_bit_counts() {
+        let mut datagram = br#"{"v":1,"c":"00000000"}"#.to_vec();
+        let at = 12;
+        assert_eq!(checksum(&datagram, at), crc32c::crc32c(&datagram));
+        seal(&mut datagram, at);
+        let digits = std::str::from_utf8(&datagram[at..at + DIGITS]).unwrap().to_owned();
+        assert_eq!(from_digits(&digits), Some(checksum(&datagram, at)));
+        for bit in 0..datagram.len() * 8 {
+            let mut damaged = datagram.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let told = std::str::from_utf8(&damaged[at..at + DIGITS]).ok().and_then(from_digits);
+            assert_ne!(told, Some(checksum(&damaged, at)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn known_value_of_the_polynomial() {
+        // The check value of CRC-32C, RFC 3720 B.4 and every catalogue of checksums.
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+    }
+}

@@ -1,0 +1,519 @@
+//! From a datagram's bytes to types that hold only sense. Everything is checked here, once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::frame::{Ack, Close, Frame, Hello, Messages, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window};
+use super::{ConnectionId, DecodeError, HELLO_BYTES, Kind, VERSION, checksum};
+use super::{MAX_ACK_RANGES, MAX_FRAMES, MAX_LIST, MAX_NUMBER, MAX_REASON_BYTES};
+
+/// A datagram of this protocol, intact and sensible.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Datagram<'a> {
+    /// One side of a handshake, which has no packet number.
+    Handshake(Handshake<'a>),
+    /// A packet of a connection.
+    Packet(Packet<'a>),
+}
+
+/// A datagram outside of any connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Handshake<'a> {
+    /// Somebody asks for a connection.
+    Hello(Hello),
+    /// Somebody grants one.
+    Welcome {
+        /// The id that the hello carried.
+        to: ConnectionId,
+        /// The grant.
+        welcome: Welcome,
+    },
+    /// Somebody claims that a hello cannot be answered.
+    Refuse {
+        /// The id that the hello carried, if it could be read.
+        to: Option<ConnectionId>,
+        /// The claim.
+        refuse: Refuse<'a>,
+    },
+}
+
+/// A numbered datagram of one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packet<'a> {
+    /// The connection, by the receiver's name for it.
+    pub to: ConnectionId,
+    /// Its number, never used twice in its direction.
+    pub number: u64,
+    /// Everything below is settled: the sender wants no ack for it any more.
+    pub low: Option<u64>,
+    /// What it carries, in order.
+    pub frames: Vec<Frame<'a>>,
+    /// How many frames were skipped because their kind is not known.
+    pub unknown_frames: usize,
+}
+
+/// Reads one datagram (UC-WIRE-001 to UC-WIRE-013). The work is in proportion to its length.
+pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
+    let (head_bytes, mut payload) = split(datagram);
+    let head = parse_head(head_bytes)?;
+    let digits = head.checksum.ok_or(DecodeError::NoChecksum)?;
+    let told = checksum::from_digits(digits).ok_or(DecodeError::Malformed)?;
+    // `digits` is a part of `head_bytes`, so this is its place in the datagram.
+    let digits_at = digits.as_ptr().addr() - datagram.as_ptr().addr();
+    if checksum::checksum(datagram, digits_at) != told {
+        return Err(DecodeError::ChecksumMismatch);
+    }
+    if head.frames.len() > MAX_FRAMES {
+        return Err(DecodeError::TooMany);
+    }
+
+    let mut unknown_frames = 0;
+    let mut frames = Vec::with_capacity(head.frames.len());
+    let mut handshake = None;
+    for raw in head.frames {
+        match raw {
+            RawFrame::Handshake(frame) if handshake.is_none() => handshake = Some(frame),
+            RawFrame::Handshake(_) => return Err(DecodeError::Misplaced),
+            RawFrame::Unknown(lengths) => {
+                skip_bytes(&mut payload, &lengths)?;
+                unknown_frames += 1;
+            }
+            RawFrame::WithoutKind => return Err(DecodeError::FrameWithoutKind),
+            raw => frames.push(raw.attach(&mut payload)?),
+        }
+    }
+    if !payload.is_empty() {
+        return Err(DecodeError::BytesMismatch);
+    }
+
+    match (handshake, head.number) {
+        (Some(frame), None) => frame.check(head.to, &frames, datagram.len()).map(Datagram::Handshake),
+        (None, Some(number)) => {
+            let to = head.to.ok_or(DecodeError::Malformed)?;
+            check_number(number)?;
+            head.low.map_or(Ok(()), check_number)?;
+            Ok(Datagram::Packet(Packet { to, number, low: head.low, frames, unknown_frames }))
+        }
+        _ => Err(DecodeError::Misplaced),
+    }
+}
+
+/// The head's line, and what follows its newline (UC-WIRE-001).
+pub(super) fn split(datagram: &[u8]) -> (&[u8], &[u8]) {
+    match datagram.iter().position(|&byte| byte == b'\n') {
+        Some(at) => (&datagram[..at], &datagram[at + 1..]),
+        None => (datagram, &[]),
+    }
+}
+
+struct Head<'a> {
+    checksum: Option<&'a str>,
+    to: Option<ConnectionId>,
+    number: Option<u64>,
+    low: Option<u64>,
+    frames: Vec<RawFrame<'a>>,
+}
+
+fn parse_head(bytes: &[u8]) -> Result<Head<'_>, DecodeError> {
+    let mut stop = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let head = HeadSeed { stop: &mut stop }.deserialize(&mut deserializer);
+    match (head, stop) {
+        (_, Some(error)) => Err(error),
+        (Ok(head), None) if deserializer.end().is_ok() => Ok(head),
+        _ => Err(DecodeError::Malformed),
+    }
+}
+
+/// Reads a head; `stop` tells why it stopped before the end, which serde's own error type cannot say.
+struct HeadSeed<'s> {
+    stop: &'s mut Option<DecodeError>,
+}
+
+impl<'de> DeserializeSeed<'de> for HeadSeed<'_> {
+    type Value = Head<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Head<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for HeadSeed<'_> {
+    type Value = Head<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a datagram's head")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Head<'de>, A::Error> {
+        use serde::de::Error;
+
+        let Some("v") = map.next_key::<&str>()? else {
+            *self.stop = Some(DecodeError::NoVersion);
+            return Err(A::Error::custom("no version"));
+        };
+        let version = map.next_value::<u64>()?;
+        if version != VERSION {
+            *self.stop = Some(DecodeError::UnknownVersion(version));
+            return Err(A::Error::custom("unknown version"));
+        }
+        let mut head = Head { checksum: None, to: None, number: None, low: None, frames: Vec::new() };
+        let mut has_frames = false;
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            match key.as_ref() {
+                "v" => return Err(A::Error::duplicate_field("v")),
+                "c" => fill(&mut head.checksum, &mut map)?,
+                "to" => fill(&mut head.to, &mut map)?,
+                "n" => fill(&mut head.number, &mut map)?,
+                "low" => fill(&mut head.low, &mut map)?,
+                "f" if has_frames => return Err(A::Error::duplicate_field("f")),
+                "f" => {
+                    head.frames = map.next_value()?;
+                    has_frames = true;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        if has_frames { Ok(head) } else { Err(A::Error::missing_field("f")) }
+    }
+}
+
+fn fill<'de, T: Deserialize<'de>, A: MapAccess<'de>>(field: &mut Option<T>, map: &mut A) -> Result<(), A::Error> {
+    use serde::de::Error;
+
+    if field.is_some() {
+        return Err(A::Error::custom("a member stands twice"));
+    }
+    *field = Some(map.next_value()?);
+    Ok(())
+}
+
+/// A frame as its head tells it, before its bytes are attached.
+enum RawFrame<'a> {
+    Handshake(RawHandshake<'a>),
+    Whole(Frame<'a>),
+    Path(RawPath),
+    Window(RawWindow),
+    Msg(RawMessages),
+    Part(RawPart),
+    Gram(RawLength),
+    Pad(RawLength),
+    Unknown(Lengths),
+    WithoutKind,
+}
+
+enum RawHandshake<'a> {
+    Hello(Hello),
+    Welcome(Welcome),
+    Refuse(Refuse<'a>),
+}
+
+impl<'de> Deserialize<'de> for RawFrame<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FrameVisitor)
+    }
+}
+
+/// Reads a frame. Because `t` comes first (UC-WIRE-007), the rest goes straight into the right type; serde's own internally
+/// tagged enums would buffer it and take twice as long.
+struct FrameVisitor;
+
+impl<'de> Visitor<'de> for FrameVisitor {
+    type Value = RawFrame<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a frame")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawFrame<'de>, A::Error> {
+        let Some("t") = map.next_key::<&str>()? else {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(RawFrame::WithoutKind);
+        };
+        let name = map.next_value::<Cow<'_, str>>()?;
+        let kind = Kind::from_name(&name);
+        let rest = MapAccessDeserializer::new(map);
+        Ok(match kind {
+            Some(Kind::Hello) => RawFrame::Handshake(RawHandshake::Hello(Hello::deserialize(rest)?)),
+            Some(Kind::Welcome) => RawFrame::Handshake(RawHandshake::Welcome(Welcome::deserialize(rest)?)),
+            Some(Kind::Refuse) => RawFrame::Handshake(RawHandshake::Refuse(Refuse::deserialize(rest)?)),
+            Some(Kind::Ack) => RawFrame::Whole(Frame::Ack(Ack::deserialize(rest)?)),
+            Some(Kind::Nack) => RawFrame::Whole(Frame::Nack(Nack::deserialize(rest)?)),
+            Some(Kind::Msg) => RawFrame::Msg(RawMessages::deserialize(rest)?),
+            Some(Kind::Part) => RawFrame::Part(RawPart::deserialize(rest)?),
+            Some(Kind::Gram) => RawFrame::Gram(RawLength::deserialize(rest)?),
+            Some(Kind::Window) => RawFrame::Window(RawWindow::deserialize(rest)?),
+            Some(Kind::Skip) => RawFrame::Whole(Frame::Skip(RawSkip::deserialize(rest)?.into())),
+            Some(Kind::Ping) => {
+                RawEmpty::deserialize(rest)?;
+                RawFrame::Whole(Frame::Ping)
+            }
+            Some(Kind::Path) => RawFrame::Path(RawPath::deserialize(rest)?),
+            Some(Kind::Close) => RawFrame::Whole(Frame::Close(Close::deserialize(rest)?)),
+            Some(Kind::Pad) => RawFrame::Pad(RawLength::deserialize(rest)?),
+            None => RawFrame::Unknown(RawUnknown::deserialize(rest)?.len),
+        })
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct RawEmpty {}
+
+#[derive(serde::Deserialize)]
+struct RawUnknown {
+    #[serde(default)]
+    len: Lengths,
+}
+
+#[derive(serde::Deserialize)]
+struct RawLength {
+    len: u32,
+}
+
+#[derive(serde::Deserialize)]
+struct RawMessages {
+    #[serde(default)]
+    st: u32,
+    seq: u64,
+    #[serde(default)]
+    unordered: bool,
+    len: Lengths,
+}
+
+#[derive(serde::Deserialize)]
+struct RawPart {
+    #[serde(default)]
+    st: u32,
+    seq: u64,
+    #[serde(default)]
+    unordered: bool,
+    off: u64,
+    #[serde(default)]
+    last: bool,
+    len: u32,
+}
+
+#[derive(serde::Deserialize)]
+struct RawSkip {
+    #[serde(default)]
+    st: u32,
+    seq: u64,
+    sizes: Vec<u64>,
+}
+
+impl From<RawSkip> for Skip {
+    fn from(raw: RawSkip) -> Self {
+        Self { stream: raw.st, seq: raw.seq, sizes: raw.sizes }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct RawPath {
+    challenge: Option<u64>,
+    answer: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+struct RawWindow {
+    total: Option<u64>,
+    #[serde(default)]
+    st: u32,
+    bytes: Option<u64>,
+    seq: Option<u64>,
+}
+
+/// The value of a `len`: one number, or a list of them (UC-WIRE-011).
+#[derive(Default)]
+struct Lengths(Vec<u32>);
+
+impl<'de> Deserialize<'de> for Lengths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LengthsVisitor;
+
+        impl<'de> Visitor<'de> for LengthsVisitor {
+            type Value = Lengths;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length or a list of lengths")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, length: u64) -> Result<Lengths, E> {
+                let length = u32::try_from(length).map_err(|_| E::custom("a length above any datagram's"))?;
+                Ok(Lengths(vec![length]))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Lengths, A::Error> {
+                let mut lengths = Vec::new();
+                while let Some(length) = list.next_element()? {
+                    lengths.push(length);
+                }
+                Ok(Lengths(lengths))
+            }
+        }
+
+        deserializer.deserialize_any(LengthsVisitor)
+    }
+}
+
+impl<'a> RawFrame<'a> {
+    /// The frame with its bytes, which are taken from the front of `payload`.
+    fn attach(self, payload: &mut &'a [u8]) -> Result<Frame<'a>, DecodeError> {
+        match self {
+            Self::Whole(frame) => check_frame(frame),
+            Self::Path(RawPath { challenge: Some(token), answer: None }) => {
+                check_number(token).map(|()| Frame::Path(PathFrame::Challenge(token)))
+            }
+            Self::Path(RawPath { challenge: None, answer: Some(token) }) => {
+                check_number(token).map(|()| Frame::Path(PathFrame::Answer(token)))
+            }
+            Self::Window(raw) => raw.check().map(Frame::Window),
+            Self::Msg(raw) => raw.attach(payload).map(Frame::Msg),
+            Self::Part(raw) => raw.attach(payload).map(Frame::Part),
+            Self::Gram(raw) => Ok(Frame::Gram { body: take(payload, raw.len)? }),
+            Self::Pad(raw) => Ok(Frame::Pad { bytes: take(payload, raw.len)? }),
+            Self::Path(_) | Self::Handshake(_) | Self::Unknown(_) | Self::WithoutKind => Err(DecodeError::Malformed),
+        }
+    }
+}
+
+impl RawMessages {
+    fn attach<'a>(self, payload: &mut &'a [u8]) -> Result<Messages<'a>, DecodeError> {
+        let count = self.len.0.len();
+        if count > MAX_LIST {
+            return Err(DecodeError::TooMany);
+        }
+        check_sequence(self.seq, count)?;
+        let bodies = self.len.0.iter().map(|&length| take(payload, length)).collect::<Result<_, _>>()?;
+        Ok(Messages { stream: self.st, seq: self.seq, unordered: self.unordered, bodies })
+    }
+}
+
+impl RawPart {
+    fn attach<'a>(self, payload: &mut &'a [u8]) -> Result<Part<'a>, DecodeError> {
+        check_sequence(self.seq, 1)?;
+        check_number(self.off.saturating_add(u64::from(self.len)))?;
+        if self.len == 0 {
+            // A fragment of nothing would be an entry in every table for no gain; an empty message is a `msg`.
+            return Err(DecodeError::BadNumber);
+        }
+        Ok(Part {
+            stream: self.st,
+            seq: self.seq,
+            unordered: self.unordered,
+            offset: self.off,
+            last: self.last,
+            body: take(payload, self.len)?,
+        })
+    }
+}
+
+impl RawWindow {
+    fn check(self) -> Result<Window, DecodeError> {
+        match self {
+            Self { total: Some(bytes), bytes: None, seq: None, .. } => {
+                check_number(bytes)?;
+                Ok(Window::Connection { bytes })
+            }
+            Self { total: None, bytes: Some(bytes), seq: Some(seq), st } => {
+                check_number(bytes)?;
+                check_number(seq)?;
+                Ok(Window::Stream { stream: st, bytes, seq })
+            }
+            _ => Err(DecodeError::Malformed),
+        }
+    }
+}
+
+impl<'a> RawHandshake<'a> {
+    /// The handshake, if nothing but padding stands beside it (UC-WIRE-013) and its text and length fit.
+    fn check(
+        self,
+        to: Option<ConnectionId>,
+        others: &[Frame<'_>],
+        datagram_bytes: usize,
+    ) -> Result<Handshake<'a>, DecodeError> {
+        if others.iter().any(|frame| !matches!(frame, Frame::Pad { .. })) {
+            return Err(DecodeError::Misplaced);
+        }
+        match (self, to) {
+            (Self::Hello(_), Some(_)) | (Self::Welcome(_), None) => Err(DecodeError::Misplaced),
+            (Self::Hello(_), None) if datagram_bytes < HELLO_BYTES => Err(DecodeError::ShortHello),
+            (Self::Hello(hello), None) => Ok(Handshake::Hello(hello)),
+            (Self::Welcome(welcome), Some(to)) => Ok(Handshake::Welcome { to, welcome }),
+            (Self::Refuse(refuse), to) => {
+                if refuse.speaks.len() > MAX_LIST {
+                    return Err(DecodeError::TooMany);
+                }
+                check_text(&refuse.code)?;
+                Ok(Handshake::Refuse { to, refuse })
+            }
+        }
+    }
+}
+
+fn check_frame(frame: Frame<'_>) -> Result<Frame<'_>, DecodeError> {
+    match &frame {
+        Frame::Ack(Ack { got, delay_us }) => {
+            check_ranges(got)?;
+            check_number(*delay_us)?;
+        }
+        Frame::Nack(Nack { miss }) => check_ranges(miss)?,
+        Frame::Skip(Skip { seq, sizes, .. }) => {
+            if sizes.len() > MAX_LIST {
+                return Err(DecodeError::TooMany);
+            }
+            check_sequence(*seq, sizes.len())?;
+            sizes.iter().try_for_each(|&size| check_number(size))?;
+        }
+        Frame::Close(Close { code, reason }) => {
+            check_text(code)?;
+            check_text(reason)?;
+        }
+        _ => {}
+    }
+    Ok(frame)
+}
+
+/// Ranges ascend and have gaps between them (UC-ARQ-003); the first number of all is 1.
+fn check_ranges(ranges: &[[u64; 2]]) -> Result<(), DecodeError> {
+    if ranges.is_empty() || ranges.len() > MAX_ACK_RANGES {
+        return Err(DecodeError::TooMany);
+    }
+    let mut least = 1;
+    for &[first, last] in ranges {
+        if first < least || last < first || last > MAX_NUMBER {
+            return Err(DecodeError::BadNumber);
+        }
+        least = last + 2;
+    }
+    Ok(())
+}
+
+/// Message numbers begin at 1, there is at least one, and the last one is still exact.
+fn check_sequence(first: u64, count: usize) -> Result<(), DecodeError> {
+    if first == 0 || count == 0 {
+        return Err(DecodeError::BadNumber);
+    }
+    check_number(first.saturating_add(count as u64 - 1))
+}
+
+const fn check_number(number: u64) -> Result<(), DecodeError> {
+    if number <= MAX_NUMBER { Ok(()) } else { Err(DecodeError::BadNumber) }
+}
+
+const fn check_text(text: &str) -> Result<(), DecodeError> {
+    if text.len() <= MAX_REASON_BYTES { Ok(()) } else { Err(DecodeError::TooLong) }
+}
+
+fn take<'a>(payload: &mut &'a [u8], length: u32) -> Result<&'a [u8], DecodeError> {
+    let (taken, rest) = payload.split_at_checked(length as usize).ok_or(DecodeError::BytesMismatch)?;
+    *payload = rest;
+    Ok(taken)
+}
+
+fn skip_bytes(payload: &mut &[u8], lengths: &Lengths) -> Result<(), DecodeError> {
+    lengths.0.iter().try_for_each(|&length| take(payload, length).map(drop))
+}

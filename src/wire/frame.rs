@@ -1,0 +1,282 @@
+//! Every kind of frame as a type. The names of the fields here are words, those on the wire are short; `spec/02-wire.md` has both.
+
+use std::borrow::Cow;
+
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{ConnectionId, Kind};
+
+/// One item inside a packet.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "t", rename_all = "lowercase")]
+pub enum Frame<'a> {
+    /// Packets that arrived.
+    Ack(Ack),
+    /// Packets that are missing.
+    Nack(Nack),
+    /// Whole messages, consecutive in their stream.
+    Msg(Messages<'a>),
+    /// A fragment of a message.
+    Part(Part<'a>),
+    /// One message that is sent once and never repeated.
+    Gram {
+        /// The message.
+        #[serde(rename = "len", serialize_with = "length")]
+        body: &'a [u8],
+    },
+    /// How much more may be sent.
+    Window(Window),
+    /// Messages that their sender gave up.
+    Skip(Skip),
+    /// Nothing but a wish for an ack.
+    Ping,
+    /// Asks an address to prove itself, or answers.
+    Path(PathFrame),
+    /// Ends the connection.
+    Close(Close<'a>),
+    /// Bytes without meaning: they make a packet longer.
+    Pad {
+        /// The bytes.
+        #[serde(rename = "len", serialize_with = "length")]
+        bytes: &'a [u8],
+    },
+}
+
+impl Frame<'_> {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Ack(_) => Kind::Ack,
+            Self::Nack(_) => Kind::Nack,
+            Self::Msg(_) => Kind::Msg,
+            Self::Part(_) => Kind::Part,
+            Self::Gram { .. } => Kind::Gram,
+            Self::Window(_) => Kind::Window,
+            Self::Skip(_) => Kind::Skip,
+            Self::Ping => Kind::Ping,
+            Self::Path(_) => Kind::Path,
+            Self::Close(_) => Kind::Close,
+            Self::Pad { .. } => Kind::Pad,
+        }
+    }
+}
+
+/// The packets that the receiver has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Closed ranges of packet numbers, ascending, with gaps between them; the newest [`super::MAX_ACK_RANGES`].
+    pub got: Vec<[u64; 2]>,
+    /// How long the newest packet waited here for this ack, in microseconds.
+    pub delay_us: u64,
+}
+
+/// Packets below the newest one that the receiver does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nack {
+    /// Closed ranges of packet numbers, ascending.
+    pub miss: Vec<[u64; 2]>,
+}
+
+/// Whole messages of one stream, consecutive from `seq`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Messages<'a> {
+    /// The stream; absent on the wire for 0.
+    #[serde(rename = "st", skip_serializing_if = "is_zero")]
+    pub stream: u32,
+    /// The first message's number.
+    pub seq: u64,
+    /// Whether each may be handed over before the ones below it; absent on the wire for false.
+    #[serde(skip_serializing_if = "is_false")]
+    pub unordered: bool,
+    /// The messages.
+    #[serde(rename = "len", serialize_with = "lengths")]
+    pub bodies: Vec<&'a [u8]>,
+}
+
+/// A fragment of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Part<'a> {
+    /// The stream; absent on the wire for 0.
+    #[serde(rename = "st", skip_serializing_if = "is_zero")]
+    pub stream: u32,
+    /// The message's number.
+    pub seq: u64,
+    /// Whether it may be handed over before the ones below it; absent on the wire for false.
+    #[serde(skip_serializing_if = "is_false")]
+    pub unordered: bool,
+    /// Where in the message the bytes belong.
+    #[serde(rename = "off")]
+    pub offset: u64,
+    /// Whether the message ends with them; absent on the wire for false.
+    #[serde(skip_serializing_if = "is_false")]
+    pub last: bool,
+    /// The fragment.
+    #[serde(rename = "len", serialize_with = "length")]
+    pub body: &'a [u8],
+}
+
+/// A new upper edge of what may be sent. Edges never go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Window {
+    /// For all streams together.
+    Connection {
+        /// Bytes of messages since the connection began.
+        #[serde(rename = "total")]
+        bytes: u64,
+    },
+    /// For one stream.
+    Stream {
+        /// Which; absent on the wire for 0.
+        #[serde(rename = "st", skip_serializing_if = "is_zero")]
+        stream: u32,
+        /// Bytes of messages since the stream began.
+        bytes: u64,
+        /// The highest message number.
+        seq: u64,
+    },
+}
+
+/// Messages that their sender gave up, consecutive from `seq`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skip {
+    /// The stream; absent on the wire for 0.
+    #[serde(rename = "st", skip_serializing_if = "is_zero")]
+    pub stream: u32,
+    /// The first one's number.
+    pub seq: u64,
+    /// The length of each in bytes: what it had used of the windows.
+    pub sizes: Vec<u64>,
+}
+
+/// A question to an address, or the answer that proves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathFrame {
+    /// An unpredictable number.
+    Challenge(u64),
+    /// The same number, returned from where the question went.
+    Answer(u64),
+}
+
+/// The end of the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Close<'a> {
+    /// A word from the registry of close codes; an unknown one is only shown.
+    #[serde(borrow)]
+    pub code: Cow<'a, str>,
+    /// For people, possibly empty.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub reason: Cow<'a, str>,
+}
+
+/// Asks for a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The name that the sender gives its half of the connection: packets to it carry this in `to`.
+    pub id: ConnectionId,
+    /// How the connection is to be protected; `clear` is the only mode of version 1 so far.
+    pub mode: Mode,
+    /// What the sender accepts.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The receiver's id of an earlier connection between the two that fell silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<ConnectionId>,
+}
+
+/// Grants a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The name that the sender gives its half.
+    pub id: ConnectionId,
+    /// What the sender accepts.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Whether the connection that the hello called `old` is still known: then the old one goes on and this one is not needed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub alive: bool,
+}
+
+/// Says why a hello cannot be answered. It is not authenticated, so it is a hint and never ends an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse<'a> {
+    /// A word from the registry: `version`, `mode`, `busy`.
+    #[serde(borrow)]
+    pub code: Cow<'a, str>,
+    /// The versions that are spoken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub speaks: Vec<u64>,
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Not at all: for learning and testing.
+    Clear,
+    /// In a way that this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What one side accepts, told once in its handshake frame. An absent field has the value that [`Limits::default`] gives it,
+/// small enough for the smallest partner (UC-HS-006).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// The longest message, in bytes.
+    pub message_bytes: u64,
+    /// The first upper edge of all streams together, in bytes.
+    pub connection_bytes: u64,
+    /// The first upper edge of every stream, in bytes.
+    pub stream_bytes: u64,
+    /// The first upper edge of every stream, in messages.
+    pub stream_messages: u64,
+    /// How many streams; they are numbered from 0.
+    pub streams: u32,
+    /// The longest datagram that it can receive, in bytes.
+    pub datagram_bytes: u64,
+    /// The longest time that it withholds an ack, in microseconds.
+    pub ack_delay_us: u64,
+    /// After this much silence it forgets the connection, in milliseconds.
+    pub idle_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 64 * 1024,
+            connection_bytes: 256 * 1024,
+            stream_bytes: 128 * 1024,
+            stream_messages: 256,
+            streams: 1,
+            datagram_bytes: super::BASE_DATAGRAM_BYTES as u64,
+            ack_delay_us: 25_000,
+            idle_ms: 45_000,
+        }
+    }
+}
+
+fn length<S: Serializer>(body: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(body.len() as u64)
+}
+
+fn lengths<S: Serializer>(bodies: &Vec<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(bodies.len()))?;
+    for body in bodies {
+        list.serialize_element(&body.len())?;
+    }
+    list.end()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}

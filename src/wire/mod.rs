@@ -1,0 +1,52 @@
+//! What a datagram says: the head, its frames, the bytes behind it, and nothing about what they are for.
+//!
+//! A datagram is one JSON object on one line, the head, then optionally a newline and the bytes that the head's frames announce,
+//! in order. [`decode`] turns it into types that cannot hold nonsense, [`PacketWriter`] and [`encode_handshake`] are the way
+//! back. `spec/02-wire.md` is the rule; every limit here stands there too.
+//!
+//! This module must never panic on any bytes, never allocate more than in proportion to a datagram's length, and never keep
+//! anything from one datagram to the next.
+
+mod checksum;
+mod decode;
+mod encode;
+mod error;
+mod frame;
+mod glance;
+mod id;
+mod kind;
+
+pub use decode::{Datagram, Handshake, Packet, decode};
+pub use encode::{PacketWriter, encode_handshake};
+pub use error::DecodeError;
+pub use frame::{Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window};
+pub use glance::{Glance, Kinds, glance};
+pub use id::ConnectionId;
+pub use kind::Kind;
+
+/// The version of the protocol that this code speaks (UC-WIRE-003).
+pub const VERSION: u64 = 1;
+
+/// No UDP payload over IPv4 is longer: 65 535 bytes less the two headers.
+pub const MAX_DATAGRAM_BYTES: usize = 65_507;
+
+/// What a path carries without asking it (UC-WIRE-020): IPv6 guarantees 1280 bytes, and tunnels take some of it.
+pub const BASE_DATAGRAM_BYTES: usize = 1_200;
+
+/// A hello is padded to this (UC-HS-002), so that the answer stays below three times what came in.
+pub const HELLO_BYTES: usize = 512;
+
+/// Packet numbers, message numbers and byte counts stay below 2^53 (UC-WIRE-009): more is not exact in every JSON reader.
+pub const MAX_NUMBER: u64 = (1 << 53) - 1;
+
+/// The most ranges in one ack (UC-ARQ-003): a full one takes about 500 bytes, and the newest matter most.
+pub const MAX_ACK_RANGES: usize = 32;
+
+/// The most frames in one datagram (UC-WIRE-010), far above what fits usefully; it bounds the work for one datagram.
+pub const MAX_FRAMES: usize = 64;
+
+/// The most entries in one `len` or `sizes` list (UC-WIRE-011).
+pub const MAX_LIST: usize = 256;
+
+/// The longest reason in a close or refuse frame, in bytes (UC-WIRE-012).
+pub const MAX_REASON_BYTES: usize = 256;
