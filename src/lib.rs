@@ -1,10 +1,14 @@
 //! skeleton
 pub mod chat;
+#[cfg(feature = "io")]
+pub mod cli;
 pub mod fault;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod machine;
 pub mod peer;
 pub mod random;
 pub mod time;
-pub mod wire;
 #[cfg(feature = "io")]
-pub mod io;
+pub mod ui;
+pub mod wire;
