@@ -127,10 +127,17 @@ impl Link {
 
     /// All counts so far.
     pub fn statistics(&self) -> Statistics {
+        let under_way = self.waiting.len() as u64;
         Statistics {
             rules: self.rules.counts(),
+            under_way,
             ..self.statistics.clone()
         }
+    }
+
+    /// Datagrams handed in so far: the one count that is wanted all the time.
+    pub fn received(&self) -> u64 {
+        self.statistics.received
     }
 
     /// A datagram comes in. Its fate is decided here and now; what is left of it comes out of

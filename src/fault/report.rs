@@ -83,6 +83,9 @@ impl Report {
                 (link.lost_waiting, Some(link.received))
             }));
         }
+        if self.links.iter().any(|link| link.under_way > 0) {
+            lines.push(self.count_line("still under way", |link| (link.under_way, None)));
+        }
         lines.push(self.count_line("delivered", |link| (link.delivered, None)));
         lines.push(self.count_line("  overtaken", |link| (link.overtaken, Some(link.delivered))));
         lines.push(self.text_line("time in the link", |link| {

@@ -13,6 +13,8 @@ pub struct Statistics {
     pub lost: u64,
     /// Of those, because more was under way than [`super::WaitingLimit`] allows.
     pub lost_waiting: u64,
+    /// Datagrams that are still to come out, copies included.
+    pub under_way: u64,
     /// Datagrams handed out, copies included.
     pub delivered: u64,
     /// Bytes handed out.

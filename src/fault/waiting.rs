@@ -52,6 +52,10 @@ impl Waiting {
         self.heap.len() < self.limit.datagrams && self.bytes.saturating_add(length) <= self.limit.bytes
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// A buffer with a copy of `bytes`.
     pub(super) fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut buffer = self.spare.pop().unwrap_or_default();
