@@ -1,0 +1,1 @@
+//! From the command line to what it asks for.

@@ -1,0 +1,9 @@
+//! Front ends: what a person types, and what a person or a script sees.
+//!
+//! All of them are thin views over one [`model::Model`]. Nothing here talks to the network or knows how a message travels:
+//! it knows of the peer only its commands and its events.
+
+pub mod filter;
+pub mod input;
+pub mod notice;
+pub mod style;

@@ -1,0 +1,133 @@
+//! What a front end shows, whichever it is: facts without words, colours or cursor movements.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::chat::MessageId;
+use crate::peer::{CloseReason, FailReason, Incoming};
+use crate::time::WallTime;
+
+/// The other side of a conversation. The nick is what it claims; only the address is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The name that it gives itself, exactly as it came.
+    pub nick: Option<String>,
+}
+
+/// One line of `/who`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub party: Party,
+    /// Whether it is there.
+    pub presence: Presence,
+    /// Since when it is so, on our clock.
+    pub since: WallTime,
+}
+
+/// Whether the other side of a conversation is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// We said hello and wait for an answer.
+    Awaited,
+    /// It answered.
+    Here,
+    /// It was here and does not answer now.
+    Silent,
+    /// The conversation ended.
+    Gone,
+}
+
+/// A message of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its identifier.
+    pub id: MessageId,
+    /// To whom.
+    pub to: Party,
+    /// Its beginning; the whole text is not kept.
+    pub preview: String,
+}
+
+/// One thing to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The program listens.
+    Ready {
+        /// Where.
+        address: SocketAddr,
+        /// The port that was wanted, if another program has it.
+        busy: Option<u16>,
+    },
+    /// The other side is there.
+    Connected(Party),
+    /// It goes by another name.
+    Renamed {
+        /// Who, with its new name.
+        party: Party,
+        /// The name before.
+        before: Option<String>,
+    },
+    /// It does not answer.
+    Silent(Party),
+    /// It answers again.
+    Resumed(Party),
+    /// The conversation ended.
+    Closed {
+        /// With whom.
+        party: Party,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A message came.
+    Message(Incoming),
+    /// A message of ours is on its way.
+    Sent {
+        /// Which.
+        message: Outgoing,
+        /// The whole text.
+        text: String,
+    },
+    /// The other side has it.
+    Delivered {
+        /// Which.
+        message: Outgoing,
+        /// How long it took.
+        rtt: Duration,
+    },
+    /// The other side has it not.
+    Failed {
+        /// Which.
+        message: Outgoing,
+        /// Why.
+        reason: FailReason,
+    },
+    /// Nobody knows whether the other side has it.
+    Unknown {
+        /// Which.
+        message: Outgoing,
+    },
+    /// An echo came back.
+    Echoed {
+        /// The echo's identifier.
+        id: MessageId,
+        /// From whom.
+        from: Party,
+        /// What came.
+        text: String,
+        /// How long it took.
+        rtt: Duration,
+    },
+    /// Plain lines go to somebody else from now on.
+    Receiver(Party),
+    /// Everybody we talk to.
+    Roster(Vec<Member>),
+    /// How the commands are written.
+    Help,
+    /// Chatter, in words that have been filtered.
+    Info(String),
+    /// Something that was asked for was not done, in words that have been filtered.
+    Error(String),
+}
