@@ -1,7 +1,9 @@
 //! skeleton
+pub mod arq;
 pub mod chat;
 #[cfg(feature = "io")]
 pub mod cli;
+pub mod endpoint;
 #[cfg(feature = "io")]
 pub mod io;
 pub mod machine;

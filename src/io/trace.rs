@@ -116,6 +116,13 @@ pub fn timestamp(wall: WallTime) -> String {
     )
 }
 
+/// Two digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    push_hex(&mut text, bytes);
+    text
+}
+
 fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     text.reserve(2 * bytes.len());

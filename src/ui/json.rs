@@ -163,12 +163,17 @@ fn milliseconds(span: Duration) -> f64 {
 
 fn encode(object: &Object<'_>) -> String {
     // Strings and numbers only: there is nothing that JSON cannot say.
-    let plain = serde_json::to_string(object).unwrap_or_default();
-    if plain.is_ascii() && !plain.contains('\x7f') {
-        return plain;
+    escape(serde_json::to_string(object).unwrap_or_default())
+}
+
+/// The same JSON without any character that a terminal would act on. Outside of ASCII, JSON has characters in strings only,
+/// and there an escape means the same as the character.
+pub fn escape(json: String) -> String {
+    if json.is_ascii() && !json.contains('\x7f') {
+        return json;
     }
-    let mut escaped = String::with_capacity(plain.len());
-    for character in plain.chars() {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
         if filter::visible_char(character) == character {
             escaped.push(character);
         } else {

@@ -93,18 +93,32 @@ impl<'b> PacketWriter<'b> {
 const SUFFIX: &[u8] = b"]}\n";
 
 impl Messages<'_> {
-    /// The most bytes that a `msg` frame's head takes without its list of lengths.
-    pub const HEAD_BYTES: usize = r#"{"t":"msg","st":4294967295,"seq":9007199254740991,"unordered":true,"len":[]}"#.len();
+    /// The most bytes that the frame's head takes without its list of lengths.
+    pub fn head_bytes(stream: u32, seq: u64, unordered: bool) -> usize {
+        r#"{"t":"msg","seq":,"len":[]}"#.len() + common_bytes(stream, seq, unordered)
+    }
 
     /// The most bytes that one more message adds to the head; its own bytes come on top.
     pub const ENTRY_BYTES: usize = ",65507".len();
 }
 
 impl super::Part<'_> {
-    /// The most bytes that a `part` frame's head takes.
-    pub const HEAD_BYTES: usize =
-        r#"{"t":"part","st":4294967295,"seq":9007199254740991,"unordered":true,"off":9007199254740991,"last":true,"len":65507}"#
-            .len();
+    /// The most bytes that the frame's head takes.
+    pub fn head_bytes(stream: u32, seq: u64, unordered: bool, offset: u64) -> usize {
+        r#"{"t":"part","seq":,"off":,"last":true,"len":65507}"#.len()
+            + common_bytes(stream, seq, unordered)
+            + decimal_digits(offset)
+    }
+}
+
+fn common_bytes(stream: u32, seq: u64, unordered: bool) -> usize {
+    let stream_bytes = if stream == 0 { 0 } else { r#""st":,"#.len() + decimal_digits(stream.into()) };
+    let unordered_bytes = if unordered { r#""unordered":true,"#.len() } else { 0 };
+    stream_bytes + unordered_bytes + decimal_digits(seq)
+}
+
+const fn decimal_digits(number: u64) -> usize {
+    if number == 0 { 1 } else { number.ilog10() as usize + 1 }
 }
 
 /// Writes a datagram that stands outside of any connection; a hello is padded to its least length (UC-HS-002).
