@@ -7,6 +7,7 @@ use super::args::ListenArgs;
 use super::exit::{Exit, Failure};
 use super::station::{self, GOODBYE, Station};
 use crate::io::event_loop::{Handler, More};
+use crate::io::local_ip::reachable_address;
 use crate::io::signals::Signal;
 use crate::peer::{Command, Event, Peer};
 use crate::time::{Instant, Now};
@@ -29,10 +30,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let socket = station::bind(&flags.bind)?;
     let address = socket.local_address();
+    let reachable = reachable_address(address);
     let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
     let mut listener =
         Listener { view: view(flags.json), model: Model::default(), remaining: flags.count, ending: None };
-    listener.model.tell(Notice::Ready { address, busy: None });
+    listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false });
     station.event_loop.run(&mut station.peer, &mut listener).map_err(Failure::failed)
 }
 

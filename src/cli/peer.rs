@@ -14,6 +14,7 @@ use super::exit::{Exit, Failure};
 use super::listen;
 use super::station::{self, DEFAULT_ADDRESS, DEFAULT_PORTS, GOODBYE, Station};
 use crate::io::event_loop::{EventLoop, HANDLER, Handler, More};
+use crate::io::local_ip::reachable_address;
 use crate::io::signals::Signal;
 use crate::io::socket::Socket;
 use crate::io::stdin::{Lines, Next};
@@ -43,7 +44,8 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("--trace - would tear the screen; name a file, or add --plain"));
     }
     let (socket, busy) = bind(flags)?;
-    let notice = Notice::Ready { address: socket.local_address(), busy };
+    let address = socket.local_address();
+    let notice = Notice::Ready { address, reachable: reachable_address(address), busy, talks: true };
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;

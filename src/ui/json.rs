@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn connections() {
         check(
-            &Notice::Ready { address: address(), busy: None },
+            &Notice::Ready { address: address(), reachable: None, busy: None, talks: true },
             r#"{"event":"ready","addr":"127.0.0.1:6000"}"#,
         );
         check(&Notice::Connected(party()), r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob"}"#);

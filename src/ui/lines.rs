@@ -28,11 +28,13 @@ impl LineView {
 
 impl View for LineView {
     fn show(&mut self, notice: &Notice, at: WallTime) {
-        let (output, style) = if is_data(notice) {
-            (&mut self.data, self.data_style)
+        let (output, other, style) = if is_data(notice) {
+            (&mut self.data, &mut self.chatter, self.data_style)
         } else {
-            (&mut self.chatter, self.chatter_style)
+            (&mut self.chatter, &mut self.data, self.chatter_style)
         };
+        // Where both are the same terminal, what happened first stands first.
+        other.flush();
         for line in text::describe(notice, at, self.limit) {
             output.push_line(&style.paint(line.tone, &line.text));
         }

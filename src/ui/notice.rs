@@ -73,8 +73,12 @@ pub enum Notice {
     Ready {
         /// Where.
         address: SocketAddr,
+        /// What to type elsewhere to reach it, where that is another address.
+        reachable: Option<SocketAddr>,
         /// The port that was wanted, if another program has it.
         busy: Option<u16>,
+        /// Whether lines can be typed here.
+        talks: bool,
     },
     /// The other side is there.
     Connected(Party),

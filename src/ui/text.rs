@@ -4,6 +4,7 @@
 //! made here; nothing outside this module (and the errors' own sentences) puts words on the screen. Whatever came from the
 //! network passes the filter here, exactly once.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Local};
@@ -56,7 +57,7 @@ pub const HELP: &[&str] = &[
 /// The lines that tell a person of `notice`, which happened `at` this moment.
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
     match notice {
-        Notice::Ready { address, busy } => ready(&address.to_string(), address.port(), *busy),
+        Notice::Ready { address, reachable, busy, talks } => ready(*address, *reachable, *busy, *talks),
         Notice::Connected(party) => one(Tone::Dim, format!("* {} is there", name(party))),
         Notice::Renamed { party, before } => {
             let before = before.as_deref().map_or_else(|| party.address.to_string(), filter::nick);
@@ -128,14 +129,15 @@ fn one(tone: Tone, text: String) -> Vec<Line> {
     vec![Line { tone, text }]
 }
 
-fn ready(address: &str, port: u16, busy: Option<u16>) -> Vec<Line> {
+fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, talks: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(busy) = busy {
-        let text = format!("* port {busy} is in use by another program, so this one has {port}");
+        let text = format!("* port {busy} is in use by another program, so this one has {}", address.port());
         lines.push(Line { tone: Tone::Doubt, text });
     }
-    let text =
-        format!("* listening on {address} · CLEAR: not encrypted, anyone on the way can read it · /help");
+    let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
+    let hint = if talks { " · /msg ADDR text sends, /help" } else { "" };
+    let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
     lines.push(Line { tone: Tone::Dim, text });
     lines
 }
