@@ -14,7 +14,10 @@ pub struct Clock {
 impl Clock {
     /// A clock whose origin is this moment.
     #[expect(clippy::disallowed_methods, reason = "this file is where the clock is read")]
-    #[expect(clippy::new_without_default, reason = "a clock that appears by default would hide that time is read")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a clock that appears by default would hide that time is read"
+    )]
     pub fn new() -> Self {
         Self { origin: SystemInstant::now() }
     }

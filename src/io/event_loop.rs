@@ -231,11 +231,18 @@ impl EventLoop {
             let Some(mut transmit) = machine.poll_transmit(now, &mut self.outgoing) else { return };
             if let Some(trace) = &mut self.trace {
                 let remote = transmit.path.remote;
-                transmit.path.local_ip = transmit.path.local_ip.or_else(|| self.socket.local_ip(remote, now.instant));
+                transmit.path.local_ip =
+                    transmit.path.local_ip.or_else(|| self.socket.local_ip(remote, now.instant));
                 let bytes = &self.outgoing[..transmit.length];
                 let segment_size = transmit.segment_size.unwrap_or(bytes.len()).max(1);
                 for segment in bytes.chunks(segment_size) {
-                    trace.record(now.wall, Direction::Out, self.socket.local_address(), transmit.path, segment);
+                    trace.record(
+                        now.wall,
+                        Direction::Out,
+                        self.socket.local_address(),
+                        transmit.path,
+                        segment,
+                    );
                 }
             }
             self.socket.send(&transmit, &self.outgoing);

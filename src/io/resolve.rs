@@ -140,7 +140,11 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPort { text } => {
-                write!(f, "\"{}\" has no port; write host:port, such as 192.168.0.7:6000", text.escape_debug())
+                write!(
+                    f,
+                    "\"{}\" has no port; write host:port, such as 192.168.0.7:6000",
+                    text.escape_debug()
+                )
             }
             Self::BadPort { port } => {
                 write!(f, "\"{}\" is no port; a port is a number from 0 to 65535", port.escape_debug())
@@ -149,9 +153,15 @@ impl fmt::Display for AddressError {
                 write!(f, "\"{}\" is neither an IP address nor a name", host.escape_debug())
             }
             Self::BareIpv6 { text } => {
-                write!(f, "\"{}\" is ambiguous; put an IPv6 address in brackets, such as [::1]:6000", text.escape_debug())
+                write!(
+                    f,
+                    "\"{}\" is ambiguous; put an IPv6 address in brackets, such as [::1]:6000",
+                    text.escape_debug()
+                )
             }
-            Self::NoBracket => f.write_str("the bracket around the IPv6 address is not closed, as in [::1]:6000"),
+            Self::NoBracket => {
+                f.write_str("the bracket around the IPv6 address is not closed, as in [::1]:6000")
+            }
         }
     }
 }
@@ -181,7 +191,10 @@ impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { name, error } => {
-                write!(f, "the name {name} was not found; check the spelling, or write the IP address ({error})")
+                write!(
+                    f,
+                    "the name {name} was not found; check the spelling, or write the IP address ({error})"
+                )
             }
             Self::NoAddress { name } => write!(f, "the name {name} has no address"),
             Self::TooMany => f.write_str("too many names are being looked up; try again in a moment"),

@@ -48,10 +48,25 @@ pub struct Socket {
 
 /// The families that a socket can send to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+pub enum Reach {
+    /// IPv4 only.
     V4,
+    /// IPv6 only.
     V6,
+    /// A dual-stack socket.
     Both,
+}
+
+impl Reach {
+    /// Whether an address is of such a family, and has a port.
+    pub fn includes(self, remote: SocketAddr) -> bool {
+        let family = match self {
+            Self::V4 => remote.is_ipv4(),
+            Self::V6 => remote.is_ipv6(),
+            Self::Both => true,
+        };
+        family && remote.port() != 0
+    }
 }
 
 /// What the system had no room for.
@@ -66,7 +81,8 @@ impl Socket {
     /// Binds to `local`; port 0 lets the system choose one.
     pub fn bind(local: SocketAddr) -> Result<Self, BindError> {
         let failed = |error| BindError::from_system(local, error);
-        let socket = socket2::Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
+        let socket = socket2::Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))
+            .map_err(failed)?;
         let reach = match local.ip() {
             IpAddr::V4(_) => Reach::V4,
             // Only the wildcard address can stand for both families.
@@ -113,14 +129,9 @@ impl Socket {
         self.counters
     }
 
-    /// Whether an address is of a family that this socket speaks, and has a port.
-    pub fn can_send_to(&self, remote: SocketAddr) -> bool {
-        let family = match self.reach {
-            Reach::V4 => remote.is_ipv4(),
-            Reach::V6 => remote.is_ipv6(),
-            Reach::Both => true,
-        };
-        family && remote.port() != 0
+    /// What it can send to.
+    pub fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// Has `registry` tell when there is something to read, and while a send waits, when there is room.
@@ -410,9 +421,13 @@ mod tests {
         let mut v4 = loopback();
         both.send(&datagram(v4.local_address(), 2, None), b"hi");
         let mut buffer = [0; 16];
-        let Received::Datagram { path, .. } = receive_soon(&mut v4, &mut buffer) else { panic!("nothing arrived") };
+        let Received::Datagram { path, .. } = receive_soon(&mut v4, &mut buffer) else {
+            panic!("nothing arrived")
+        };
         v4.send(&datagram(path.remote, 2, None), b"yo");
-        let Received::Datagram { path, .. } = receive_soon(&mut both, &mut buffer) else { panic!("nothing arrived") };
+        let Received::Datagram { path, .. } = receive_soon(&mut both, &mut buffer) else {
+            panic!("nothing arrived")
+        };
         assert_eq!(path.remote, v4.local_address());
         assert_eq!(path.local_ip, Some(v4.local_address().ip()));
     }
@@ -438,8 +453,8 @@ mod tests {
     #[test]
     fn only_families_that_the_socket_speaks() {
         let socket = loopback();
-        assert!(socket.can_send_to(SocketAddr::from(([127, 0, 0, 1], 1))));
-        assert!(!socket.can_send_to(SocketAddr::from(([127, 0, 0, 1], 0))));
-        assert!(!socket.can_send_to((Ipv6Addr::LOCALHOST, 1).into()));
+        assert!(socket.reach().includes(SocketAddr::from(([127, 0, 0, 1], 1))));
+        assert!(!socket.reach().includes(SocketAddr::from(([127, 0, 0, 1], 0))));
+        assert!(!socket.reach().includes((Ipv6Addr::LOCALHOST, 1).into()));
     }
 }

@@ -63,7 +63,10 @@ impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotUtf8 { number, column } => {
-                write!(f, "line {number} was not sent: its byte {column} is not UTF-8 text; convert the input first")
+                write!(
+                    f,
+                    "line {number} was not sent: its byte {column} is not UTF-8 text; convert the input first"
+                )
             }
             Self::TooLong { number, limit } => {
                 write!(f, "line {number} was not sent: it is longer than {limit} bytes; send it in parts")
@@ -115,7 +118,10 @@ impl Lines {
                 }
             }
             if self.ended {
-                return self.splitter.finish().map_or(Next::End, |line| line.map_or_else(Next::Bad, Next::Line));
+                return self
+                    .splitter
+                    .finish()
+                    .map_or(Next::End, |line| line.map_or_else(Next::Bad, Next::Line));
             }
             match self.chunks.try_recv() {
                 Ok(Ok(chunk)) => {

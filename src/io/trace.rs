@@ -47,13 +47,23 @@ impl Trace {
     /// A trace into the file called `name`, or for `-` to standard output. A file is begun anew and, since it may hold private
     /// text, readable for its owner only.
     pub fn create(name: &str) -> io::Result<Self> {
-        let writer: Box<dyn Write> =
-            if name == "-" { Box::new(BufWriter::new(io::stdout())) } else { Box::new(BufWriter::new(private_file(name)?)) };
+        let writer: Box<dyn Write> = if name == "-" {
+            Box::new(BufWriter::new(io::stdout()))
+        } else {
+            Box::new(BufWriter::new(private_file(name)?))
+        };
         Ok(Self { writer, line: String::new(), failed: false })
     }
 
     /// Adds one datagram. After the disk failed once, nothing more is written: a chat is worth more than its trace.
-    pub fn record(&mut self, wall: WallTime, direction: Direction, local: SocketAddr, path: Path, bytes: &[u8]) {
+    pub fn record(
+        &mut self,
+        wall: WallTime,
+        direction: Direction,
+        local: SocketAddr,
+        path: Path,
+        bytes: &[u8],
+    ) {
         if self.failed {
             return;
         }
@@ -106,6 +116,13 @@ pub fn timestamp(wall: WallTime) -> String {
     )
 }
 
+/// Two digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    push_hex(&mut text, bytes);
+    text
+}
+
 fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     text.reserve(2 * bytes.len());
@@ -129,7 +146,9 @@ pub fn parse_record(line: &str) -> Result<Record<'_>, RecordError> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (labels, hex) = match fields[..] {
         [hex] => (None, hex),
-        [time, direction @ ("in" | "out"), local, remote, hex] => (Some([time, direction, local, remote]), hex),
+        [time, direction @ ("in" | "out"), local, remote, hex] => {
+            (Some([time, direction, local, remote]), hex)
+        }
         // An empty datagram leaves no fifth field.
         [time, direction @ ("in" | "out"), local, remote] => (Some([time, direction, local, remote]), ""),
         _ => return Err(RecordError::NoRecord),
@@ -138,7 +157,7 @@ pub fn parse_record(line: &str) -> Result<Record<'_>, RecordError> {
 }
 
 fn parse_hex(hex: &str) -> Result<Vec<u8>, RecordError> {
-    if hex.len() % 2 != 0 {
+    if !hex.len().is_multiple_of(2) {
         return Err(RecordError::OddLength);
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
@@ -176,7 +195,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let (local, remote) = ("0.0.0.0:6000", "127.0.0.1:6001");
-        let path = Path { local_ip: Some([127, 0, 0, 1].into()), remote: remote.parse().expect("an address") };
+        let path =
+            Path { local_ip: Some([127, 0, 0, 1].into()), remote: remote.parse().expect("an address") };
         let mut trace = Trace { writer: Box::new(Vec::new()), line: String::new(), failed: false };
         let wall = WallTime::from_unix_micros(1_500_000);
         trace.record(wall, Direction::Out, local.parse().expect("an address"), path, b"{\x00\xff");

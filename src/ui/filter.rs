@@ -111,7 +111,8 @@ fn is_joiner(character: char) -> bool {
 fn joins(before: char, joiner: char, after: Option<char>) -> bool {
     let Some(after) = after else { return false };
     let shaped = |character| matches!(character, '\u{600}'..='\u{8ff}' | '\u{900}'..='\u{dff}');
-    let picture = |character| matches!(character, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
+    let picture =
+        |character| matches!(character, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
     shaped(before) && shaped(after) || joiner == '\u{200d}' && picture(before) && picture(after)
 }
 
@@ -128,7 +129,16 @@ mod tests {
 
     #[test]
     fn ordinary_text_of_any_language_passes_unchanged() {
-        for text in ["hello", "olá, é", "e\u{301}", "漢字", "שלום", "می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧", "❤\u{fe0f}"] {
+        for text in [
+            "hello",
+            "olá, é",
+            "e\u{301}",
+            "漢字",
+            "שלום",
+            "می\u{200c}خواهم",
+            "👨\u{200d}👩\u{200d}👧",
+            "❤\u{fe0f}",
+        ] {
             assert_eq!(visible(text), text);
         }
     }

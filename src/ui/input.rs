@@ -77,7 +77,10 @@ impl fmt::Display for InputError {
         match self {
             Self::Unknown { command } => {
                 let command = super::filter::shorten(command, 20);
-                write!(f, "there is no command /{command}; /help lists them, //{command} sends the text /{command}")
+                write!(
+                    f,
+                    "there is no command /{command}; /help lists them, //{command} sends the text /{command}"
+                )
             }
             Self::Incomplete { usage } => write!(f, "something is missing; write {usage}"),
             Self::Excess { usage } => write!(f, "that is too much; write {usage}"),
@@ -97,9 +100,7 @@ pub fn parse(line: &str) -> Result<Action, InputError> {
     let lower = command.to_lowercase();
     match lower.as_str() {
         "msg" => message(argument),
-        "reply" | "r" | "responder" => {
-            Ok(Action::Reply { text: required(argument, "/reply text")? })
-        }
+        "reply" | "r" | "responder" => Ok(Action::Reply { text: required(argument, "/reply text")? }),
         "echo" | "eco" => Ok(Action::Echo { text: required(argument, "/echo text")? }),
         "to" | "para" => Ok(Action::To { who: word(argument, "/to ADDR")? }),
         "nick" | "apelido" => Ok(Action::Nick { nick: word(argument, "/nick NAME")? }),
@@ -174,7 +175,10 @@ mod tests {
     #[test]
     fn commands_take_the_rest_of_the_line() {
         let who = "127.0.0.1:6001".to_owned();
-        check("/msg 127.0.0.1:6001  two  spaces", Action::Message { who: who.clone(), text: " two  spaces".to_owned() });
+        check(
+            "/msg 127.0.0.1:6001  two  spaces",
+            Action::Message { who: who.clone(), text: " two  spaces".to_owned() },
+        );
         check("/reply /quit", Action::Reply { text: "/quit".to_owned() });
         check("/echo a\nb", Action::Echo { text: "a\nb".to_owned() });
         check("/to 127.0.0.1:6001 ", Action::To { who: who.clone() });
