@@ -59,38 +59,66 @@ impl Model {
     /// Takes over what the peer tells.
     pub fn handle_event(&mut self, event: Event, wall: WallTime) {
         match event {
-            Event::Connected { conversation, address, nick } => {
+            Event::Connected {
+                conversation,
+                address,
+                nick,
+            } => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
-                self.notices.push_back(Notice::Connected(self.party(conversation)));
+                self.notices
+                    .push_back(Notice::Connected(self.party(conversation)));
             }
-            Event::Renamed { conversation, before, nick } => {
+            Event::Renamed {
+                conversation,
+                before,
+                nick,
+            } => {
                 if let Some(contact) = self.contacts.get_mut(&conversation) {
                     contact.party.nick = Some(nick);
                     let party = contact.party.clone();
                     self.notices.push_back(Notice::Renamed { party, before });
                 }
             }
-            Event::Silent { conversation, address } => {
+            Event::Silent {
+                conversation,
+                address,
+            } => {
                 self.meet(conversation, address, None, Presence::Silent, wall);
                 self.notices.push_back(Notice::Silent(self.party(conversation)));
             }
-            Event::Resumed { conversation, address } => {
+            Event::Resumed {
+                conversation,
+                address,
+            } => {
                 self.meet(conversation, address, None, Presence::Here, wall);
                 self.notices.push_back(Notice::Resumed(self.party(conversation)));
             }
-            Event::Closed { conversation, address, reason } => {
+            Event::Closed {
+                conversation,
+                address,
+                reason,
+            } => {
                 self.meet(conversation, address, None, Presence::Gone, wall);
                 let party = self.party(conversation);
                 self.notices.push_back(Notice::Closed { party, reason });
                 self.forget_oldest_gone();
             }
             Event::Message(incoming) => self.receive(incoming, wall),
-            Event::Echoed { id, conversation, text, rtt } => {
+            Event::Echoed {
+                id,
+                conversation,
+                text,
+                rtt,
+            } => {
                 let from = self.party(conversation);
                 self.notices.push_back(Notice::Echoed { id, from, text, rtt });
             }
             Event::Delivered { id, rtt } => {
-                self.settle(id, |tally| &mut tally.delivered, |message| Notice::Delivered { message, rtt });
+                self.settle(
+                    id,
+                    |tally| &mut tally.delivered,
+                    |message| Notice::Delivered { message, rtt },
+                );
             }
             Event::Failed { id, reason } => {
                 let column: fn(&mut Tally) -> &mut u64 = match reason {
@@ -100,7 +128,11 @@ impl Model {
                 self.settle(id, column, |message| Notice::Failed { message, reason });
             }
             Event::Unknown { id } => {
-                self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
+                self.settle(
+                    id,
+                    |tally| &mut tally.unknown,
+                    |message| Notice::Unknown { message },
+                );
             }
             // Only whoever was refused waits for this.
             Event::Writable { .. } => {}
@@ -109,7 +141,9 @@ impl Model {
 
     /// Notes that a conversation was begun, or found again.
     pub fn opened(&mut self, conversation: ConversationId, address: SocketAddr, wall: WallTime) {
-        let gone = self.presence(conversation).is_none_or(|presence| presence == Presence::Gone);
+        let gone = self
+            .presence(conversation)
+            .is_none_or(|presence| presence == Presence::Gone);
         if gone {
             self.meet(conversation, address, None, Presence::Awaited, wall);
         }
@@ -118,8 +152,15 @@ impl Model {
     /// Notes that the peer took a message.
     pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str) {
         let preview = filter::shorten(text, PREVIEW_COLUMNS);
-        let message = Outgoing { id: id.clone(), to: self.party(to), preview: preview.clone() };
-        self.notices.push_back(Notice::Sent { message, text: text.to_owned() });
+        let message = Outgoing {
+            id: id.clone(),
+            to: self.party(to),
+            preview: preview.clone(),
+        };
+        self.notices.push_back(Notice::Sent {
+            message,
+            text: text.to_owned(),
+        });
         self.outgoing.insert(id, Pending { to, preview });
     }
 
@@ -152,9 +193,15 @@ impl Model {
 
     /// The other side of a conversation.
     pub fn party(&self, conversation: ConversationId) -> Party {
-        let known = self.contacts.get(&conversation).map(|contact| contact.party.clone());
+        let known = self
+            .contacts
+            .get(&conversation)
+            .map(|contact| contact.party.clone());
         // The peer names no conversation that it did not tell of before; this keeps a mistake there from being a panic here.
-        known.unwrap_or(Party { address: ([0, 0, 0, 0], 0).into(), nick: None })
+        known.unwrap_or(Party {
+            address: ([0, 0, 0, 0], 0).into(),
+            nick: None,
+        })
     }
 
     /// Whether the other side is there; None for a conversation that nobody told of.
@@ -176,7 +223,10 @@ impl Model {
     /// The conversation with whoever is at an address, if it has not ended.
     pub fn at(&self, address: SocketAddr) -> Option<ConversationId> {
         let open = |contact: &Contact| contact.presence != Presence::Gone && contact.party.address == address;
-        self.contacts.iter().find(|(_, contact)| open(contact)).map(|(&conversation, _)| conversation)
+        self.contacts
+            .iter()
+            .find(|(_, contact)| open(contact))
+            .map(|(&conversation, _)| conversation)
     }
 
     /// Everybody we talk to or talked to.
@@ -208,7 +258,11 @@ impl Model {
         wall: WallTime,
     ) {
         let party = Party { address, nick: None };
-        let contact = self.contacts.entry(conversation).or_insert(Contact { party, presence, since: wall });
+        let contact = self.contacts.entry(conversation).or_insert(Contact {
+            party,
+            presence,
+            since: wall,
+        });
         contact.party.address = address;
         contact.party.nick = nick.or(contact.party.nick.take());
         if contact.presence != presence {
@@ -219,11 +273,32 @@ impl Model {
 
     fn receive(&mut self, incoming: Incoming, wall: WallTime) {
         let nick = incoming.nick.clone();
-        self.meet(incoming.conversation, incoming.address, nick.clone(), Presence::Here, wall);
+        self.meet(
+            incoming.conversation,
+            incoming.address,
+            nick.clone(),
+            Presence::Here,
+            wall,
+        );
         self.last_sender = Some(incoming.conversation);
-        let from = Party { address: incoming.address, nick };
-        let Incoming { id, text, sent_at, reply_to, .. } = incoming;
-        self.notices.push_back(Notice::Message(Arrival { id, from, text, sent_at, reply_to }));
+        let from = Party {
+            address: incoming.address,
+            nick,
+        };
+        let Incoming {
+            id,
+            text,
+            sent_at,
+            reply_to,
+            ..
+        } = incoming;
+        self.notices.push_back(Notice::Message(Arrival {
+            id,
+            from,
+            text,
+            sent_at,
+            reply_to,
+        }));
     }
 
     fn settle(
@@ -237,7 +312,11 @@ impl Model {
             return;
         };
         *column(&mut self.tally) += 1;
-        let message = Outgoing { id, to: self.party(pending.to), preview: pending.preview };
+        let message = Outgoing {
+            id,
+            to: self.party(pending.to),
+            preview: pending.preview,
+        };
         self.notices.push_back(notice(message));
     }
 
