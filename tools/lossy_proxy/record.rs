@@ -318,7 +318,7 @@ fn summary(end: &End<'_>, report: &Report) -> serde_json::Value {
         let rules: Vec<serde_json::Value> = report.rows.iter().filter_map(|row| {
             let counts = row.cells[column]?;
             Some(json!({
-                "rule": row.rule, "configured_ppm": row.configured_ppm, "effective_ppm": counts.effective_ppm(),
+                "rule": row.rule.to_string(), "configured_ppm": row.rule.fault.share_ppm(), "effective_ppm": counts.effective_ppm(),
                 "asked": counts.asked, "acted": counts.acted, "spared": counts.spared,
             }))
         }).collect();
