@@ -98,13 +98,11 @@ impl Record {
             format!("up {}; down {}", up.plan(), down.plan())
         };
         self.say(&format!("lossy-proxy: {listen} to {to}; {plans}; seed {seed}"));
-        self.tell(
-            *now,
-            json!({
-                "event": "ready", "listen": listen, "to": to, "seed": seed,
-                "up": up.plan().to_string(), "down": down.plan().to_string(),
-            }),
-        );
+        let fields = json!({
+            "listen": listen, "to": to, "seed": seed,
+            "up": up.plan().to_string(), "down": down.plan().to_string(),
+        });
+        self.tell(*now, "ready", &fields);
         self.flush();
     }
 
@@ -218,7 +216,7 @@ impl Record {
         let heading = format!("{seconds:.1} s, clients {}, seed {}\n", end.clients, end.seed);
         let table = format!("{heading}{report}{}", mishap_lines(&end.mishaps));
         if self.json {
-            self.tell(end.now, summary(end, &report));
+            self.tell(end.now, "summary", &summary(end, &report));
             if !self.quiet {
                 self.chatter.push(&table);
             }
@@ -245,16 +243,20 @@ impl Record {
         let upstream = flow.upstream.local_addr().ok();
         self.tell(
             now,
-            json!({"event": event, "flow": flow.number, "client": flow.client, "upstream": upstream}),
+            event,
+            &json!({"flow": flow.number, "client": flow.client, "upstream": upstream}),
         );
     }
 
-    fn tell(&mut self, now: Now, mut object: serde_json::Value) {
+    /// The event and its time in front, where people look first; the other fields come as they come.
+    fn tell(&mut self, now: Now, event: &str, fields: &serde_json::Value) {
         if self.json {
-            object["t_us"] =
-                json!(u64::try_from(now.instant.since(self.start).as_micros()).unwrap_or(u64::MAX));
-            object["ts"] = json!(timestamp(now.wall));
-            self.push(&object.to_string());
+            let (t_us, ts) = (now.instant.since(self.start).as_micros(), timestamp(now.wall));
+            let fields = fields.to_string();
+            let rest = fields.strip_prefix('{').unwrap_or(&fields);
+            self.push(&format!(
+                r#"{{"event":"{event}","t_us":{t_us},"ts":"{ts}",{rest}"#
+            ));
         }
     }
 
@@ -310,7 +312,7 @@ fn is_zero(count: &u8) -> bool {
 
 fn summary(end: &End<'_>, report: &Report) -> serde_json::Value {
     let mut object = json!({
-        "event": "summary", "seed": end.seed, "clients": end.clients,
+        "seed": end.seed, "clients": end.clients,
         "buffer_full": end.mishaps.buffer_full, "refused": end.mishaps.refused, "failed": end.mishaps.failed,
         "orphaned": end.mishaps.orphaned, "turned_away": end.mishaps.turned_away,
     });
