@@ -1,6 +1,6 @@
 //! Runs the real `lossy-proxy` between real sockets: what it promises must be what clients and target see.
 //!
-//! Nothing here depends on how long something takes; every wait has an end only so that a failure is a failure.
+//! Nothing here depends on how long something takes; every wait has an end only so that a failure is one.
 
 #![cfg(all(feature = "io", unix))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]

@@ -1,5 +1,5 @@
-//! What the bad link must prove of itself: that its numbers come out as configured, that its verdicts depend on
-//! nothing but their keys, and that nothing breaks it.
+//! What the bad link must prove of itself: that its numbers come out as configured, that its verdicts depend
+//! on nothing but their keys, and that nothing breaks it.
 
 use super::*;
 use crate::fault::{Fault, Rule};
