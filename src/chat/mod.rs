@@ -1,8 +1,54 @@
-//! What the application says: messages, replies, receipts, echoes, as typed JSON. (to be written)
+//! What the application says, as typed JSON: messages, replies, receipts, echoes, introductions.
+//!
+//! Each is one JSON object in one message of the layer below. The fields are those that the first direct-messaging project asked
+//! for, under English names; `spec/08-chat.md` has the table. This module must never decide when something is said, and never
+//! trust a text for anything but its length and its form.
 
 mod id;
+mod say;
+mod timestamp;
 
 pub use id::MessageId;
+pub use say::{ChatError, Said, Say, Words};
+pub use timestamp::{format_timestamp, parse_timestamp};
 
-/// The longest text of one message.
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest text of one message, in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
+
+/// The longest text that a reply quotes; a longer original is cut between two characters (UC-CHAT-006). Repeating sixteen
+/// megabytes to say yes helps nobody.
+pub const MAX_QUOTE_BYTES: usize = 64 * 1024;
+
+/// The longest nick, in characters.
+pub const MAX_NICK_CHARS: usize = 32;
+
+/// The streams of a conversation (UC-CHAT-002).
+pub mod stream {
+    /// What people say, in order.
+    pub const WORDS: u32 = 0;
+    /// Receipts, which wait for nothing: not for each other, and not behind a long message. A side that granted only one
+    /// stream gets them on that one.
+    pub const RECEIPTS: u32 = 1;
+}
+
+/// One end of a message as the message itself tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    /// The name that the sender goes by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nick: Option<String>,
+    /// The address, as the sender knew it: behind a NAT it is not what the receiver sees.
+    pub ip: IpAddr,
+    /// The UDP port.
+    pub port: u16,
+}
+
+/// Whether `nick` may be shown as a name: 1 to 32 characters, none of them a space or one that a terminal acts on.
+pub fn is_nick(nick: &str) -> bool {
+    let count = nick.chars().take(MAX_NICK_CHARS + 1).count();
+    (1..=MAX_NICK_CHARS).contains(&count) && !nick.chars().any(|c| c.is_control() || c.is_whitespace())
+}

@@ -10,7 +10,11 @@ pub struct EntropyError(getrandom::Error);
 
 impl fmt::Display for EntropyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the system gave no random number, and without one others could guess our connections: {}", self.0)
+        write!(
+            f,
+            "the system gave no random number, and without one others could guess our connections: {}",
+            self.0
+        )
     }
 }
 

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod entropy;
 pub mod event_loop;
 pub mod local_ip;
+pub mod logging;
 pub mod output;
 pub mod resolve;
 pub mod signals;

@@ -48,10 +48,25 @@ pub struct Socket {
 
 /// The families that a socket can send to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+pub enum Reach {
+    /// IPv4 only.
     V4,
+    /// IPv6 only.
     V6,
+    /// A dual-stack socket.
     Both,
+}
+
+impl Reach {
+    /// Whether an address is of such a family, and has a port.
+    pub fn includes(self, remote: SocketAddr) -> bool {
+        let family = match self {
+            Self::V4 => remote.is_ipv4(),
+            Self::V6 => remote.is_ipv6(),
+            Self::Both => true,
+        };
+        family && remote.port() != 0
+    }
 }
 
 /// What the system had no room for.
@@ -66,7 +81,8 @@ impl Socket {
     /// Binds to `local`; port 0 lets the system choose one.
     pub fn bind(local: SocketAddr) -> Result<Self, BindError> {
         let failed = |error| BindError::from_system(local, error);
-        let socket = socket2::Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
+        let socket = socket2::Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))
+            .map_err(failed)?;
         let reach = match local.ip() {
             IpAddr::V4(_) => Reach::V4,
             // Only the wildcard address can stand for both families.
@@ -113,14 +129,9 @@ impl Socket {
         self.counters
     }
 
-    /// Whether an address is of a family that this socket speaks, and has a port.
-    pub fn can_send_to(&self, remote: SocketAddr) -> bool {
-        let family = match self.reach {
-            Reach::V4 => remote.is_ipv4(),
-            Reach::V6 => remote.is_ipv6(),
-            Reach::Both => true,
-        };
-        family && remote.port() != 0
+    /// What it can send to.
+    pub fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// Has `registry` tell when there is something to read, and while a send waits, when there is room.
@@ -135,8 +146,11 @@ impl Socket {
             return Ok(());
         }
         self.waits_for_room = self.is_blocked();
-        let interest =
-            if self.waits_for_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let interest = if self.waits_for_room {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
         registry.reregister(&mut self.socket, token, interest)
     }
 
@@ -145,7 +159,13 @@ impl Socket {
         match self.socket.recv_from(buffer) {
             Ok((length, remote)) => {
                 let remote = canonical(remote);
-                Received::Datagram { length, path: Path { remote, local_ip: self.local_ip(remote, now) } }
+                Received::Datagram {
+                    length,
+                    path: Path {
+                        remote,
+                        local_ip: self.local_ip(remote, now),
+                    },
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Empty,
             Err(error) => {
@@ -158,7 +178,11 @@ impl Socket {
     /// Our address as `remote` sees it, as best we know.
     pub fn local_ip(&mut self, remote: SocketAddr, now: Instant) -> Option<IpAddr> {
         let bound = self.local.ip();
-        if bound.is_unspecified() { self.local_ips.towards(remote.ip(), now) } else { Some(bound) }
+        if bound.is_unspecified() {
+            self.local_ips.towards(remote.ip(), now)
+        } else {
+            Some(bound)
+        }
     }
 
     /// Sends what a machine asked for. What the system has no room for is kept, and [`Socket::is_blocked`] says so.
@@ -169,7 +193,11 @@ impl Socket {
         let sent = self.send_segments(transmit.path.remote, bytes, segment_size);
         if sent < bytes.len() {
             let bytes = bytes[sent..].to_vec();
-            self.held = Some(Held { remote: transmit.path.remote, bytes, segment_size });
+            self.held = Some(Held {
+                remote: transmit.path.remote,
+                bytes,
+                segment_size,
+            });
         }
     }
 
@@ -183,7 +211,10 @@ impl Socket {
         if let Some(held) = self.held.take() {
             let sent = self.send_segments(held.remote, &held.bytes, held.segment_size);
             if sent < held.bytes.len() {
-                self.held = Some(Held { bytes: held.bytes[sent..].to_vec(), ..held });
+                self.held = Some(Held {
+                    bytes: held.bytes[sent..].to_vec(),
+                    ..held
+                });
             }
         }
     }
@@ -340,10 +371,18 @@ impl fmt::Display for BindError {
                 Bracketed(address.ip())
             ),
             Self::NotOurs { address } => {
-                write!(f, "{} is no address of this machine; 0.0.0.0 stands for all of them", address.ip())
+                write!(
+                    f,
+                    "{} is no address of this machine; 0.0.0.0 stands for all of them",
+                    address.ip()
+                )
             }
             Self::Denied { address } => {
-                write!(f, "the system does not allow port {}; choose one from 1024 on", address.port())
+                write!(
+                    f,
+                    "the system does not allow port {}; choose one from 1024 on",
+                    address.port()
+                )
             }
             Self::Other { address, error } => write!(f, "cannot listen on {address}: {error}"),
         }
@@ -382,7 +421,12 @@ mod tests {
     }
 
     fn datagram(remote: SocketAddr, length: usize, segment_size: Option<usize>) -> Transmit {
-        Transmit { path: Path::to(remote), length, segment_size, ecn: None }
+        Transmit {
+            path: Path::to(remote),
+            length,
+            segment_size,
+            ecn: None,
+        }
     }
 
     #[test]
@@ -403,16 +447,22 @@ mod tests {
 
     #[test]
     fn dual_stack_socket_shows_ipv4_as_ipv4() {
-        let Ok(mut both) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else { return };
+        let Ok(mut both) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
+            return;
+        };
         if both.reach != Reach::Both {
             return;
         }
         let mut v4 = loopback();
         both.send(&datagram(v4.local_address(), 2, None), b"hi");
         let mut buffer = [0; 16];
-        let Received::Datagram { path, .. } = receive_soon(&mut v4, &mut buffer) else { panic!("nothing arrived") };
+        let Received::Datagram { path, .. } = receive_soon(&mut v4, &mut buffer) else {
+            panic!("nothing arrived")
+        };
         v4.send(&datagram(path.remote, 2, None), b"yo");
-        let Received::Datagram { path, .. } = receive_soon(&mut both, &mut buffer) else { panic!("nothing arrived") };
+        let Received::Datagram { path, .. } = receive_soon(&mut both, &mut buffer) else {
+            panic!("nothing arrived")
+        };
         assert_eq!(path.remote, v4.local_address());
         assert_eq!(path.local_ip, Some(v4.local_address().ip()));
     }
@@ -422,7 +472,13 @@ mod tests {
         let (mut sender, receiver) = (loopback(), loopback());
         let bytes = vec![0; MAX_DATAGRAM_BYTES];
         sender.send(&datagram(receiver.local_address(), bytes.len(), None), &bytes);
-        assert_eq!(sender.counters(), SocketCounters { too_long: 1, ..SocketCounters::default() });
+        assert_eq!(
+            sender.counters(),
+            SocketCounters {
+                too_long: 1,
+                ..SocketCounters::default()
+            }
+        );
         assert!(!sender.is_blocked());
     }
 
@@ -438,8 +494,8 @@ mod tests {
     #[test]
     fn only_families_that_the_socket_speaks() {
         let socket = loopback();
-        assert!(socket.can_send_to(SocketAddr::from(([127, 0, 0, 1], 1))));
-        assert!(!socket.can_send_to(SocketAddr::from(([127, 0, 0, 1], 0))));
-        assert!(!socket.can_send_to((Ipv6Addr::LOCALHOST, 1).into()));
+        assert!(socket.reach().includes(SocketAddr::from(([127, 0, 0, 1], 1))));
+        assert!(!socket.reach().includes(SocketAddr::from(([127, 0, 0, 1], 0))));
+        assert!(!socket.reach().includes((Ipv6Addr::LOCALHOST, 1).into()));
     }
 }

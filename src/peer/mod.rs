@@ -1,15 +1,35 @@
-//! The peer machine. (to be written)
+//! The peer machine: conversations with other sides, each with its connections, its words and their fates.
+//!
+//! It turns a user's commands into chat and chat into events. Every message that it accepted ends in exactly one of delivered,
+//! failed and unknown, told once. It must never show the same message twice, and never say "delivered" without the receiver's
+//! own receipt.
 
 mod command;
+mod conversation;
 mod event;
+mod incoming;
+mod outgoing;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 pub use command::{Command, CommandError, ConversationId, Id};
 pub use event::{CloseReason, Event, FailReason, Incoming, Quote};
 
+use crate::arq;
+use crate::chat::{Party, is_nick};
+use crate::endpoint::{self, Endpoint, EndpointConfig, Handle};
 use crate::machine::{Path, Transmit};
+use crate::random::Random;
 use crate::time::{Instant, Now};
+use crate::wire::ConnectionId;
+use conversation::Conversation;
 
-/// The most addresses of one name that are tried.
+/// The most addresses of one name that are tried at once.
 pub const MAX_CANDIDATES: usize = 8;
 
 /// What a peer is started with.
@@ -20,51 +40,353 @@ pub struct PeerConfig {
     /// The port that the socket is bound to, for the address fields of messages.
     pub local_port: u16,
     /// How long to go on saying hello before a conversation is given up as unanswered.
-    pub connect_timeout: std::time::Duration,
+    pub connect_timeout: Duration,
+    /// How the layers below behave. Its `connect_timeout` is replaced by the one above.
+    pub endpoint: EndpointConfig,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        let endpoint = EndpointConfig::default();
+        Self {
+            nick: None,
+            local_port: 0,
+            connect_timeout: endpoint.connect_timeout,
+            endpoint,
+        }
+    }
+}
+
+/// Why a peer wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A conversation that is closing has waited long enough for its receipts.
+    Goodbye,
+    /// The endpoint's own reason.
+    Endpoint(endpoint::Reason),
+}
+
+impl Reason {
+    /// A word for traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Goodbye => "goodbye",
+            Self::Endpoint(reason) => reason.name(),
+        }
+    }
 }
 
 /// A peer: many conversations on one socket.
 #[derive(Debug)]
-pub struct Peer {}
-
-/// Why a peer wants to be woken.
-pub type Reason = &'static str;
+pub struct Peer {
+    config: PeerConfig,
+    endpoint: Endpoint,
+    conversations: BTreeMap<ConversationId, Conversation>,
+    by_handle: BTreeMap<Handle, ConversationId>,
+    by_address: BTreeMap<SocketAddr, ConversationId>,
+    next_conversation: u64,
+    /// Names this run in message ids and introductions.
+    run: String,
+    next_message: u64,
+    /// The last message that came, from anyone: what a reply answers.
+    last_received: Option<(ConversationId, Quote)>,
+    events: VecDeque<Event>,
+    shutting_down: bool,
+    /// Receipts that came: a part of progress.
+    receipts_received: u64,
+    /// Messages of the layer below that said nothing, or answered nothing.
+    unreadable: u64,
+}
 
 impl Peer {
-    /// A peer; `seed` makes its connection ids and message ids.
-    pub fn new(_config: PeerConfig, _seed: u64, _now: Now) -> Self {
-        Self {}
+    /// How long a closing conversation waits for its last receipts, before the connection's own flush.
+    const GOODBYE: Duration = Duration::from_secs(3);
+
+    /// A peer without conversations; its ids follow from `seed`.
+    pub fn new(mut config: PeerConfig, seed: u64, _now: Now) -> Self {
+        config.nick = config.nick.filter(|nick| is_nick(nick));
+        config.endpoint.connect_timeout = config.connect_timeout;
+        let mut random = Random::from_seed(seed);
+        // 41 random bits tell runs apart, like connections; the eight characters are readable.
+        let run = ConnectionId::random(&mut random).to_string();
+        Self {
+            endpoint: Endpoint::new(config.endpoint.clone(), random.next_u64()),
+            config,
+            conversations: BTreeMap::new(),
+            by_handle: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            next_conversation: 1,
+            run,
+            next_message: 1,
+            last_received: None,
+            events: VecDeque::new(),
+            shutting_down: false,
+            receipts_received: 0,
+            unreadable: 0,
+        }
     }
+
     /// One datagram arrived. The bytes may be changed in place.
-    pub fn handle_datagram(&mut self, _now: Now, _path: Path, _datagram: &mut [u8]) {}
+    pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        self.endpoint.handle_datagram(now, path, datagram);
+        self.follow_endpoint(now);
+    }
+
     /// The user wants something.
-    pub fn handle_command(&mut self, _now: Now, _command: Command) -> Result<Id, CommandError> {
-        Ok(Id::None)
+    pub fn handle_command(&mut self, now: Now, command: Command) -> Result<Id, CommandError> {
+        let result = match command {
+            Command::Open { addresses } => self.open(now, addresses).map(Id::Conversation),
+            Command::Say { to, text } => self.say(now, to, text, false, None).map(Id::Message),
+            Command::Echo { to, text } => self.say(now, to, text, true, None).map(Id::Message),
+            Command::Reply { text } => {
+                let (to, quote) = self.last_received.clone().ok_or(CommandError::NothingToReplyTo)?;
+                self.say(now, to, text, false, Some(quote)).map(Id::Message)
+            }
+            Command::Rename { nick } => self.rename(now, nick).map(|()| Id::None),
+            Command::Close { conversation } => self.begin_goodbye(now, conversation).map(|()| Id::None),
+            Command::GiveUp => {
+                self.give_up(now);
+                Ok(Id::None)
+            }
+            Command::Shutdown => {
+                self.shutting_down = true;
+                for conversation in self.conversations.keys().copied().collect::<Vec<_>>() {
+                    self.begin_goodbye(now, conversation)?;
+                }
+                Ok(Id::None)
+            }
+        };
+        self.follow_endpoint(now);
+        result
     }
-    /// A deadline passed.
-    pub fn handle_timeout(&mut self, _now: Now) {}
+
+    /// A deadline passed, or may have.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.endpoint.handle_timeout(now);
+        self.follow_endpoint(now);
+        let due: Vec<ConversationId> = self
+            .conversations
+            .iter()
+            .filter(|(_, conversation)| conversation.closing_at.is_some_and(|at| at <= now.instant))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in due {
+            self.close_connections(now, id);
+        }
+        self.follow_endpoint(now);
+    }
+
     /// The next datagram to send, in `buffer` (cleared and filled).
-    pub fn poll_transmit(&mut self, _now: Now, _buffer: &mut Vec<u8>) -> Option<Transmit> {
-        None
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Now, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        self.endpoint.poll_transmit(now, buffer)
     }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
+
     /// When to call `handle_timeout` next, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
-        None
+        let goodbye = self
+            .conversations
+            .values()
+            .filter_map(|conversation| conversation.closing_at)
+            .min();
+        let endpoint = self
+            .endpoint
+            .poll_timeout()
+            .map(|(at, reason)| (at, Reason::Endpoint(reason)));
+        goodbye
+            .map(|at| (at, Reason::Goodbye))
+            .into_iter()
+            .chain(endpoint)
+            .min()
     }
-    /// A number that grows whenever the other side acknowledged something: for "time without progress".
-    pub fn progress(&self) -> u64 {
-        0
+
+    /// A number that grows whenever another side acknowledged something: for "time without progress".
+    pub const fn progress(&self) -> u64 {
+        self.endpoint.statistics().bytes_confirmed + self.receipts_received
     }
+
     /// Messages whose outcome is still open.
     pub fn pending_messages(&self) -> usize {
-        0
+        self.conversations
+            .values()
+            .map(|conversation| conversation.outgoing.len())
+            .sum()
     }
-    /// After `Shutdown`: nothing left to send or to wait for.
+
+    /// Whether every receipt that we owe has been acknowledged.
+    pub fn has_confirmed_all(&self) -> bool {
+        let no_backlog = self
+            .conversations
+            .values()
+            .all(|conversation| conversation.receipts.is_empty());
+        no_backlog
+            && self
+                .endpoint
+                .connections()
+                .all(|(_, connection)| connection.queued().1 == 0)
+    }
+
+    /// Whether no connection is left, neither open nor being opened.
     pub fn is_idle(&self) -> bool {
-        true
+        self.conversations.values().all(Conversation::is_over)
+    }
+
+    /// The layer below, for statistics and checkers.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Messages of the layer below that could not be read, or answered nothing.
+    pub const fn unreadable_messages(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// The name that others see.
+    pub fn nick(&self) -> Option<&str> {
+        self.config.nick.as_deref()
+    }
+
+    fn open(&mut self, now: Now, mut addresses: Vec<SocketAddr>) -> Result<ConversationId, CommandError> {
+        if self.shutting_down {
+            return Err(CommandError::ShuttingDown);
+        }
+        addresses.retain(|address| {
+            address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
+        });
+        addresses.truncate(MAX_CANDIDATES);
+        let &first = addresses.first().ok_or(CommandError::NoAddress)?;
+        if let Some(&id) = addresses.iter().find_map(|address| self.by_address.get(address)) {
+            self.connect_if_needed(now, id)?;
+            return Ok(id);
+        }
+        let id = self.add_conversation(Conversation::new(addresses, first))?;
+        self.connect_if_needed(now, id)?;
+        Ok(id)
+    }
+
+    fn add_conversation(&mut self, conversation: Conversation) -> Result<ConversationId, CommandError> {
+        if self.conversations.len() >= self.config.endpoint.max_connections {
+            let over = self
+                .conversations
+                .iter()
+                .find(|(_, conversation)| conversation.is_over())
+                .map(|(&id, _)| id);
+            let id = over.ok_or(CommandError::TooManyConversations)?;
+            self.conversations.remove(&id);
+            self.by_address.retain(|_, of| *of != id);
+        }
+        let id = ConversationId(self.next_conversation);
+        self.next_conversation += 1;
+        for &address in &conversation.addresses {
+            self.by_address.insert(address, id);
+        }
+        self.conversations.insert(id, conversation);
+        Ok(id)
+    }
+
+    /// Begins a connection unless there is one.
+    fn connect_if_needed(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return Err(CommandError::NoConversation);
+        };
+        if conversation.primary.is_some() {
+            return Ok(());
+        }
+        let paths: Vec<Path> = conversation.addresses.iter().copied().map(Path::to).collect();
+        let handle = self.endpoint.connect(now, &paths).map_err(|error| match error {
+            endpoint::ConnectError::NoAddress => CommandError::NoAddress,
+            endpoint::ConnectError::TooMany => CommandError::TooManyConversations,
+        })?;
+        conversation.primary = Some(handle);
+        conversation.closing_at = None;
+        self.by_handle.insert(handle, id);
+        Ok(())
+    }
+
+    fn rename(&mut self, now: Now, nick: String) -> Result<(), CommandError> {
+        if !is_nick(&nick) {
+            return Err(CommandError::BadNick);
+        }
+        self.config.nick = Some(nick);
+        let open: Vec<Handle> = self
+            .conversations
+            .values()
+            .filter_map(|conversation| conversation.primary)
+            .collect();
+        for handle in open {
+            if self
+                .endpoint
+                .connection(handle)
+                .is_some_and(arq::Connection::is_open)
+            {
+                self.introduce(now, handle);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the receipts of what was said, then closes.
+    fn begin_goodbye(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
+        let conversation = self
+            .conversations
+            .get_mut(&id)
+            .ok_or(CommandError::NoConversation)?;
+        if conversation.closing_at.is_some() {
+            return Ok(());
+        }
+        if conversation.outgoing.is_empty() {
+            self.close_connections(now, id);
+        } else {
+            conversation.closing_at = Some(now.instant + Self::GOODBYE);
+        }
+        Ok(())
+    }
+
+    fn close_connections(&mut self, now: Now, id: ConversationId) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        conversation.closing_at = None;
+        for handle in conversation.handles().collect::<Vec<_>>() {
+            self.endpoint.close(now, handle, "done", "");
+        }
+    }
+
+    fn give_up(&mut self, now: Now) {
+        self.shutting_down = true;
+        for id in self.conversations.keys().copied().collect::<Vec<_>>() {
+            let handles: Vec<Handle> = self.conversations[&id].handles().collect();
+            for handle in handles {
+                self.endpoint.give_up(now, handle, "done", "");
+                // Now, so that the fates of the layer below come before the one for what has no receipt.
+                self.follow_endpoint(now);
+                self.settle_sent(id, handle);
+            }
+            self.fail_waiting(id, &FailReason::NoAnswer);
+        }
+    }
+
+    /// Our end of a conversation, as its messages tell it.
+    fn local_party(&self, path: Path) -> Party {
+        let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Party {
+            nick: self.config.nick.clone(),
+            ip,
+            port: self.config.local_port,
+        }
+    }
+}
+
+/// The other end.
+fn remote_party(path: Path, nick: Option<String>) -> Party {
+    Party {
+        nick,
+        ip: path.remote.ip(),
+        port: path.remote.port(),
     }
 }

@@ -111,7 +111,8 @@ fn is_joiner(character: char) -> bool {
 fn joins(before: char, joiner: char, after: Option<char>) -> bool {
     let Some(after) = after else { return false };
     let shaped = |character| matches!(character, '\u{600}'..='\u{8ff}' | '\u{900}'..='\u{dff}');
-    let picture = |character| matches!(character, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
+    let picture =
+        |character| matches!(character, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
     shaped(before) && shaped(after) || joiner == '\u{200d}' && picture(before) && picture(after)
 }
 
@@ -128,7 +129,16 @@ mod tests {
 
     #[test]
     fn ordinary_text_of_any_language_passes_unchanged() {
-        for text in ["hello", "olá, é", "e\u{301}", "漢字", "שלום", "می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧", "❤\u{fe0f}"] {
+        for text in [
+            "hello",
+            "olá, é",
+            "e\u{301}",
+            "漢字",
+            "שלום",
+            "می\u{200c}خواهم",
+            "👨\u{200d}👩\u{200d}👧",
+            "❤\u{fe0f}",
+        ] {
             assert_eq!(visible(text), text);
         }
     }
@@ -143,15 +153,26 @@ mod tests {
 
     #[test]
     fn nothing_turns_the_text_around_or_hides_in_it() {
-        assert_eq!(visible("a\u{202e}b\u{2066}c\u{200b}d\u{feff}e"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e");
+        assert_eq!(
+            visible("a\u{202e}b\u{2066}c\u{200b}d\u{feff}e"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e"
+        );
         assert_eq!(visible("ab\u{200d}cd\u{200d}"), "ab\u{fffd}cd\u{fffd}");
         assert_eq!(visible("x\u{e0041}"), "x\u{fffd}");
     }
 
     #[test]
     fn marks_cannot_be_piled_up() {
-        let pile: String = std::iter::once('o').chain(std::iter::repeat_n('\u{302}', 50)).collect();
-        assert_eq!(visible(&pile).chars().filter(|&character| character == '\u{302}').count(), MAX_MARKS);
+        let pile: String = std::iter::once('o')
+            .chain(std::iter::repeat_n('\u{302}', 50))
+            .collect();
+        assert_eq!(
+            visible(&pile)
+                .chars()
+                .filter(|&character| character == '\u{302}')
+                .count(),
+            MAX_MARKS
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::chat::MessageId;
-use crate::peer::{CloseReason, FailReason, Incoming};
+use crate::peer::{CloseReason, FailReason, Quote};
 use crate::time::WallTime;
 
 /// The other side of a conversation. The nick is what it claims; only the address is seen.
@@ -51,6 +51,21 @@ pub struct Outgoing {
     pub preview: String,
 }
 
+/// A message that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The sender's identifier of it.
+    pub id: MessageId,
+    /// From whom.
+    pub from: Party,
+    /// The text, exactly as it came.
+    pub text: String,
+    /// The sender's clock when it was written.
+    pub sent_at: WallTime,
+    /// What it answers.
+    pub reply_to: Option<Quote>,
+}
+
 /// One thing to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -58,8 +73,12 @@ pub enum Notice {
     Ready {
         /// Where.
         address: SocketAddr,
+        /// What to type elsewhere to reach it, where that is another address.
+        reachable: Option<SocketAddr>,
         /// The port that was wanted, if another program has it.
         busy: Option<u16>,
+        /// Whether lines can be typed here.
+        talks: bool,
     },
     /// The other side is there.
     Connected(Party),
@@ -82,7 +101,7 @@ pub enum Notice {
         reason: CloseReason,
     },
     /// A message came.
-    Message(Incoming),
+    Message(Arrival),
     /// A message of ours is on its way.
     Sent {
         /// Which.

@@ -1,0 +1,258 @@
+//! The receiver's side of acknowledgement: which packets arrived, and when to say so.
+//!
+//! This module decides about acks and nacks only; what a packet carries is none of its business.
+
+use std::time::Duration;
+
+use super::ranges::Ranges;
+use crate::time::Instant;
+use crate::wire::{Ack, MAX_ACK_RANGES, Nack};
+
+/// The packets of one connection that arrived.
+#[derive(Debug)]
+pub struct Arrivals {
+    received: Ranges,
+    /// Everything below counts as arrived long ago: the sender said that it is settled, or the table overflowed.
+    floor: u64,
+    newest_at: Instant,
+    /// Packets that ask for an ack and have none yet.
+    owed: u32,
+    ack_at: Option<Instant>,
+    fresh_gaps: Vec<[u64; 2]>,
+    max_delay: Duration,
+}
+
+impl Arrivals {
+    /// How many ranges are kept (UC-ARQ-005). A thousand holes are more than any window has; beyond, the oldest are closed, which
+    /// costs the sender a retransmission and never a message.
+    const MAX_RANGES: usize = 1_024;
+
+    /// A bulk sender gets one ack for this many packets, or one for each `max_delay`.
+    const BULK_PACKETS: u32 = 8;
+
+    /// No packet yet; acks for bulk wait `max_delay` at most, as the handshake told the other side.
+    pub const fn new(max_delay: Duration) -> Self {
+        Self {
+            received: Ranges { ranges: Vec::new() },
+            floor: 1,
+            newest_at: Instant::ZERO,
+            owed: 0,
+            ack_at: None,
+            fresh_gaps: Vec::new(),
+            max_delay,
+        }
+    }
+
+    /// Whether this packet arrived before, or is too old to tell (UC-ARQ-004).
+    pub fn is_duplicate(&self, number: u64) -> bool {
+        number < self.floor || self.received.contains(number)
+    }
+
+    /// The highest number that arrived; 0 before the first.
+    pub fn newest(&self) -> u64 {
+        self.received.highest().unwrap_or(self.floor - 1)
+    }
+
+    /// Takes note of a new packet. `urgency` says how soon its sender should hear of it.
+    pub fn record(&mut self, now: Instant, number: u64, urgency: Urgency) {
+        let newest = self.newest();
+        let in_order = number == newest + 1;
+        if number > newest {
+            self.newest_at = now;
+            if !in_order && self.fresh_gaps.len() < MAX_ACK_RANGES {
+                self.fresh_gaps.push([newest + 1, number - 1]);
+            }
+        }
+        self.received.insert(number);
+        while self.received.as_slice().len() > Self::MAX_RANGES {
+            let [_, last] = self.received.pop_lowest().unwrap_or_default();
+            self.floor = self.floor.max(last + 1);
+        }
+        // The first hole is told at once, and so is what fills one: the sender's timers depend on both (UC-ARQ-006).
+        let at = match urgency {
+            Urgency::None => return,
+            Urgency::Bulk if in_order && self.owed + 1 < Self::BULK_PACKETS => now + self.max_delay,
+            Urgency::Bulk | Urgency::Prompt => now,
+        };
+        self.owed += 1;
+        self.ack_at = Some(self.ack_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// A packet came again: the ack for it may have been lost, so it is told once more (UC-ARQ-007).
+    pub fn record_duplicate(&mut self, now: Instant, urgency: Urgency) {
+        if urgency != Urgency::None && !self.received.is_empty() {
+            self.ack_at = Some(now);
+        }
+    }
+
+    /// The sender wants no acks below `low` any more (UC-ARQ-005). Never goes back, and never beyond what arrived.
+    pub fn settle_below(&mut self, low: u64) {
+        let low = low.min(self.newest());
+        if low > self.floor {
+            self.floor = low;
+            self.received.remove_below(low);
+        }
+    }
+
+    /// When the next ack is due.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.ack_at
+    }
+
+    /// Whether an ack is owed at all, due or not: then it rides along with whatever is sent.
+    pub const fn is_owed(&self) -> bool {
+        self.ack_at.is_some()
+    }
+
+    /// The ack to send now (UC-ARQ-003); None if nothing arrived yet.
+    pub fn ack(&self, now: Instant) -> Option<Ack> {
+        let ranges = self.received.as_slice();
+        let newest = &ranges[ranges.len().saturating_sub(MAX_ACK_RANGES)..];
+        let delay_us = u64::try_from(now.since(self.newest_at).as_micros()).unwrap_or(0);
+        (!newest.is_empty()).then(|| Ack {
+            got: newest.to_vec(),
+            delay_us,
+        })
+    }
+
+    /// The holes that opened since the last nack and are still open (UC-ARQ-008); None if there are none.
+    pub fn nack(&self) -> Option<Nack> {
+        let mut miss = Ranges::default();
+        for &[first, last] in &self.fresh_gaps {
+            for [first, last] in self.received.gaps(first.max(self.floor), last) {
+                miss.insert_range(first, last);
+            }
+        }
+        let ranges = miss.as_slice();
+        let newest = &ranges[ranges.len().saturating_sub(MAX_ACK_RANGES)..];
+        (!newest.is_empty()).then(|| Nack {
+            miss: newest.to_vec(),
+        })
+    }
+
+    /// An ack went out.
+    pub fn on_ack_sent(&mut self) {
+        self.owed = 0;
+        self.ack_at = None;
+        self.fresh_gaps.clear();
+    }
+
+    /// How many ranges are held, for the bound's checker.
+    pub fn range_count(&self) -> usize {
+        self.received.as_slice().len()
+    }
+
+    /// What arrived, for the honesty checker.
+    pub const fn received(&self) -> &Ranges {
+        &self.received
+    }
+}
+
+/// How soon the sender of a packet should hear that it arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Not at all: there is nothing in it but acks (UC-ARQ-002).
+    None,
+    /// With its neighbours: it belongs to a long message.
+    Bulk,
+    /// At once: somebody waits for it.
+    Prompt,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds packets, one a millisecond, and tells what would be said after each.
+    fn check(numbers: &[u64], urgency: Urgency, expected: &[&str]) {
+        let mut arrivals = Arrivals::new(Duration::from_millis(50));
+        let mut said = Vec::new();
+        for (at_ms, &number) in (0_u64..).zip(numbers) {
+            let now = Instant::from_nanos(at_ms * 1_000_000);
+            if arrivals.is_duplicate(number) {
+                arrivals.record_duplicate(now, urgency);
+            } else {
+                arrivals.record(now, number, urgency);
+            }
+            said.push(if arrivals.deadline().is_some_and(|at| at <= now) {
+                let ack = arrivals.ack(now).unwrap();
+                let nack = arrivals
+                    .nack()
+                    .map_or(String::new(), |nack| format!(" miss {:?}", nack.miss));
+                arrivals.on_ack_sent();
+                format!("got {:?}{nack}", ack.got)
+            } else {
+                "-".to_owned()
+            });
+        }
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn prompt_packets_are_acked_one_by_one_and_a_hole_is_told_once() {
+        check(
+            &[1, 2, 4, 5, 3, 3],
+            Urgency::Prompt,
+            &[
+                "got [[1, 1]]",
+                "got [[1, 2]]",
+                "got [[1, 2], [4, 4]] miss [[3, 3]]",
+                "got [[1, 2], [4, 5]]",
+                "got [[1, 5]]",
+                "got [[1, 5]]",
+            ],
+        );
+    }
+
+    #[test]
+    fn bulk_is_acked_every_eighth_packet_but_a_hole_at_once() {
+        check(
+            &[1, 2, 3, 4, 5, 6, 7, 8, 10, 9],
+            Urgency::Bulk,
+            &[
+                "-",
+                "-",
+                "-",
+                "-",
+                "-",
+                "-",
+                "-",
+                "got [[1, 8]]",
+                "got [[1, 8], [10, 10]] miss [[9, 9]]",
+                "got [[1, 10]]",
+            ],
+        );
+    }
+
+    #[test]
+    fn packets_that_want_no_ack_get_none() {
+        check(&[1, 3, 2, 2], Urgency::None, &["-", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn what_is_settled_is_forgotten_and_counts_as_a_duplicate() {
+        let mut arrivals = Arrivals::new(Duration::from_millis(5));
+        for number in [1, 2, 5, 6] {
+            arrivals.record(Instant::ZERO, number, Urgency::Prompt);
+        }
+        arrivals.settle_below(5);
+        assert_eq!(arrivals.ack(Instant::ZERO).unwrap().got, [[5, 6]]);
+        assert!(arrivals.is_duplicate(3));
+        arrivals.settle_below(900);
+        assert!(
+            !arrivals.is_duplicate(7),
+            "a sender cannot settle what never arrived"
+        );
+    }
+
+    #[test]
+    fn holes_without_end_stay_bounded() {
+        let mut arrivals = Arrivals::new(Duration::from_millis(5));
+        for number in 1..10_000 {
+            arrivals.record(Instant::ZERO, number * 2, Urgency::Prompt);
+        }
+        assert_eq!(arrivals.range_count(), Arrivals::MAX_RANGES);
+        assert_eq!(arrivals.ack(Instant::ZERO).unwrap().got.len(), MAX_ACK_RANGES);
+        assert!(arrivals.is_duplicate(3));
+    }
+}

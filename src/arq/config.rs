@@ -1,0 +1,72 @@
+//! Every number of the reliability layer that can be set, and the reason for its default.
+
+use std::time::Duration;
+
+use crate::wire::{BASE_DATAGRAM_BYTES, Limits};
+
+/// How a connection behaves. The defaults suit a chat between two machines with megabytes to spare, on links from a loopback to a
+/// satellite; nothing has to be set for any of them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What this side accepts; told to the other side in the handshake.
+    pub limits: Limits,
+    /// The longest datagram that is sent. 1200 bytes pass everywhere; finding more is not built yet.
+    pub datagram_bytes: usize,
+    /// The most bytes of messages that wait here, sent or not, until the other side has them. Two of the longest messages:
+    /// one on its way, one behind it.
+    pub send_queue_bytes: usize,
+    /// The most messages that wait here. Four windows' worth: enough to keep the sender busy, few enough to list.
+    pub send_queue_messages: usize,
+    /// The time after which the first packets count as lost, while no round trip has been measured. RFC 9002 would take a
+    /// second; on a lossy link a whole second for each early loss is what users notice first.
+    pub initial_timeout: Duration,
+    /// How many probes of a silent partner keep the same interval before it doubles. Eight losses in a row are common at 30 %
+    /// loss both ways (0.51^8 is 1 in 200), so doubling earlier makes tails, not peace.
+    pub linear_probes: u32,
+    /// The longest interval between probes. A link that comes back is noticed this late at worst.
+    pub probe_cap: Duration,
+    /// An idle side that wants the connection pings after this long. NAT tables forget UDP after 30 s (RFC 4787, section 4.3,
+    /// tolerates no less than 120 s, and home routers do it all the same).
+    pub keep_alive: Duration,
+    /// A partner that owes an answer for this long is called silent, and a fresh hello goes out beside the probes.
+    pub silent_after: Duration,
+    /// A partner that was not heard for this long is given up: two lost keep-alives and a margin.
+    pub idle_timeout: Duration,
+    /// How long a close waits for queued messages to arrive.
+    pub flush_timeout: Duration,
+}
+
+/// The longest message: 16 MiB of text, and 64 KiB for the JSON around it and for what must be escaped in it.
+pub const MAX_MESSAGE_BYTES: u64 = 16 * 1024 * 1024 + 64 * 1024;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                message_bytes: MAX_MESSAGE_BYTES,
+                // A message is buffered whole, so a stream's window holds the longest one, and the connection's two of them:
+                // one stalled stream cannot take the other streams' room.
+                connection_bytes: 2 * MAX_MESSAGE_BYTES,
+                stream_bytes: MAX_MESSAGE_BYTES,
+                // 4096 small messages for each round trip are 40 000 a second at 100 ms.
+                stream_messages: 4096,
+                // Chat uses two; the rest is for files and calls. Each costs nothing until it is used.
+                streams: 16,
+                datagram_bytes: 1452,
+                // Short enough to be lost in the noise of a round trip, long enough to join the acks of a burst.
+                ack_delay_us: 5_000,
+                idle_ms: 45_000,
+            },
+            datagram_bytes: BASE_DATAGRAM_BYTES,
+            send_queue_bytes: 2 * MAX_MESSAGE_BYTES as usize,
+            send_queue_messages: 16_384,
+            initial_timeout: Duration::from_millis(250),
+            linear_probes: 8,
+            probe_cap: Duration::from_millis(1_500),
+            keep_alive: Duration::from_secs(20),
+            silent_after: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(45),
+            flush_timeout: Duration::from_secs(3),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A packet came.
+
+use std::time::Duration;
+
+use super::super::ack::Urgency;
+use super::super::event::{Closed, Event, Violation};
+use super::super::sent::Content;
+use super::{Candidate, Connection, State};
+use crate::machine::Path;
+use crate::time::Instant;
+use crate::wire::{Ack, Close, Frame, MAX_NUMBER, Packet, PathFrame, Window};
+
+impl Connection {
+    /// Takes a packet of this connection that came on `path` in a datagram of `bytes` bytes.
+    pub fn handle_packet(&mut self, now: Instant, path: Path, packet: &Packet<'_>, bytes: usize) {
+        if matches!(self.state, State::Connecting) {
+            return;
+        }
+        if self.is_closed() {
+            self.answer_after_close(packet);
+            return;
+        }
+        let urgency = urgency(&packet.frames);
+        if self.arrivals.is_duplicate(packet.number) {
+            self.statistics.duplicates += 1;
+            self.arrivals.record_duplicate(now, urgency);
+            return;
+        }
+        let is_newest = packet.number > self.arrivals.newest();
+        self.arrivals.record(now, packet.number, urgency);
+        self.statistics.packets_received += 1;
+        self.statistics.bytes_received += bytes as u64;
+        self.statistics.unknown_frames += packet.unknown_frames as u64;
+        if let Some(low) = packet.low {
+            self.arrivals.settle_below(low.min(packet.number));
+        }
+        self.heard(now);
+        self.follow(now, path, bytes as u64, is_newest);
+
+        for frame in &packet.frames {
+            if let Err(violation) = self.handle_frame(now, path, frame) {
+                self.violate(now, violation);
+                return;
+            }
+            if self.is_closed() {
+                return;
+            }
+        }
+        while let Some(stream) = self.recv.poll_readable() {
+            // A burst of messages is one announcement.
+            if self.events.back() != Some(&Event::Readable { stream }) {
+                self.events.push_back(Event::Readable { stream });
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, now: Instant, path: Path, frame: &Frame<'_>) -> Result<(), Violation> {
+        match frame {
+            Frame::Ack(ack) => self.handle_ack(now, ack),
+            // Nothing to do at once: what a nack names was overtaken, which the ack beside it says as well, and the reorder
+            // window decides (UC-ARQ-009).
+            Frame::Nack(_) | Frame::Ping | Frame::Pad { .. } => {}
+            Frame::Msg(messages) => self.recv.on_messages(messages)?,
+            Frame::Part(part) => self.recv.on_part(part)?,
+            Frame::Skip(skip) => self.recv.on_skip(skip)?,
+            Frame::Gram { body } => self.keep_gram(body),
+            Frame::Window(Window::Connection { bytes }) => self.send.raise_connection(*bytes),
+            Frame::Window(Window::Stream { stream, bytes, seq }) => {
+                self.send.raise_stream(*stream, *bytes, *seq)
+            }
+            Frame::Path(PathFrame::Challenge(token)) => self.keep_challenge(path, *token),
+            Frame::Path(PathFrame::Answer(token)) => self.handle_answer(path, *token),
+            Frame::Close(close) => self.handle_close(now, close),
+        }
+        Ok(())
+    }
+
+    /// Anything new from the other side ends its silence.
+    fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.awaiting_since = self.awaiting_since.map(|_| now);
+        if std::mem::take(&mut self.silent) {
+            self.events.push_back(Event::Resumed);
+        }
+    }
+
+    fn handle_ack(&mut self, now: Instant, ack: &Ack) {
+        let newest_claimed = ack.got.last().map_or(0, |range| range[1]);
+        if newest_claimed >= self.sent.next_number() {
+            // Nobody can have a packet that never left (UC-ARQ-015). Nothing of such an ack is believed.
+            self.statistics.dishonest_acks += 1;
+            return;
+        }
+        let newest_before = self.loss.newest_acked();
+        let acked = self.sent.take_acked(now, &ack.got);
+        let Some((newest, packet)) = acked.last() else {
+            return;
+        };
+        if *newest > newest_before {
+            let delay = Duration::from_micros(ack.delay_us).min(self.peer_ack_delay);
+            self.rtt.sample(now, now.since(packet.sent_at), delay);
+        }
+        let acked_bytes = acked.iter().map(|(_, packet)| packet.bytes).sum();
+        let minimum_rtt = self.rtt.minimum().unwrap_or_default();
+        let sample = self.sent.ack_sample(now, packet, acked_bytes, minimum_rtt);
+        self.controller.on_ack(now, &sample);
+        for (number, packet) in &acked {
+            let spurious = self.loss.on_acked(now, *number, packet, &self.rtt);
+            self.statistics.spurious_losses += u64::from(spurious);
+            self.statistics.bytes_confirmed += packet.bytes;
+            for &content in &packet.contents {
+                self.send.on_acked(content);
+            }
+        }
+        if self.sent.in_flight_bytes() == 0 {
+            self.awaiting_since = None;
+        }
+        self.detect_losses(now);
+    }
+
+    /// Finds what is lost and puts it back in its queue.
+    pub(super) fn detect_losses(&mut self, now: Instant) {
+        let lost = self
+            .loss
+            .detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        if !lost.is_empty() {
+            let in_flight_before = self.sent.in_flight_bytes();
+            let contents = self.sent.mark_lost(now, &lost);
+            self.statistics.packets_lost += lost.len() as u64;
+            self.controller
+                .on_loss(now, in_flight_before - self.sent.in_flight_bytes());
+            for content in contents {
+                match content {
+                    Content::ConnectionWindow => self.windows_again.push(None),
+                    Content::StreamWindow(stream) => self.windows_again.push(Some(stream)),
+                    Content::Ping => self.ping_due = true,
+                    Content::Gram => {}
+                    content => self.send.on_lost(content),
+                }
+            }
+        }
+        let memory = super::LossDetector::memory(&self.rtt);
+        self.sent.forget_losses(now - memory);
+    }
+
+    fn keep_gram(&mut self, body: &[u8]) {
+        if self.grams_in.len() == Self::MAX_GRAMS {
+            self.grams_in.pop_front();
+            self.statistics.grams_dropped += 1;
+        }
+        self.grams_in.push_back(body.to_vec());
+        self.events.push_back(Event::GramReadable);
+    }
+
+    /// Packets from a new address: it has to prove that it receives what we send before it gets more than a challenge
+    /// (UC-PATH-001). Only the newest packet counts, or a late one from before a move would lead back.
+    fn follow(&mut self, now: Instant, path: Path, bytes: u64, is_newest: bool) {
+        if path.remote == self.path.remote {
+            if is_newest {
+                self.path = path;
+                self.candidate = None;
+            }
+            return;
+        }
+        match &mut self.candidate {
+            Some(candidate) if candidate.path.remote == path.remote => candidate.received_bytes += bytes,
+            _ if is_newest => {
+                self.candidate = Some(Candidate {
+                    path,
+                    token: self.random.below(MAX_NUMBER),
+                    received_bytes: bytes,
+                    sent_bytes: 0,
+                    tries: 0,
+                    next_at: now,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn keep_challenge(&mut self, path: Path, token: u64) {
+        // More than a few at once are an attempt to make us talk.
+        if self.answers.len() < 4 {
+            self.answers.push_back((path, token));
+        }
+    }
+
+    fn handle_answer(&mut self, path: Path, token: u64) {
+        let proved = self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.token == token && candidate.path.remote == path.remote);
+        if proved {
+            self.candidate = None;
+            self.path = path;
+            self.events.push_back(Event::Moved { path });
+        }
+    }
+
+    fn handle_close(&mut self, now: Instant, close: &Close<'_>) {
+        let is_answer = close.code == Self::CLOSED;
+        let closed = match &self.state {
+            State::Closing { closed, .. } => closed.clone(),
+            _ if is_answer => Closed::Restarted,
+            _ => Closed::ByPeer {
+                code: close.code.to_string(),
+                reason: close.reason.to_string(),
+            },
+        };
+        while let Some(stream) = self.recv.poll_readable() {
+            self.events.push_back(Event::Readable { stream });
+        }
+        self.finish(now, closed);
+        if let State::Closed { answer_due, .. } = &mut self.state {
+            *answer_due = !is_answer;
+        }
+    }
+
+    /// A close that comes again is answered again, and so is anything else but an answer (UC-CLOSE-003).
+    fn answer_after_close(&mut self, packet: &Packet<'_>) {
+        let is_answer = packet
+            .frames
+            .iter()
+            .any(|frame| matches!(frame, Frame::Close(close) if close.code == Self::CLOSED));
+        if let State::Closed { answer_due, .. } = &mut self.state {
+            *answer_due |= !is_answer;
+        }
+    }
+}
+
+/// How soon the sender of these frames should hear of them.
+fn urgency(frames: &[Frame<'_>]) -> Urgency {
+    frames
+        .iter()
+        .map(|frame| match frame {
+            Frame::Ack(_) | Frame::Nack(_) | Frame::Path(_) | Frame::Close(_) | Frame::Pad { .. } => {
+                Urgency::None
+            }
+            Frame::Part(part) if !part.last => Urgency::Bulk,
+            _ => Urgency::Prompt,
+        })
+        .max()
+        .unwrap_or(Urgency::None)
+}

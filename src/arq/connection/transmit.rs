@@ -1,0 +1,279 @@
+//! What goes out next.
+
+use std::borrow::Cow;
+
+use super::super::sent::Content;
+use super::{Candidate, Connection, State};
+use crate::machine::{Path, Transmit};
+use crate::time::Instant;
+use crate::wire::{Close, Frame, PacketWriter, PathFrame, Window};
+
+impl Connection {
+    /// How often a close is sent before its sender stops waiting for the answer.
+    pub(super) const CLOSE_TRIES: u32 = 5;
+
+    /// The code of a close that answers a close; it is never answered itself.
+    pub(super) const CLOSED: &'static str = "closed";
+
+    /// How often a new address is asked to prove itself.
+    pub(super) const CHALLENGE_TRIES: u32 = 6;
+
+    /// The next datagram, in `buffer`; None if there is nothing to send now.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        if matches!(self.state, State::Connecting) {
+            return None;
+        }
+        if let State::Closed { answer_due, .. } = &mut self.state {
+            return std::mem::take(answer_due).then(|| self.write_close(now, buffer, Self::CLOSED, ""));
+        }
+        if let Some((path, token)) = self.answers.pop_front() {
+            return Some(self.write_alone(now, buffer, path, &Frame::Path(PathFrame::Answer(token))));
+        }
+        if let Some(transmit) = self.poll_challenge(now, buffer) {
+            return Some(transmit);
+        }
+        self.begin_closing(now);
+        if let State::Closing {
+            code,
+            reason,
+            tries,
+            next_at,
+            ..
+        } = &mut self.state
+        {
+            if *next_at > now || *tries >= Self::CLOSE_TRIES {
+                return None;
+            }
+            *tries += 1;
+            let (code, reason) = (*code, reason.clone());
+            let interval = self.loss.interval(&self.rtt, self.peer_ack_delay, &self.config);
+            if let State::Closing { next_at, .. } = &mut self.state {
+                *next_at = now + interval;
+            }
+            return Some(self.write_close(now, buffer, code, &reason));
+        }
+        self.write_packet(now, buffer)
+    }
+
+    /// A challenge to a new address, within three times what came from there (UC-PATH-002).
+    fn poll_challenge(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        let candidate = self.candidate.as_mut()?;
+        if candidate.next_at > now || candidate.tries >= Self::CHALLENGE_TRIES || !candidate.may_be_asked() {
+            return None;
+        }
+        candidate.tries += 1;
+        let (path, token) = (candidate.path, candidate.token);
+        let interval = self.loss.interval(&self.rtt, self.peer_ack_delay, &self.config);
+        let transmit = self.write_alone(now, buffer, path, &Frame::Path(PathFrame::Challenge(token)));
+        if let Some(candidate) = &mut self.candidate {
+            candidate.sent_bytes += transmit.length as u64;
+            candidate.next_at = now + interval;
+        }
+        Some(transmit)
+    }
+
+    /// When all is flushed, or there is no time left for it, the close begins.
+    fn begin_closing(&mut self, now: Instant) {
+        let State::Flushing { code, reason, until } = &self.state else {
+            return;
+        };
+        if (self.send.is_empty() && self.grams_out.is_empty()) || *until <= now {
+            self.state = State::Closing {
+                code,
+                reason: reason.clone(),
+                tries: 0,
+                next_at: now,
+                closed: super::Closed::ByUs,
+            };
+        }
+    }
+
+    /// A packet of acks and of whatever the window lets through.
+    fn write_packet(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        let remote_id = self.remote_id?;
+        let ack_due = self.arrivals.deadline().is_some_and(|at| at <= now);
+        let may_send = self.sent.in_flight_bytes() < self.window_bytes() && self.has_content(now);
+        if !ack_due && !may_send {
+            return None;
+        }
+        let number = self.sent.next_number();
+        let low = if may_send { self.low_to_tell() } else { None };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let limit = self.config.datagram_bytes;
+        let mut writer = PacketWriter::new(buffer, &mut scratch, remote_id, number, low, limit);
+        let acked = self.arrivals.is_owed() && self.write_acks(now, &mut writer);
+        let mut contents = Vec::new();
+        if may_send {
+            self.write_contents(now, &mut writer, &mut contents);
+        }
+        let is_empty = writer.is_empty();
+        let length = writer.finish();
+        self.scratch = scratch;
+        if is_empty {
+            return None;
+        }
+        if acked {
+            self.arrivals.on_ack_sent();
+        }
+        if contents.is_empty() {
+            self.sent.record_unacked();
+        } else {
+            self.low_told = low.unwrap_or(self.low_told);
+            self.sent
+                .record(now, length as u64, contents, self.send.has_work());
+            self.awaiting_since.get_or_insert(now);
+            self.last_sent = now;
+        }
+        Some(self.transmit(self.path, length))
+    }
+
+    /// How much may be in flight: what congestion allows, but two packets at most while the other side is silent.
+    fn window_bytes(&self) -> u64 {
+        if self.loss.is_probing() {
+            2 * self.config.datagram_bytes as u64
+        } else {
+            self.controller.window_bytes()
+        }
+    }
+
+    fn has_content(&mut self, now: Instant) -> bool {
+        while self
+            .grams_out
+            .front()
+            .is_some_and(|(_, deadline)| deadline.is_some_and(|deadline| deadline <= now))
+        {
+            self.grams_out.pop_front();
+            self.statistics.grams_dropped += 1;
+        }
+        self.ping_due
+            || !self.windows_again.is_empty()
+            || !self.grams_out.is_empty()
+            || self.recv.next_windows().next().is_some()
+            || self.send.has_work()
+    }
+
+    /// `low`, when telling it is worth its bytes (UC-ARQ-005): the other side's table shrinks by many entries, or to nothing.
+    fn low_to_tell(&self) -> Option<u64> {
+        let low = self.sent.low();
+        let worth = low >= self.low_told + 16 || (low > self.low_told && self.sent.in_flight_bytes() == 0);
+        worth.then_some(low)
+    }
+
+    fn write_acks(&self, now: Instant, writer: &mut PacketWriter<'_>) -> bool {
+        let Some(ack) = self.arrivals.ack(now) else {
+            return false;
+        };
+        let written = writer.push(&Frame::Ack(ack));
+        if let Some(nack) = self.arrivals.nack() {
+            writer.push(&Frame::Nack(nack));
+        }
+        written
+    }
+
+    fn write_contents(&mut self, now: Instant, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+        self.write_windows(writer, contents);
+        self.write_grams(now, writer, contents);
+        self.send.fill(writer, contents);
+        if std::mem::take(&mut self.ping_due) && contents.is_empty() {
+            if writer.push(&Frame::Ping) {
+                contents.push(Content::Ping);
+            } else {
+                self.ping_due = true;
+            }
+        }
+    }
+
+    /// Tells windows that moved, and tells again the ones whose frame was lost, with the edges of today.
+    fn write_windows(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+        let moved: Vec<Window> = self.recv.next_windows().collect();
+        for window in moved {
+            if !writer.push(&Frame::Window(window)) {
+                return;
+            }
+            self.recv.on_window_sent(window);
+            contents.push(match window {
+                Window::Connection { .. } => Content::ConnectionWindow,
+                Window::Stream { stream, .. } => Content::StreamWindow(stream),
+            });
+        }
+        while let Some(&which) = self.windows_again.last() {
+            let content = which.map_or(Content::ConnectionWindow, Content::StreamWindow);
+            if let Some(window) = self.recv.told_window(which)
+                && !contents.contains(&content)
+            {
+                if !writer.push(&Frame::Window(window)) {
+                    return;
+                }
+                contents.push(content);
+            }
+            self.windows_again.pop();
+        }
+    }
+
+    fn write_grams(&mut self, now: Instant, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+        while let Some((body, deadline)) = self.grams_out.front() {
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.statistics.grams_dropped += 1;
+            } else if writer.push(&Frame::Gram { body }) {
+                contents.push(Content::Gram);
+            } else {
+                return;
+            }
+            self.grams_out.pop_front();
+        }
+    }
+
+    fn write_close(&mut self, now: Instant, buffer: &mut Vec<u8>, code: &str, reason: &str) -> Transmit {
+        let close = Frame::Close(Close {
+            code: Cow::Borrowed(code),
+            reason: Cow::Borrowed(reason),
+        });
+        self.write_alone(now, buffer, self.path, &close)
+    }
+
+    /// A packet of one frame that wants no ack, with an ack beside it if that goes to the same place.
+    fn write_alone(&mut self, now: Instant, buffer: &mut Vec<u8>, path: Path, frame: &Frame<'_>) -> Transmit {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        // Only an established connection gets here.
+        let remote_id = self.remote_id.unwrap_or(self.local_id);
+        let limit = self.config.datagram_bytes;
+        let mut writer = PacketWriter::new(
+            buffer,
+            &mut scratch,
+            remote_id,
+            self.sent.next_number(),
+            None,
+            limit,
+        );
+        if matches!(frame, Frame::Close(_)) && self.arrivals.is_owed() && self.write_acks(now, &mut writer) {
+            self.arrivals.on_ack_sent();
+        }
+        writer.push(frame);
+        let length = writer.finish();
+        self.scratch = scratch;
+        self.sent.record_unacked();
+        self.transmit(path, length)
+    }
+
+    fn transmit(&mut self, path: Path, length: usize) -> Transmit {
+        self.statistics.packets_sent += 1;
+        self.statistics.bytes_sent += length as u64;
+        Transmit {
+            path,
+            length,
+            segment_size: None,
+            ecn: None,
+        }
+    }
+}
+
+impl Candidate {
+    /// Whether one more challenge stays within three times what came from there (UC-PATH-002).
+    pub(super) const fn may_be_asked(&self) -> bool {
+        self.sent_bytes + CHALLENGE_BYTES <= 3 * self.received_bytes
+    }
+}
+
+/// The most bytes that a packet with nothing but a challenge takes.
+const CHALLENGE_BYTES: u64 = 128;

@@ -1,0 +1,466 @@
+//! The receiver's side of streams: fragments become messages, messages wait for their turn, and each is handed over once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::event::Violation;
+use super::flow::Grant;
+use super::ranges::Ranges;
+use crate::wire::{Limits, Messages, Part, Skip, Window};
+
+/// All streams of one direction.
+#[derive(Debug)]
+pub struct RecvStreams {
+    streams: BTreeMap<u32, RecvStream>,
+    grant: Grant,
+    limits: Limits,
+    /// Streams that got something to take since the last poll.
+    readable: VecDeque<u32>,
+}
+
+/// A message that the application takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its number in its stream, from 1.
+    pub seq: u64,
+    /// Its bytes, exactly as they were submitted.
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct RecvStream {
+    /// Every message up to here was made ready, taken or skipped.
+    floor: u64,
+    /// The same for messages above the floor, and those in `held`.
+    settled: Ranges,
+    /// Whole messages that wait for the ones before them.
+    held: BTreeMap<u64, Vec<u8>>,
+    partial: BTreeMap<u64, Assembly>,
+    ready: VecDeque<Received>,
+    grant: Grant,
+    seq_edge: u64,
+}
+
+/// A message of which some is here.
+#[derive(Debug, Default)]
+struct Assembly {
+    body: Vec<u8>,
+    have: Ranges,
+    length: Option<u64>,
+}
+
+impl RecvStreams {
+    /// Nothing received; `limits` are what we told the other side.
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            grant: Grant::new(limits.connection_bytes),
+            limits,
+            readable: VecDeque::new(),
+        }
+    }
+
+    /// Takes whole messages.
+    pub fn on_messages(&mut self, messages: &Messages<'_>) -> Result<(), Violation> {
+        for (seq, body) in (messages.seq..).zip(&messages.bodies) {
+            self.check_message(body.len() as u64)?;
+            if !self.stream(messages.stream)?.admits(seq)? {
+                continue;
+            }
+            self.charge(messages.stream, seq, body.len() as u64)?;
+            self.complete(messages.stream, seq, messages.unordered, body.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Takes a fragment.
+    pub fn on_part(&mut self, part: &Part<'_>) -> Result<(), Violation> {
+        let end = part.offset + part.body.len() as u64;
+        self.check_message(end)?;
+        let stream = self.stream(part.stream)?;
+        if !stream.admits(part.seq)? {
+            return Ok(());
+        }
+        let known_length = stream.partial.get(&part.seq).and_then(|assembly| assembly.length);
+        let extent = stream
+            .partial
+            .get(&part.seq)
+            .map_or(0, |assembly| assembly.body.len() as u64);
+        let contradicts = known_length.is_some_and(|length| end > length || (part.last && end != length));
+        if contradicts || (part.last && extent > end) {
+            return Err(Violation::PartMismatch);
+        }
+        self.charge(part.stream, part.seq, end)?;
+        let stream = self.stream(part.stream)?;
+        let assembly = stream.partial.entry(part.seq).or_default();
+        assembly.insert(part);
+        if assembly.is_whole() {
+            let body = std::mem::take(&mut assembly.body);
+            stream.partial.remove(&part.seq);
+            self.complete(part.stream, part.seq, part.unordered, body);
+        }
+        Ok(())
+    }
+
+    /// Takes the sender's word that messages will not come.
+    pub fn on_skip(&mut self, skip: &Skip) -> Result<(), Violation> {
+        for (seq, &size) in (skip.seq..).zip(&skip.sizes) {
+            self.check_message(size)?;
+            if !self.stream(skip.stream)?.admits(seq)? {
+                continue;
+            }
+            self.charge(skip.stream, seq, size)?;
+            let stream = self.stream(skip.stream)?;
+            // What it had charged is given back: nobody will take it.
+            let had = stream
+                .partial
+                .remove(&seq)
+                .map_or(0, |assembly| assembly.body.len() as u64);
+            let charged = size.max(had);
+            stream.grant.consume(charged);
+            stream.settled.insert(seq);
+            self.grant.consume(charged);
+            self.advance(skip.stream);
+        }
+        Ok(())
+    }
+
+    /// The next message of a stream, in order where its sender wanted order.
+    pub fn take(&mut self, stream: u32) -> Option<Received> {
+        let state = self.streams.get_mut(&stream)?;
+        let received = state.ready.pop_front()?;
+        let bytes = received.body.len() as u64;
+        state.grant.consume(bytes);
+        self.grant.consume(bytes);
+        Some(received)
+    }
+
+    /// A stream that has something to take, once for each time that it got something.
+    pub fn poll_readable(&mut self) -> Option<u32> {
+        self.readable.pop_front()
+    }
+
+    /// Windows that are worth telling anew, the connection's first. [`RecvStreams::on_window_sent`] marks one as told.
+    pub fn next_windows(&self) -> impl Iterator<Item = Window> {
+        let connection = self.grant.next_edge().map(|bytes| Window::Connection { bytes });
+        let streams = self.streams.iter().filter_map(|(&stream, state)| {
+            let seq = state.next_seq_edge(self.limits.stream_messages);
+            let bytes = state.grant.next_edge();
+            (bytes.is_some() || seq.is_some()).then(|| Window::Stream {
+                stream,
+                bytes: bytes.unwrap_or_else(|| state.grant.edge()),
+                seq: seq.unwrap_or(state.seq_edge),
+            })
+        });
+        connection.into_iter().chain(streams)
+    }
+
+    /// A window was told; its edge binds us now.
+    pub fn on_window_sent(&mut self, window: Window) {
+        match window {
+            Window::Connection { bytes } => self.grant.tell(bytes),
+            Window::Stream { stream, bytes, seq } => {
+                if let Some(state) = self.streams.get_mut(&stream) {
+                    state.grant.tell(bytes);
+                    state.seq_edge = seq;
+                }
+            }
+        }
+    }
+
+    /// The windows as they were last told, to repeat a frame that was lost.
+    pub fn told_window(&self, stream: Option<u32>) -> Option<Window> {
+        match stream {
+            None => Some(Window::Connection {
+                bytes: self.grant.edge(),
+            }),
+            Some(stream) => self.streams.get(&stream).map(|state| Window::Stream {
+                stream,
+                bytes: state.grant.edge(),
+                seq: state.seq_edge,
+            }),
+        }
+    }
+
+    /// Bytes that are held for the application or for their missing neighbours, for the bound's checker.
+    pub const fn held_bytes(&self) -> u64 {
+        self.grant.held()
+    }
+
+    /// Entries in every table, for the bound's checker.
+    pub fn entries(&self) -> usize {
+        self.streams
+            .values()
+            .map(|state| {
+                state.held.len() + state.partial.len() + state.ready.len() + state.settled.as_slice().len()
+            })
+            .sum()
+    }
+
+    fn check_message(&self, length: u64) -> Result<(), Violation> {
+        if length > self.limits.message_bytes {
+            Err(Violation::MessageLimit)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn stream(&mut self, stream: u32) -> Result<&mut RecvStream, Violation> {
+        if stream >= self.limits.streams {
+            return Err(Violation::StreamLimit);
+        }
+        let limits = self.limits;
+        Ok(self.streams.entry(stream).or_insert_with(|| RecvStream {
+            floor: 0,
+            settled: Ranges::default(),
+            held: BTreeMap::new(),
+            partial: BTreeMap::new(),
+            ready: VecDeque::new(),
+            grant: Grant::new(limits.stream_bytes),
+            seq_edge: limits.stream_messages,
+        }))
+    }
+
+    /// Charges what a message has newly shown of its length. An unfinished message counts up to its furthest byte.
+    fn charge(&mut self, stream: u32, seq: u64, extent: u64) -> Result<(), Violation> {
+        let state = self.stream(stream)?;
+        let known = state
+            .partial
+            .get(&seq)
+            .map_or(0, |assembly| assembly.body.len() as u64);
+        let more = extent.saturating_sub(known);
+        let within_stream = state.grant.receive(more);
+        if within_stream && self.grant.receive(more) {
+            Ok(())
+        } else {
+            Err(Violation::WindowOverrun)
+        }
+    }
+
+    fn complete(&mut self, stream: u32, seq: u64, unordered: bool, body: Vec<u8>) {
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        state.settled.insert(seq);
+        state.partial.remove(&seq);
+        if unordered {
+            state.ready.push_back(Received { seq, body });
+            self.readable.push_back(stream);
+        } else {
+            state.held.insert(seq, body);
+        }
+        self.advance(stream);
+    }
+
+    /// Moves the floor over what is settled and makes ready what waited for it.
+    fn advance(&mut self, stream: u32) {
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let Some(&[first, last]) = state.settled.as_slice().first() else {
+            return;
+        };
+        if first > state.floor + 1 {
+            return;
+        }
+        state.floor = state.floor.max(last);
+        state.settled.remove_below(state.floor + 1);
+        let still_held = state.held.split_off(&(state.floor + 1));
+        let released = std::mem::replace(&mut state.held, still_held);
+        if !released.is_empty() {
+            self.readable.push_back(stream);
+        }
+        state
+            .ready
+            .extend(released.into_iter().map(|(seq, body)| Received { seq, body }));
+    }
+}
+
+impl RecvStream {
+    /// Whether a message is still wanted: false if it was settled before (UC-STR-003).
+    fn admits(&self, seq: u64) -> Result<bool, Violation> {
+        if seq > self.seq_edge {
+            return Err(Violation::WindowOverrun);
+        }
+        Ok(seq > self.floor && !self.settled.contains(seq))
+    }
+
+    /// The next edge of message numbers, once a quarter of the window was used. Messages that nobody took count as used, so an
+    /// application that does not read bounds its own queue.
+    fn next_seq_edge(&self, window: u64) -> Option<u64> {
+        let edge = (self.floor + window).saturating_sub(self.ready.len() as u64);
+        (edge >= self.seq_edge + window.div_ceil(4)).then_some(edge)
+    }
+}
+
+impl Assembly {
+    fn insert(&mut self, part: &Part<'_>) {
+        let end = part.offset as usize + part.body.len();
+        if self.body.len() < end {
+            self.body.resize(end, 0);
+        }
+        self.body[part.offset as usize..end].copy_from_slice(part.body);
+        self.have.insert_range(part.offset, end as u64 - 1);
+        if part.last {
+            self.length = Some(end as u64);
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.length
+            .is_some_and(|length| self.have.as_slice() == [[0, length - 1]])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        message_bytes: 100,
+        connection_bytes: 400,
+        stream_bytes: 200,
+        stream_messages: 8,
+        streams: 2,
+        datagram_bytes: 1_200,
+        ack_delay_us: 0,
+        idle_ms: 0,
+    };
+
+    fn message(seq: u64, unordered: bool, body: &[u8]) -> Messages<'_> {
+        Messages {
+            stream: 0,
+            seq,
+            unordered,
+            bodies: vec![body],
+        }
+    }
+
+    fn part(offset: u64, last: bool, body: &[u8]) -> Part<'_> {
+        Part {
+            stream: 0,
+            seq: 1,
+            unordered: false,
+            offset,
+            last,
+            body,
+        }
+    }
+
+    fn taken(streams: &mut RecvStreams) -> Vec<String> {
+        std::iter::from_fn(|| streams.take(0))
+            .map(|received| format!("{}:{}", received.seq, String::from_utf8(received.body).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn ordered_messages_wait_for_each_other_and_unordered_ones_for_nobody() {
+        let mut streams = RecvStreams::new(LIMITS);
+        streams.on_messages(&message(2, false, b"two")).unwrap();
+        streams.on_messages(&message(3, true, b"three")).unwrap();
+        assert_eq!(taken(&mut streams), ["3:three"]);
+        streams.on_messages(&message(1, false, b"one")).unwrap();
+        assert_eq!(taken(&mut streams), ["1:one", "2:two"]);
+        for seq in 1..=3 {
+            streams.on_messages(&message(seq, false, b"again")).unwrap();
+        }
+        assert_eq!(taken(&mut streams), Vec::<String>::new());
+    }
+
+    #[test]
+    fn parts_in_any_order_make_the_message() {
+        let mut streams = RecvStreams::new(LIMITS);
+        streams.on_part(&part(4, true, b"ef")).unwrap();
+        streams.on_part(&part(0, false, b"ab")).unwrap();
+        streams.on_part(&part(0, false, b"abcd")).unwrap();
+        assert_eq!(taken(&mut streams), ["1:abcdef"]);
+        streams.on_part(&part(0, false, b"ab")).unwrap();
+        assert_eq!(taken(&mut streams), Vec::<String>::new());
+        assert_eq!(streams.held_bytes(), 0);
+    }
+
+    #[test]
+    fn a_skip_lets_the_next_ones_through_and_gives_the_window_back() {
+        let mut streams = RecvStreams::new(LIMITS);
+        streams.on_messages(&message(2, false, b"two")).unwrap();
+        streams.on_part(&part(0, false, b"half")).unwrap();
+        streams
+            .on_skip(&Skip {
+                stream: 0,
+                seq: 1,
+                sizes: vec![50],
+            })
+            .unwrap();
+        assert_eq!(taken(&mut streams), ["2:two"]);
+        assert_eq!(streams.held_bytes(), 0);
+        streams.on_part(&part(0, true, b"late")).unwrap();
+        assert_eq!(taken(&mut streams), Vec::<String>::new());
+    }
+
+    #[track_caller]
+    fn check_violation(act: impl Fn(&mut RecvStreams) -> Result<(), Violation>, expected: Violation) {
+        assert_eq!(act(&mut RecvStreams::new(LIMITS)), Err(expected));
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_named() {
+        let (long, full) = ([0; 101], [0; 100]);
+        check_violation(
+            |streams| streams.on_messages(&message(1, false, &long)),
+            Violation::MessageLimit,
+        );
+        check_violation(
+            |streams| streams.on_messages(&message(9, false, b"")),
+            Violation::WindowOverrun,
+        );
+        check_violation(
+            |streams| (2..=4).try_for_each(|seq| streams.on_messages(&message(seq, false, &full))),
+            Violation::WindowOverrun,
+        );
+        let foreign = Messages {
+            stream: 2,
+            ..message(1, false, b"")
+        };
+        check_violation(|streams| streams.on_messages(&foreign), Violation::StreamLimit);
+        for contradiction in [
+            [part(3, true, b"d"), part(1, true, b"bc")],
+            [part(9, false, b"x"), part(0, true, b"ab")],
+        ] {
+            check_violation(
+                |streams| contradiction.iter().try_for_each(|part| streams.on_part(part)),
+                Violation::PartMismatch,
+            );
+        }
+    }
+
+    #[test]
+    fn windows_are_told_again_by_quarters() {
+        let mut streams = RecvStreams::new(LIMITS);
+        for seq in 1..=2 {
+            streams.on_messages(&message(seq, false, &[7; 50])).unwrap();
+        }
+        assert_eq!(streams.next_windows().count(), 0);
+        taken_bytes(&mut streams);
+        let windows: Vec<Window> = streams.next_windows().collect();
+        assert_eq!(
+            windows,
+            [
+                Window::Connection { bytes: 500 },
+                Window::Stream {
+                    stream: 0,
+                    bytes: 300,
+                    seq: 10
+                }
+            ]
+        );
+        windows
+            .into_iter()
+            .for_each(|window| streams.on_window_sent(window));
+        assert_eq!(streams.next_windows().count(), 0);
+    }
+
+    fn taken_bytes(streams: &mut RecvStreams) -> usize {
+        std::iter::from_fn(|| streams.take(0))
+            .map(|received| received.body.len())
+            .sum()
+    }
+}

@@ -1,0 +1,127 @@
+//! How long a round trip takes, smoothed, with its variance: RFC 6298, with the ack delay taken out as in RFC 9002, section 5.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// The estimator. Packet numbers are never used twice, so every sample is clean.
+#[derive(Clone, Debug, Default)]
+pub struct Rtt {
+    smoothed: Option<Duration>,
+    variance: Duration,
+    latest: Duration,
+    minimum: Duration,
+    minimum_at: Instant,
+}
+
+impl Rtt {
+    /// An estimator without samples.
+    pub const fn new() -> Self {
+        Self {
+            smoothed: None,
+            variance: Duration::ZERO,
+            latest: Duration::ZERO,
+            minimum: Duration::MAX,
+            minimum_at: Instant::ZERO,
+        }
+    }
+
+    /// Takes one round trip, of which the other side says that it spent `ack_delay` waiting.
+    pub fn sample(&mut self, now: Instant, round_trip: Duration, ack_delay: Duration) {
+        self.latest = round_trip;
+        if round_trip <= self.minimum || now.since(self.minimum_at) > MINIMUM_AGE {
+            self.minimum = round_trip;
+            self.minimum_at = now;
+        }
+        // A delay that would put the sample below the shortest one seen cannot be true (RFC 9002, section 5.3).
+        let adjusted = if round_trip >= self.minimum + ack_delay {
+            round_trip - ack_delay
+        } else {
+            round_trip
+        };
+        match self.smoothed {
+            None => {
+                self.smoothed = Some(adjusted);
+                self.variance = adjusted / 2;
+            }
+            Some(smoothed) => {
+                self.variance = (self.variance * 3 + smoothed.abs_diff(adjusted)) / 4;
+                self.smoothed = Some((smoothed * 7 + adjusted) / 8);
+            }
+        }
+    }
+
+    /// The smoothed round trip; None before the first sample.
+    pub const fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    /// The last sample as it was measured.
+    pub const fn latest(&self) -> Duration {
+        self.latest
+    }
+
+    /// The shortest round trip of the last ten seconds; None before the first sample.
+    pub const fn minimum(&self) -> Option<Duration> {
+        if self.smoothed.is_some() {
+            Some(self.minimum)
+        } else {
+            None
+        }
+    }
+
+    /// The mean deviation.
+    pub const fn variance(&self) -> Duration {
+        self.variance
+    }
+
+    /// How long an ack may take before its packet counts as lost (UC-ARQ-010): the round trip, four deviations but at least
+    /// the timers' grain, and the time that the other side may withhold an ack; None before the first sample.
+    pub fn timeout(&self, peer_ack_delay: Duration) -> Option<Duration> {
+        let smoothed = self.smoothed?;
+        let slack = (self.variance * 4).max(GRAIN).max(smoothed / 20);
+        Some(smoothed + slack + peer_ack_delay)
+    }
+}
+
+/// The event loop's timers are no finer.
+pub const GRAIN: Duration = Duration::from_millis(1);
+
+/// A route that got longer is noticed after this long (as BBR, draft-ietf-ccwg-bbr section 2.13.1).
+const MINIMUM_AGE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn the_first_sample_sets_the_mean_and_half_of_it_the_variance() {
+        let mut rtt = Rtt::new();
+        assert_eq!(rtt.timeout(ms(5)), None);
+        rtt.sample(Instant::ZERO, ms(100), ms(0));
+        assert_eq!(rtt.smoothed(), Some(ms(100)));
+        assert_eq!(rtt.timeout(ms(5)), Some(ms(305)));
+    }
+
+    #[test]
+    fn steady_samples_shrink_the_variance_to_the_grain() {
+        let mut rtt = Rtt::new();
+        for _ in 0..60 {
+            rtt.sample(Instant::ZERO, ms(10), ms(0));
+        }
+        assert_eq!(rtt.timeout(ms(5)), Some(ms(16)));
+    }
+
+    #[test]
+    fn an_ack_delay_that_cannot_be_true_is_not_believed() {
+        let mut rtt = Rtt::new();
+        rtt.sample(Instant::ZERO, ms(50), ms(0));
+        rtt.sample(Instant::ZERO, ms(55), ms(5));
+        rtt.sample(Instant::ZERO, ms(50), ms(49));
+        assert_eq!(rtt.smoothed(), Some(ms(50)));
+    }
+}

@@ -1,0 +1,395 @@
+//! One thing said, to and from its JSON.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_TEXT_BYTES, MessageId, Party, format_timestamp, is_nick, parse_timestamp};
+use crate::time::WallTime;
+
+/// One thing said, from one side to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Say<'a> {
+    /// Who says it.
+    pub from: Party,
+    /// To whom.
+    pub to: Party,
+    /// When, by the sender's clock.
+    pub at: WallTime,
+    /// What.
+    pub said: Said<'a>,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// Who the sender is; the first thing said on every connection, and again after a change of nick.
+    Introduce {
+        /// Names the program's run: the same text as in all its message ids.
+        run: Cow<'a, str>,
+    },
+    /// A message, or the wish that a text be returned.
+    Words(Words<'a>),
+    /// The receiver's own word on a message: shown, or refused.
+    Receipt {
+        /// Which message.
+        id: MessageId,
+        /// When that was said, by its sender's clock.
+        original_at: WallTime,
+        /// True: it arrived and is shown. False: it arrived intact and is refused.
+        ack: bool,
+        /// Why it is refused; for people.
+        reason: Option<Cow<'a, str>>,
+    },
+    /// A text returned.
+    Echoed {
+        /// The wish.
+        id: MessageId,
+        /// When that was said, by its sender's clock.
+        original_at: WallTime,
+        /// The text.
+        text: Cow<'a, str>,
+    },
+}
+
+/// Something that gets a receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words<'a> {
+    /// Its name.
+    pub id: MessageId,
+    /// The text.
+    pub text: Cow<'a, str>,
+    /// Whether the text is to be returned.
+    pub is_echo: bool,
+    /// The message that it answers: its id, its text, and when it was said.
+    pub reply_to: Option<(MessageId, Cow<'a, str>, WallTime)>,
+}
+
+/// Why a message of the layer below says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatError {
+    /// It is not JSON of any kind that is known, and has no id by which it could be refused.
+    Unreadable,
+    /// It has an id and can be refused by it (UC-CHAT-004); the words say why.
+    Invalid {
+        /// Its name.
+        id: MessageId,
+        /// When it says that it was said; the epoch if it does not.
+        at: WallTime,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl fmt::Display for ChatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable => f.write_str("not a chat message"),
+            Self::Invalid { why, .. } => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for ChatError {}
+
+impl<'a> Say<'a> {
+    /// The JSON of it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut wire = Wire {
+            kind: Cow::Borrowed(self.kind()),
+            from: Some(self.from.clone()),
+            to: Some(self.to.clone()),
+            ts: Cow::Owned(format_timestamp(self.at)),
+            ..Wire::default()
+        };
+        match &self.said {
+            Said::Introduce { run } => wire.run = Some(Cow::Borrowed(run)),
+            Said::Words(words) => {
+                wire.id = Some(Cow::Borrowed(words.id.as_str()));
+                wire.text = Some(Cow::Borrowed(&words.text));
+                if let Some((id, original, original_at)) = &words.reply_to {
+                    wire.re = Some(Cow::Borrowed(id.as_str()));
+                    wire.original = Some(Cow::Borrowed(original));
+                    wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
+                }
+            }
+            Said::Receipt {
+                id,
+                original_at,
+                ack,
+                reason,
+            } => {
+                wire.id = Some(Cow::Borrowed(id.as_str()));
+                wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
+                wire.ack = Some(*ack);
+                wire.reason = reason.as_deref().map(Cow::Borrowed);
+            }
+            Said::Echoed {
+                id,
+                original_at,
+                text,
+            } => {
+                wire.id = Some(Cow::Borrowed(id.as_str()));
+                wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
+                wire.text = Some(Cow::Borrowed(text));
+            }
+        }
+        serde_json::to_vec(&wire).expect("texts and numbers are always JSON")
+    }
+
+    /// What the JSON says.
+    pub fn decode(json: &'a [u8]) -> Result<Self, ChatError> {
+        let wire: Wire<'a> = serde_json::from_slice(json).map_err(|_| refusal(json, "it is not valid"))?;
+        wire.read().map_err(|why| refusal(json, why))
+    }
+
+    fn kind(&self) -> &'static str {
+        match &self.said {
+            Said::Introduce { .. } => "introduce",
+            Said::Words(Words { is_echo: true, .. }) => "echo",
+            Said::Words(Words {
+                reply_to: Some(_), ..
+            }) => "reply",
+            Said::Words(_) => "message",
+            Said::Receipt { .. } => "receipt",
+            Said::Echoed { .. } => "echoed",
+        }
+    }
+}
+
+/// The members of every kind, in the order in which they are written. Flat, because serde reads a tagged enum twice as slowly.
+#[derive(Default, Serialize, Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    re: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Party>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Party>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    ts_original: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ts: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ack: Option<bool>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    run: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    original: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+}
+
+impl<'a> Wire<'a> {
+    fn read(self) -> Result<Say<'a>, &'static str> {
+        let mut from = self.from.ok_or("it does not say from whom it is")?;
+        let to = self.to.ok_or("it does not say for whom it is")?;
+        let at = parse_timestamp(&self.ts).ok_or("its time is not a time")?;
+        // A name that cannot be shown is no name; the words are shown all the same.
+        from.nick = from.nick.filter(|nick| is_nick(nick));
+        let id = self
+            .id
+            .as_deref()
+            .map(|id| MessageId::parse(id).ok_or("its id is not an id"))
+            .transpose()?;
+        let original_at = self
+            .ts_original
+            .as_deref()
+            .map(|at| parse_timestamp(at).ok_or("its original's time is not a time"));
+        let original_at = original_at.transpose()?;
+        if self.text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
+            return Err("its text is too long");
+        }
+        let said = match (self.kind.as_ref(), id) {
+            ("introduce", _) => Said::Introduce {
+                run: self
+                    .run
+                    .filter(|run| run.len() <= MessageId::MAX_BYTES)
+                    .ok_or("it does not name its run")?,
+            },
+            ("receipt", Some(id)) => Said::Receipt {
+                id,
+                original_at: original_at.ok_or("it does not tell its original's time")?,
+                ack: self.ack.ok_or("it has no ack")?,
+                reason: self.reason,
+            },
+            ("echoed", Some(id)) => Said::Echoed {
+                id,
+                original_at: original_at.ok_or("it does not tell its original's time")?,
+                text: self.text.ok_or("it has no text")?,
+            },
+            ("reply", Some(id)) => {
+                let re = self
+                    .re
+                    .as_deref()
+                    .and_then(MessageId::parse)
+                    .ok_or("it does not say what it answers")?;
+                let original = self.original.ok_or("it does not quote what it answers")?;
+                let original_at = original_at.ok_or("it does not tell its original's time")?;
+                let text = self.text.ok_or("it has no text")?;
+                Said::Words(Words {
+                    id,
+                    text,
+                    is_echo: false,
+                    reply_to: Some((re, original, original_at)),
+                })
+            }
+            (kind @ ("message" | "echo"), Some(id)) => {
+                let text = self.text.ok_or("it has no text")?;
+                Said::Words(Words {
+                    id,
+                    text,
+                    is_echo: kind == "echo",
+                    reply_to: None,
+                })
+            }
+            _ => return Err("its kind is not known here"),
+        };
+        Ok(Say { from, to, at, said })
+    }
+}
+
+/// The error for JSON that says nothing: by its id, if it has one and is not itself an answer.
+fn refusal(json: &[u8], why: &'static str) -> ChatError {
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+        #[serde(default)]
+        kind: String,
+        #[serde(default)]
+        ts: String,
+    }
+
+    let Ok(named) = serde_json::from_slice::<Named>(json) else {
+        return ChatError::Unreadable;
+    };
+    if matches!(named.kind.as_str(), "receipt" | "echoed" | "introduce") {
+        return ChatError::Unreadable;
+    }
+    let at = parse_timestamp(&named.ts).unwrap_or_default();
+    MessageId::parse(&named.id).map_or(ChatError::Unreadable, |id| ChatError::Invalid { id, at, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    fn party(nick: Option<&str>, port: u16) -> Party {
+        Party {
+            nick: nick.map(str::to_owned),
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port,
+        }
+    }
+
+    #[track_caller]
+    fn check(said: Said<'_>, json: &str) {
+        let at = WallTime::from_unix_micros(1_795_262_400_000_001);
+        let say = Say {
+            from: party(Some("ana"), 6000),
+            to: party(None, 6001),
+            at,
+            said,
+        };
+        let encoded = say.encode();
+        assert_eq!(std::str::from_utf8(&encoded).unwrap(), json);
+        assert_eq!(Say::decode(&encoded), Ok(say));
+    }
+
+    fn id(text: &str) -> MessageId {
+        MessageId::parse(text).unwrap()
+    }
+
+    const FROM_TO: &str =
+        r#""from":{"nick":"ana","ip":"127.0.0.1","port":6000},"to":{"ip":"127.0.0.1","port":6001}"#;
+    const TS: &str = r#""ts":"2026-11-21T12:00:00.000001Z""#;
+
+    #[test]
+    fn a_message_has_every_field_of_the_seed() {
+        check(
+            Said::Words(Words {
+                id: id("k3-1"),
+                text: "oi \"você\"".into(),
+                is_echo: false,
+                reply_to: None,
+            }),
+            &format!(r#"{{"kind":"message","id":"k3-1",{FROM_TO},{TS},"text":"oi \"você\""}}"#),
+        );
+    }
+
+    #[test]
+    fn a_reply_carries_its_original_and_both_times() {
+        let original_at = WallTime::from_unix_micros(1_795_262_399_000_000);
+        check(
+            Said::Words(Words {
+                id: id("k3-2"),
+                text: "tudo".into(),
+                is_echo: false,
+                reply_to: Some((id("b7-9"), "oi".into(), original_at)),
+            }),
+            &format!(
+                r#"{{"kind":"reply","id":"k3-2","re":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"original":"oi","text":"tudo"}}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn a_receipt_is_true_or_false_with_a_reason() {
+        let original_at = WallTime::from_unix_micros(1_795_262_399_000_000);
+        check(
+            Said::Receipt {
+                id: id("b7-9"),
+                original_at,
+                ack: false,
+                reason: Some("full".into()),
+            },
+            &format!(
+                r#"{{"kind":"receipt","id":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"ack":false,"reason":"full"}}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_its_id_or_dropped() {
+        let cases = [
+            (r#"{"kind":"message","id":"a-1"}"#, Some("it is not valid")),
+            (
+                r#"{"kind":"song","id":"a-1","ts":"2026-11-21T12:00:00Z","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1}}"#,
+                Some("its kind is not known here"),
+            ),
+            (
+                r#"{"kind":"message","id":"a-1","ts":"noon","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1},"text":""}"#,
+                Some("its time is not a time"),
+            ),
+            (r#"{"kind":"receipt","id":"a-1"}"#, None),
+            (r#"{"kind":"message","id":"a 1"}"#, None),
+            ("hello", None),
+            ("[]", None),
+        ];
+        for (json, expected) in cases {
+            let why = match Say::decode(json.as_bytes()) {
+                Err(ChatError::Invalid { why, .. }) => Some(why),
+                Err(ChatError::Unreadable) => None,
+                Ok(say) => panic!("{say:?}"),
+            };
+            assert_eq!(why, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_terminal_would_act_on_is_no_name() {
+        let json = format!(
+            r#"{{"kind":"message","id":"a-1","from":{{"nick":"a\u001b[2J","ip":"::1","port":1}},"to":{{"ip":"::1","port":1}},{TS},"text":"x"}}"#
+        );
+        assert_eq!(Say::decode(json.as_bytes()).unwrap().from.nick, None);
+    }
+}

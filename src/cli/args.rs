@@ -1,0 +1,185 @@
+//! What can be written on the command line. Scripts rely on it: a flag is never renamed, and none is there that does nothing.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::io::resolve::Target;
+
+/// Messaging over UDP that stays fast when the network is bad.
+#[derive(Debug, Parser)]
+#[command(name = "udpchat", version, max_term_width = 100)]
+pub struct Arguments {
+    /// Log what happens to standard error; twice for more. `UDPCHAT_LOG` takes a level by name
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Talk: send to anybody, see what anybody sends
+    Peer(PeerArgs),
+    /// Send a text, or each line of standard input, and end when all of it was acknowledged
+    Send(SendArgs),
+    /// Print the messages that come
+    Listen(ListenArgs),
+    /// Print datagrams, in hex one a line or as --trace writes them, as JSON
+    Decode(DecodeArgs),
+}
+
+/// The flags of `peer`.
+#[derive(Debug, Args)]
+pub struct PeerArgs {
+    /// Listen on this address [default: 0.0.0.0:6000, or the next port that is free]
+    #[arg(long, value_name = "ADDR")]
+    pub bind: Option<Target>,
+
+    /// The name that others see
+    #[arg(long)]
+    pub nick: Option<String>,
+
+    /// Send plain lines to this address
+    #[arg(long, value_name = "ADDR")]
+    pub to: Option<Target>,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub clear: ClearArgs,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Only append lines: no cursor movements, no line editor
+    #[arg(long)]
+    pub plain: bool,
+
+    /// Write every datagram to this file as a line of hex (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<String>,
+}
+
+/// The flags of `send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// Send to this address
+    #[arg(long, value_name = "ADDR")]
+    pub to: Target,
+
+    /// Give up after this long without progress, such as 500ms, 10s or 2m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub timeout: Duration,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub clear: ClearArgs,
+
+    /// Write every datagram to this file as a line of hex (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<String>,
+
+    /// The text; - sends each line of standard input as one message
+    #[arg(value_name = "TEXT|-")]
+    pub text: String,
+}
+
+/// The flags of `listen`.
+#[derive(Debug, Args)]
+pub struct ListenArgs {
+    /// Listen on this address
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:6000")]
+    pub bind: Target,
+
+    /// End after this many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub clear: ClearArgs,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write every datagram to this file as a line of hex (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<String>,
+}
+
+/// The flags of `decode`.
+#[derive(Debug, Args)]
+pub struct DecodeArgs {
+    /// The file; - is standard input
+    #[arg(value_name = "FILE|-", default_value = "-")]
+    pub file: String,
+}
+
+#[expect(
+    missing_docs,
+    reason = "a doc comment would become the help of every command that has the flag"
+)]
+#[derive(Debug, Args)]
+pub struct ClearArgs {
+    /// Do not encrypt. Every run is in the clear until encryption is built, whether this is said or not
+    #[arg(long)]
+    pub clear: bool,
+}
+
+/// A number with a unit, or of seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let mistake = || "write a time such as 500ms, 10s or 2m".to_owned();
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| mistake())?;
+    let seconds = match unit {
+        "ms" => number / 1000.0,
+        "s" | "" => number,
+        "m" | "min" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(mistake()),
+    };
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| mistake())?;
+    if duration.is_zero() {
+        Err("the time must be longer than nothing".to_owned())
+    } else {
+        Ok(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definition_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in [
+            "",
+            "s",
+            "-1s",
+            "10 parsecs",
+            "0",
+            "1.2.3s",
+            "9999999999999999999999h",
+        ] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

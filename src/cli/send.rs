@@ -1,0 +1,456 @@
+//! `udpchat send`: sends a text or the lines of standard input, and tells exactly what was acknowledged.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::args::SendArgs;
+use super::complain;
+use super::exit::{Exit, Failure};
+use super::station::{self, GOODBYE, Station};
+use crate::io::event_loop::{Handler, More};
+use crate::io::output::Output;
+use crate::io::resolve::Target;
+use crate::io::signals::Signal;
+use crate::io::socket::{BindError, Socket, wildcard_for};
+use crate::io::stdin::{Lines, Next};
+use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer};
+use crate::time::{Instant, Now};
+use crate::ui::filter;
+use crate::ui::model::{Model, Tally};
+
+/// Lines taken in one turn: datagrams and deadlines wait no longer than this many take.
+const LINES_PER_TURN: usize = 256;
+
+/// After a failure the rest of the input is counted, for the sentence that tells what was not sent. A file is counted by
+/// then; a pipe that is still open is not waited for.
+const COUNTING: Duration = Duration::from_millis(500);
+
+/// Runs the command.
+pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
+    let addresses = station::look_up(&flags.to)?;
+    let socket = bind_for(&addresses).map_err(Failure::failed)?;
+    let reach = socket.reach();
+    let addresses: Vec<SocketAddr> = addresses
+        .into_iter()
+        .filter(|&address| reach.includes(address))
+        .collect();
+    if addresses.is_empty() {
+        return Err(unreachable(&flags.to));
+    }
+    let mut station = Station::new(socket, flags.trace.as_deref(), flags.timeout)?;
+    let now = station.clock.now();
+    let opened = station
+        .peer
+        .handle_command(now, Command::Open { addresses })
+        .map_err(Failure::failed)?;
+    let Id::Conversation(conversation) = opened else {
+        return Err(Failure::failed("the peer opened nothing"));
+    };
+    let source = if flags.text == "-" {
+        let lines = Lines::read_stdin(station.event_loop.waker());
+        Source::Lines(
+            lines.map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?,
+        )
+    } else {
+        Source::Text(Some(flags.text.clone()))
+    };
+    let mut sender = Sender::new(source, conversation, flags.timeout, now.instant);
+    let exit = station
+        .event_loop
+        .run(&mut station.peer, &mut sender)
+        .map_err(Failure::failed)?;
+    Ok(sender.report(exit))
+}
+
+fn bind_for(addresses: &[SocketAddr]) -> Result<Socket, BindError> {
+    let wildcard = wildcard_for(addresses);
+    Socket::bind(wildcard).or_else(|error| {
+        // A machine without IPv6 still reaches the name's other addresses.
+        if wildcard.is_ipv6() {
+            Socket::bind(wildcard_for(&[]))
+        } else {
+            Err(error)
+        }
+    })
+}
+
+fn unreachable(target: &Target) -> Failure {
+    if target.port() == 0 {
+        Failure::usage(format!(
+            "nobody listens on port 0; name the port of {target} that the other side printed"
+        ))
+    } else {
+        Failure::failed(format!("this machine has no way to {target}"))
+    }
+}
+
+enum Source {
+    Text(Option<String>),
+    Lines(Lines),
+}
+
+impl Source {
+    fn next(&mut self) -> Next {
+        match self {
+            Self::Text(text) => text.take().map_or(Next::End, Next::Line),
+            Self::Lines(lines) => lines.next_line(),
+        }
+    }
+}
+
+struct Sender {
+    source: Source,
+    conversation: ConversationId,
+    model: Model,
+    /// A line that the peer had no room for.
+    held: Option<String>,
+    blocked: bool,
+    input_ended: bool,
+    /// Lines that were read, whatever became of them.
+    read: u64,
+    /// Lines that were read and cannot be messages.
+    unfit: u64,
+    connected: bool,
+    /// Why it failed, in the other side's words or ours.
+    trouble: Option<String>,
+    patience: Patience,
+    phase: Phase,
+}
+
+enum Phase {
+    Sending,
+    /// It failed; the rest of the input is counted.
+    Counting {
+        exit: Exit,
+        deadline: Instant,
+    },
+    /// All is acknowledged; the goodbye is on its way.
+    Leaving {
+        deadline: Instant,
+    },
+}
+
+/// The longest time without progress.
+struct Patience {
+    timeout: Duration,
+    progress: u64,
+    since: Instant,
+}
+
+impl Patience {
+    /// Looks whether there was progress; with nothing to wait for, no time passes.
+    fn observe(&mut self, progress: u64, waiting: bool, now: Instant) {
+        if !waiting || progress != self.progress {
+            self.progress = progress;
+            self.since = now;
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.since + self.timeout
+    }
+}
+
+impl Sender {
+    fn new(source: Source, conversation: ConversationId, timeout: Duration, now: Instant) -> Self {
+        Self {
+            source,
+            conversation,
+            model: Model::default(),
+            held: None,
+            blocked: false,
+            input_ended: false,
+            read: 0,
+            unfit: 0,
+            connected: false,
+            trouble: None,
+            patience: Patience {
+                timeout,
+                progress: 0,
+                since: now,
+            },
+            phase: Phase::Sending,
+        }
+    }
+
+    fn send_lines(&mut self, now: Now, peer: &mut Peer) -> More {
+        for _ in 0..LINES_PER_TURN {
+            if self.blocked || self.input_ended {
+                return More::No;
+            }
+            let text = match self.held.take() {
+                Some(text) => text,
+                None => match self.next_line() {
+                    Next::Line(text) => text,
+                    Next::Waiting => return More::No,
+                    Next::Bad(_) | Next::End => continue,
+                },
+            };
+            self.say(now, peer, text);
+        }
+        More::Yes
+    }
+
+    /// The next line; one that cannot be a message is complained about here.
+    fn next_line(&mut self) -> Next {
+        let next = self.source.next();
+        match &next {
+            Next::Line(_) => self.read += 1,
+            Next::Bad(error) => {
+                self.read += 1;
+                self.unfit += 1;
+                complain(&error.to_string());
+            }
+            Next::End => self.input_ended = true,
+            Next::Waiting => {}
+        }
+        next
+    }
+
+    fn say(&mut self, now: Now, peer: &mut Peer, text: String) {
+        let command = Command::Say {
+            to: self.conversation,
+            text: text.clone(),
+        };
+        match peer.handle_command(now, command) {
+            Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text),
+            Ok(Id::Conversation(_) | Id::None) => {}
+            Err(CommandError::WouldBlock) => {
+                self.held = Some(text);
+                self.blocked = true;
+            }
+            Err(error) => {
+                self.unfit += 1;
+                complain(&format!("message {} was not sent: {error}", self.read));
+            }
+        }
+    }
+
+    fn fail(&mut self, now: Now, peer: &mut Peer, exit: Exit, trouble: String) {
+        if matches!(self.phase, Phase::Sending) {
+            self.trouble.get_or_insert(trouble);
+            self.phase = Phase::Counting {
+                exit,
+                deadline: now.instant + COUNTING,
+            };
+            // It has nothing to refuse. Every message gets its outcome, and the other side, if it is there, a goodbye.
+            let _ = peer.handle_command(now, Command::GiveUp);
+        }
+    }
+
+    fn count_rest(&mut self) -> More {
+        for _ in 0..LINES_PER_TURN {
+            match self.source.next() {
+                Next::Line(_) | Next::Bad(_) => self.read += 1,
+                Next::Waiting => return More::No,
+                Next::End => {
+                    self.input_ended = true;
+                    return More::No;
+                }
+            }
+        }
+        More::Yes
+    }
+
+    fn finish_sending(&mut self, now: Now, peer: &mut Peer) -> Option<Exit> {
+        let waiting = peer.pending_messages() > 0;
+        self.patience.observe(peer.progress(), waiting, now.instant);
+        if self.input_ended && self.held.is_none() && !waiting {
+            // It has nothing left to do, so it cannot object.
+            let _ = peer.handle_command(now, Command::Shutdown);
+            self.phase = Phase::Leaving {
+                deadline: now.instant + GOODBYE,
+            };
+        } else if waiting && self.patience.deadline() <= now.instant {
+            self.fail(
+                now,
+                peer,
+                Exit::NoAnswer,
+                format!("no answer for {:?}", self.patience.timeout),
+            );
+        }
+        None
+    }
+
+    /// Prints what became of everything, and has the last word on the exit code.
+    fn report(&self, exit: Exit) -> Exit {
+        let counts = self.counts();
+        let exit = match exit {
+            Exit::Done => Exit::of(self.model.tally(), self.unfit > 0),
+            other => other,
+        };
+        let sentence = counts.sentence(self.trouble.as_deref());
+        if exit == Exit::Done {
+            let mut stdout = Output::stdout();
+            stdout.push_line(&sentence);
+            stdout.flush();
+        } else {
+            complain(&sentence);
+        }
+        exit
+    }
+
+    fn counts(&self) -> Counts {
+        let Tally {
+            delivered,
+            refused,
+            unknown,
+            ..
+        } = self.model.tally();
+        let unsent = self.read.saturating_sub(delivered + refused + unknown);
+        Counts {
+            total: self.read,
+            all_counted: self.input_ended,
+            delivered,
+            refused,
+            unknown,
+            unsent,
+        }
+    }
+}
+
+impl Handler<Peer> for Sender {
+    type Outcome = Exit;
+
+    fn handle_input(&mut self, now: Now, peer: &mut Peer) -> More {
+        match self.phase {
+            Phase::Sending => self.send_lines(now, peer),
+            Phase::Counting { .. } => self.count_rest(),
+            Phase::Leaving { .. } => More::No,
+        }
+    }
+
+    fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
+        self.fail(now, peer, Exit::Interrupted, "interrupted".to_owned());
+    }
+
+    fn handle_event(&mut self, now: Now, peer: &mut Peer, event: Event) {
+        match &event {
+            Event::Connected { address, .. } => {
+                log::info!("{address} answered");
+                self.connected = true;
+                self.patience.since = now.instant;
+            }
+            Event::Writable { .. } => self.blocked = false,
+            Event::Closed { reason, .. } => {
+                let reason = filter::shorten(&reason.to_string(), 120);
+                self.fail(now, peer, Exit::NoAnswer, reason);
+            }
+            Event::Failed {
+                reason: FailReason::Refused { words },
+                ..
+            } => {
+                self.trouble
+                    .get_or_insert(format!("refused: {}", filter::shorten(words, 120)));
+            }
+            _ => {}
+        }
+        self.model.handle_event(event, now.wall);
+    }
+
+    fn finish_turn(&mut self, now: Now, peer: &mut Peer) -> Option<Exit> {
+        // Nothing is shown as it goes; the report at the end says it all.
+        while self.model.poll_notice().is_some() {}
+        match self.phase {
+            Phase::Sending => self.finish_sending(now, peer),
+            Phase::Counting { exit, deadline } => {
+                if !self.input_ended && now.instant < deadline {
+                    return None;
+                }
+                Some(exit)
+            }
+            Phase::Leaving { deadline } => (peer.is_idle() || deadline <= now.instant).then_some(Exit::Done),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Some(match self.phase {
+            Phase::Sending => self.patience.deadline(),
+            Phase::Counting { deadline, .. } | Phase::Leaving { deadline } => deadline,
+        })
+    }
+}
+
+/// What became of the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    total: u64,
+    all_counted: bool,
+    delivered: u64,
+    refused: u64,
+    unknown: u64,
+    unsent: u64,
+}
+
+impl Counts {
+    fn sentence(self, trouble: Option<&str>) -> String {
+        let at_least = if self.all_counted { "" } else { "at least " };
+        let mut sentence = format!("{} of {at_least}{} acknowledged", self.delivered, self.total);
+        for (count, word) in [
+            (self.refused, "refused"),
+            (self.unknown, "unknown"),
+            (self.unsent, "not sent"),
+        ] {
+            if count > 0 {
+                // Writing to a string cannot fail.
+                let _ = write!(sentence, ", {count} {word}");
+            }
+        }
+        if let Some(trouble) = trouble {
+            let _ = write!(sentence, ": {trouble}");
+        }
+        sentence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentence_names_every_fate_that_occurred() {
+        let all = Counts {
+            total: 3,
+            all_counted: true,
+            delivered: 3,
+            refused: 0,
+            unknown: 0,
+            unsent: 0,
+        };
+        assert_eq!(all.sentence(None), "3 of 3 acknowledged");
+        let some = Counts {
+            total: 10_000,
+            delivered: 3,
+            unknown: 7,
+            unsent: 9_990,
+            ..all
+        };
+        assert_eq!(
+            some.sentence(Some("no answer for 10s")),
+            "3 of 10000 acknowledged, 7 unknown, 9990 not sent: no answer for 10s"
+        );
+        let open = Counts {
+            all_counted: false,
+            refused: 1,
+            ..all
+        };
+        assert_eq!(open.sentence(None), "3 of at least 3 acknowledged, 1 refused");
+    }
+
+    #[test]
+    fn time_passes_only_while_something_is_awaited() {
+        let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
+        let mut patience = Patience {
+            timeout: Duration::from_secs(10),
+            progress: 0,
+            since: at(0),
+        };
+        patience.observe(0, false, at(5));
+        assert_eq!(patience.deadline(), at(15));
+        patience.observe(0, true, at(9));
+        assert_eq!(patience.deadline(), at(15));
+        patience.observe(1, true, at(12));
+        assert_eq!(patience.deadline(), at(22));
+    }
+}

@@ -1,0 +1,515 @@
+//! Many connections on one socket: which datagram is whose, who may begin one, and how it begins.
+//!
+//! The endpoint owns the handshake and the connections and hands their events up with a handle each. What it keeps for strangers
+//! is bounded: a half-open entry holds the welcome that it repeats and nothing else, and a connection exists only once the other
+//! side has shown that it received that welcome.
+//!
+//! This module must never let a datagram that identifies nobody change anything but a counter.
+
+mod dial;
+mod half_open;
+mod statistics;
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+pub use statistics::{Disposition, Statistics};
+
+use crate::arq::{self, Closed, Config, Connection, Received, SendError, SendOptions};
+use crate::machine::{Path, Transmit};
+use crate::random::Random;
+use crate::time::{Instant, Now};
+use crate::wire::{self, ConnectionId, Datagram, Handshake, Packet};
+use dial::Dial;
+use half_open::HalfOpenTable;
+use slab::Slab;
+
+/// How an endpoint behaves.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// How its connections behave.
+    pub connection: Config,
+    /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more.
+    pub max_connections: usize,
+    /// The most half-open entries. Each is about a kilobyte; the oldest goes first.
+    pub max_half_open: usize,
+    /// How long hellos are repeated before an attempt is given up.
+    pub connect_timeout: Duration,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            connection: Config::default(),
+            max_connections: 1_024,
+            max_half_open: 256,
+            // A person who waits ten seconds has long started to doubt; scripts set their own.
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Names a connection of an endpoint, also after it has ended; never used twice in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle {
+    serial: u64,
+    index: usize,
+}
+
+/// Something happened at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody began a connection with us.
+    Accepted {
+        /// The new connection.
+        handle: Handle,
+    },
+    /// Something happened on a connection.
+    Connection {
+        /// Which.
+        handle: Handle,
+        /// What.
+        event: arq::Event,
+    },
+    /// The other side was started anew: `new` takes the place of `old`, whose own end is told as well.
+    Replaced {
+        /// The connection that the other side forgot.
+        old: Handle,
+        /// The one that it granted.
+        new: Handle,
+    },
+}
+
+/// Why a connection was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// There is no address to try.
+    NoAddress,
+    /// There are as many connections as may be.
+    TooMany,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAddress => f.write_str("there is no address to connect to"),
+            Self::TooMany => f.write_str("there are as many connections as this endpoint may hold"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// Why an endpoint wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A hello is to be repeated, or the attempt given up.
+    Hello,
+    /// A connection's own reason.
+    Connection(arq::Reason),
+}
+
+impl Reason {
+    /// A word for traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "hello",
+            Self::Connection(reason) => reason.name(),
+        }
+    }
+}
+
+/// All connections of one socket.
+#[derive(Debug)]
+pub struct Endpoint {
+    config: EndpointConfig,
+    random: Random,
+    connections: Slab<Entry>,
+    /// Our ids to connections; half-open ones are in `half_open`.
+    by_id: BTreeMap<ConnectionId, usize>,
+    half_open: HalfOpenTable,
+    /// Handshake datagrams that wait to go out.
+    outbox: VecDeque<(Path, Vec<u8>)>,
+    /// Connections that may have something to send.
+    to_transmit: VecDeque<usize>,
+    /// Connections that may have events.
+    to_announce: VecDeque<usize>,
+    events: VecDeque<Event>,
+    /// The earliest known deadline of each connection; stale entries wake us early and are set right then.
+    timers: BinaryHeap<Reverse<(Instant, Reason, usize, u64)>>,
+    next_serial: u64,
+    next_refusal_at: Instant,
+    statistics: Statistics,
+}
+
+#[derive(Debug)]
+struct Entry {
+    serial: u64,
+    connection: Connection,
+    /// The handshake, while it is under way.
+    dial: Option<Dial>,
+    /// The attempt that was begun because this connection fell silent.
+    successor: Option<Handle>,
+    in_transmit: bool,
+    in_announce: bool,
+    timer: Option<Instant>,
+}
+
+impl Endpoint {
+    /// An endpoint without connections; every identifier that it will choose follows from `seed`.
+    pub fn new(config: EndpointConfig, seed: u64) -> Self {
+        Self {
+            half_open: HalfOpenTable::new(config.max_half_open),
+            config,
+            random: Random::from_seed(seed),
+            connections: Slab::new(),
+            by_id: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            to_transmit: VecDeque::new(),
+            to_announce: VecDeque::new(),
+            events: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            next_serial: 0,
+            next_refusal_at: Instant::ZERO,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Begins a connection with whoever answers first at `paths`. Messages may be submitted at once.
+    pub fn connect(&mut self, now: Now, paths: &[Path]) -> Result<Handle, ConnectError> {
+        self.dial(now.instant, paths, None)
+    }
+
+    /// One datagram arrived. Whatever it is, it is counted once, and nothing is returned: noise is no error.
+    pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        let disposition = match wire::decode(datagram) {
+            Ok(Datagram::Packet(packet)) => self.handle_packet(now.instant, path, &packet, datagram.len()),
+            Ok(Datagram::Handshake(handshake)) => {
+                self.handle_handshake(now.instant, path, handshake, datagram)
+            }
+            Err(error) => {
+                if matches!(error, wire::DecodeError::UnknownVersion(_))
+                    && datagram.len() >= wire::HELLO_BYTES
+                {
+                    self.refuse(now.instant, path, None, "version");
+                }
+                Disposition::Undecodable(error)
+            }
+        };
+        self.statistics.count(disposition, datagram.len());
+    }
+
+    /// A deadline passed, or may have.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let now = now.instant;
+        while let Some(&Reverse((at, _, index, serial))) = self.timers.peek() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            let Some(entry) = self
+                .connections
+                .get_mut(index)
+                .filter(|entry| entry.serial == serial)
+            else {
+                continue;
+            };
+            if entry.timer != Some(at) {
+                continue;
+            }
+            entry.timer = None;
+            entry.connection.handle_timeout(now);
+            self.handle_dial_timeout(now, index);
+            self.forget_if_over(now, index);
+            self.touch(index);
+        }
+    }
+
+    /// The next datagram to send, in `buffer`.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Now, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some((path, datagram)) = self.outbox.pop_front() {
+            buffer.clear();
+            buffer.extend_from_slice(&datagram);
+            return Some(self.sent(Transmit {
+                path,
+                length: buffer.len(),
+                segment_size: None,
+                ecn: None,
+            }));
+        }
+        while let Some(&index) = self.to_transmit.front() {
+            let Some(entry) = self.connections.get_mut(index) else {
+                self.to_transmit.pop_front();
+                continue;
+            };
+            let dialled = entry
+                .dial
+                .as_mut()
+                .and_then(|dial| dial.poll_transmit(now.instant, buffer));
+            if let Some(transmit) = dialled.or_else(|| entry.connection.poll_transmit(now.instant, buffer)) {
+                // The others get their turn between two packets of one.
+                self.to_transmit.rotate_left(1);
+                return Some(self.sent(transmit));
+            }
+            entry.in_transmit = false;
+            self.to_transmit.pop_front();
+            self.arm(index);
+        }
+        None
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            let &index = self.to_announce.front()?;
+            let event = self
+                .connections
+                .get_mut(index)
+                .and_then(|entry| entry.connection.poll_event());
+            let Some(event) = event else {
+                if let Some(entry) = self.connections.get_mut(index) {
+                    entry.in_announce = false;
+                }
+                self.to_announce.pop_front();
+                continue;
+            };
+            let entry = &self.connections[index];
+            let handle = Handle {
+                serial: entry.serial,
+                index,
+            };
+            match event {
+                arq::Event::Silent if entry.connection.is_wanted() => self.begin_again(index),
+                arq::Event::Resumed | arq::Event::Closed(_) => self.abandon_successor(index),
+                _ => {}
+            }
+            return Some(Event::Connection { handle, event });
+        }
+    }
+
+    /// When to call `handle_timeout` next, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
+        self.timers.peek().map(|&Reverse((at, reason, ..))| (at, reason))
+    }
+
+    /// Queues a message; see [`Connection::submit`].
+    pub fn submit(
+        &mut self,
+        handle: Handle,
+        stream: u32,
+        body: Vec<u8>,
+        options: SendOptions,
+    ) -> Result<u64, SendError> {
+        let entry = self.entry_mut(handle).ok_or(SendError::Closed)?;
+        let seq = entry.connection.submit(stream, body, options)?;
+        self.touch(handle.index);
+        Ok(seq)
+    }
+
+    /// Queues an unreliable message; see [`Connection::submit_gram`].
+    pub fn submit_gram(
+        &mut self,
+        handle: Handle,
+        body: Vec<u8>,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        let entry = self.entry_mut(handle).ok_or(SendError::Closed)?;
+        entry.connection.submit_gram(body, deadline)?;
+        self.touch(handle.index);
+        Ok(())
+    }
+
+    /// Takes the next message of a stream; the other side may send as much more.
+    pub fn take(&mut self, handle: Handle, stream: u32) -> Option<Received> {
+        let received = self.entry_mut(handle)?.connection.take(stream)?;
+        self.touch(handle.index);
+        Some(received)
+    }
+
+    /// Takes the next unreliable message.
+    pub fn take_gram(&mut self, handle: Handle) -> Option<Vec<u8>> {
+        self.entry_mut(handle)?.connection.take_gram()
+    }
+
+    /// Ends a connection gracefully; see [`Connection::close`].
+    pub fn close(&mut self, now: Now, handle: Handle, code: &'static str, reason: &str) {
+        if let Some(entry) = self.entry_mut(handle) {
+            entry.connection.close(now.instant, code, reason);
+            entry.dial = None;
+            self.touch(handle.index);
+        }
+    }
+
+    /// Ends a connection without waiting for what is queued; see [`Connection::give_up`].
+    pub fn give_up(&mut self, now: Now, handle: Handle, code: &'static str, reason: &str) {
+        if let Some(entry) = self.entry_mut(handle) {
+            entry.connection.give_up(now.instant, code, reason);
+            entry.dial = None;
+            self.touch(handle.index);
+        }
+    }
+
+    /// Ends a connection at once, without a word to the other side.
+    pub fn abort(&mut self, now: Now, handle: Handle, closed: Closed) {
+        if let Some(entry) = self.entry_mut(handle) {
+            entry.connection.abort(now.instant, closed);
+            entry.dial = None;
+            self.touch(handle.index);
+        }
+    }
+
+    /// A connection, for questions; None once it was forgotten.
+    pub fn connection(&self, handle: Handle) -> Option<&Connection> {
+        self.connections
+            .get(handle.index)
+            .filter(|entry| entry.serial == handle.serial)
+            .map(|entry| &entry.connection)
+    }
+
+    /// Every connection that is remembered, in no meaningful order but the same one in every run.
+    pub fn connections(&self) -> impl Iterator<Item = (Handle, &Connection)> {
+        self.connections.iter().map(|(index, entry)| {
+            (
+                Handle {
+                    serial: entry.serial,
+                    index,
+                },
+                &entry.connection,
+            )
+        })
+    }
+
+    /// How many half-open entries are held, for the bound's checker.
+    pub fn half_open_count(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// What was counted.
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn handle_packet(&mut self, now: Instant, path: Path, packet: &Packet<'_>, bytes: usize) -> Disposition {
+        let index = match self.by_id.get(&packet.to) {
+            Some(&index) => index,
+            None => match self.promote(now, path, packet.to) {
+                Some(index) => index,
+                None => return Disposition::UnknownConnection,
+            },
+        };
+        let connection = &mut self.connections[index].connection;
+        let duplicates_before = connection.statistics().duplicates;
+        let confirmed_before = connection.statistics().bytes_confirmed;
+        connection.handle_packet(now, path, packet, bytes);
+        let is_duplicate = connection.statistics().duplicates > duplicates_before;
+        self.statistics.bytes_confirmed += connection.statistics().bytes_confirmed - confirmed_before;
+        self.touch(index);
+        if is_duplicate {
+            Disposition::Duplicate
+        } else {
+            Disposition::Packet
+        }
+    }
+
+    fn handle_handshake(
+        &mut self,
+        now: Instant,
+        path: Path,
+        handshake: Handshake<'_>,
+        datagram: &[u8],
+    ) -> Disposition {
+        match handshake {
+            Handshake::Hello(hello) => self.handle_hello(now, path, &hello, datagram),
+            Handshake::Welcome { to, welcome } => self.handle_welcome(now, path, to, &welcome),
+            Handshake::Refuse { to, refuse } => self.handle_refuse(path, to, &refuse),
+        }
+    }
+
+    /// Adds a connection to the table; the caller knows that there is room.
+    fn insert(&mut self, connection: Connection, dial: Option<Dial>) -> Handle {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let id = connection.local_id();
+        let index = self.connections.insert(Entry {
+            serial,
+            connection,
+            dial,
+            successor: None,
+            in_transmit: false,
+            in_announce: false,
+            timer: None,
+        });
+        self.by_id.insert(id, index);
+        self.touch(index);
+        Handle { serial, index }
+    }
+
+    fn remove(&mut self, index: usize) {
+        if let Some(entry) = self.connections.try_remove(index) {
+            self.by_id.remove(&entry.connection.local_id());
+        }
+    }
+
+    fn forget_if_over(&mut self, now: Instant, index: usize) {
+        if self
+            .connections
+            .get(index)
+            .is_some_and(|entry| entry.connection.is_forgettable(now))
+        {
+            self.remove(index);
+        }
+    }
+
+    fn entry_mut(&mut self, handle: Handle) -> Option<&mut Entry> {
+        self.connections
+            .get_mut(handle.index)
+            .filter(|entry| entry.serial == handle.serial)
+    }
+
+    /// Something about a connection changed: it may have to send, to tell, or to wake at another time.
+    fn touch(&mut self, index: usize) {
+        let Some(entry) = self.connections.get_mut(index) else {
+            return;
+        };
+        if !std::mem::replace(&mut entry.in_transmit, true) {
+            self.to_transmit.push_back(index);
+        }
+        if !std::mem::replace(&mut entry.in_announce, true) {
+            self.to_announce.push_back(index);
+        }
+    }
+
+    /// Queues the connection's deadline, unless an earlier one is queued already.
+    fn arm(&mut self, index: usize) {
+        let Some(entry) = self.connections.get_mut(index) else {
+            return;
+        };
+        let own = entry
+            .connection
+            .poll_timeout()
+            .map(|(at, reason)| (at, Reason::Connection(reason)));
+        let hello = entry.dial.as_ref().map(|dial| (dial.deadline(), Reason::Hello));
+        let Some((at, reason)) = own.into_iter().chain(hello).min() else {
+            return;
+        };
+        if entry.timer.is_none_or(|queued| at < queued) {
+            entry.timer = Some(at);
+            self.timers.push(Reverse((at, reason, index, entry.serial)));
+        }
+    }
+
+    const fn sent(&mut self, transmit: Transmit) -> Transmit {
+        self.statistics.datagrams_sent += 1;
+        self.statistics.bytes_sent += transmit.length as u64;
+        transmit
+    }
+}

@@ -1,0 +1,300 @@
+//! Two endpoints on a virtual link: each test is a script with the exact events that follow.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::*;
+use crate::time::WallTime;
+
+/// Two endpoints, `a` and `b`, 10 ms apart, on a clock of their own.
+struct Pair {
+    now: Now,
+    ends: [Endpoint; 2],
+    /// Datagrams on their way, by arrival time and order of departure.
+    wire: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    sent: u64,
+    /// Whether the datagram of this ordinal from that end gets lost.
+    drop: fn(usize, u64) -> bool,
+    sent_by: [u64; 2],
+    log: Vec<String>,
+}
+
+const DELAY: Duration = Duration::from_millis(10);
+const NAMES: [&str; 2] = ["a", "b"];
+
+fn address(end: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1 + end as u8], 6_000))
+}
+
+impl Pair {
+    fn new(drop: fn(usize, u64) -> bool) -> Self {
+        Self {
+            now: Now {
+                instant: Instant::from_nanos(1),
+                wall: WallTime::default(),
+            },
+            ends: [
+                Endpoint::new(EndpointConfig::default(), 1),
+                Endpoint::new(EndpointConfig::default(), 2),
+            ],
+            wire: BTreeMap::new(),
+            sent: 0,
+            drop,
+            sent_by: [0; 2],
+            log: Vec::new(),
+        }
+    }
+
+    fn connect(&mut self) -> Handle {
+        self.ends[0].connect(self.now, &[Path::to(address(1))]).unwrap()
+    }
+
+    fn flush(&mut self) {
+        let mut buffer = Vec::new();
+        for end in 0..2 {
+            while let Some(transmit) = self.ends[end].poll_transmit(self.now, &mut buffer) {
+                assert_eq!(transmit.path.remote, address(1 - end));
+                self.sent += 1;
+                self.sent_by[end] += 1;
+                if !(self.drop)(end, self.sent_by[end]) {
+                    let datagram = buffer[..transmit.length].to_vec();
+                    self.wire
+                        .insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
+                }
+            }
+            while let Some(event) = self.ends[end].poll_event() {
+                self.note(end, event);
+            }
+        }
+    }
+
+    fn note(&mut self, end: usize, event: Event) {
+        let name = NAMES[end];
+        match event {
+            Event::Accepted { .. } => self.log.push(format!("{name} accepted")),
+            Event::Replaced { .. } => self.log.push(format!("{name} replaced")),
+            Event::Connection {
+                handle,
+                event: arq::Event::Readable { stream },
+            } => {
+                while let Some(received) = self.ends[end].take(handle, stream) {
+                    let text = if received.body.len() > 20 {
+                        format!("{} bytes", received.body.len())
+                    } else {
+                        String::from_utf8_lossy(&received.body).into_owned()
+                    };
+                    self.log
+                        .push(format!("{name} got {stream}/{} {text}", received.seq));
+                }
+            }
+            Event::Connection {
+                event: arq::Event::Outcome { stream, seq, outcome },
+                ..
+            } => {
+                self.log.push(format!("{name} {stream}/{seq} {outcome:?}"));
+            }
+            Event::Connection { event, .. } => self.log.push(format!("{name} {event:?}")),
+        }
+    }
+
+    /// Runs until nothing happens before `until_ms`.
+    fn run(&mut self, until_ms: u64) {
+        let until = Instant::from_nanos(until_ms * 1_000_000);
+        for _ in 0..200_000 {
+            self.flush();
+            if !self.wire.is_empty() || self.ends.iter().any(|end| end.poll_timeout().is_some()) {
+                let arrival = self.wire.keys().next().map(|&(at, _)| at);
+                let timer = self
+                    .ends
+                    .iter()
+                    .filter_map(|end| end.poll_timeout())
+                    .map(|(at, _)| at)
+                    .min();
+                let next = arrival.into_iter().chain(timer).min().unwrap();
+                if next > until {
+                    break;
+                }
+                self.now = self.now.after(next.since(self.now.instant));
+            } else {
+                break;
+            }
+            while let Some(entry) = self.wire.first_entry() {
+                if entry.key().0 > self.now.instant {
+                    break;
+                }
+                let (end, mut datagram) = entry.remove();
+                self.ends[end].handle_datagram(self.now, Path::to(address(1 - end)), &mut datagram);
+            }
+            self.ends[0].handle_timeout(self.now);
+            self.ends[1].handle_timeout(self.now);
+        }
+        self.now = self.now.after(until.since(self.now.instant));
+    }
+
+    #[track_caller]
+    fn expect(&mut self, expected: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.log), expected);
+    }
+}
+
+#[test]
+fn a_message_travels_and_its_sender_learns_it() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.ends[0]
+        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
+        .unwrap();
+    pair.run(100);
+    pair.expect(&[
+        "a Connected",
+        "b accepted",
+        "b Connected",
+        "b got 0/1 oi",
+        "a 0/1 Arrived",
+    ]);
+}
+
+#[test]
+fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
+    let mut pair = Pair::new(|_, ordinal| ordinal % 3 == 1);
+    let handle = pair.connect();
+    for number in 0..5 {
+        pair.ends[0]
+            .submit(
+                handle,
+                0,
+                format!("m{number}").into_bytes(),
+                SendOptions::default(),
+            )
+            .unwrap();
+    }
+    pair.ends[0]
+        .submit(handle, 1, vec![7; 100_000], SendOptions::default())
+        .unwrap();
+    pair.run(5_000);
+    let mut log = std::mem::take(&mut pair.log);
+    log.retain(|line| line.starts_with("b got"));
+    assert_eq!(
+        log,
+        [
+            "b got 0/1 m0",
+            "b got 0/2 m1",
+            "b got 0/3 m2",
+            "b got 0/4 m3",
+            "b got 0/5 m4",
+            "b got 1/1 100000 bytes"
+        ]
+    );
+    assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
+}
+
+#[test]
+fn a_graceful_close_flushes_first_and_both_sides_forget() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.ends[0]
+        .submit(handle, 0, b"bye".to_vec(), SendOptions::default())
+        .unwrap();
+    pair.run(100);
+    pair.log.clear();
+    pair.ends[0]
+        .submit(handle, 0, b"last".to_vec(), SendOptions::default())
+        .unwrap();
+    let now = pair.now;
+    pair.ends[0].close(now, handle, "done", "good night");
+    pair.run(10_000);
+    pair.expect(&[
+        "b got 0/2 last",
+        "a 0/2 Arrived",
+        "b Closed(ByPeer { code: \"done\", reason: \"good night\" })",
+        "a Closed(ByUs)",
+    ]);
+    assert_eq!(pair.ends.each_ref().map(|end| end.connections().count()), [0, 0]);
+}
+
+#[test]
+fn nobody_answers() {
+    let mut pair = Pair::new(|_, _| true);
+    let handle = pair.connect();
+    pair.ends[0]
+        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
+        .unwrap();
+    pair.run(60_000);
+    pair.expect(&["a 0/1 NotSent", "a Closed(NoAnswer { hint: None })"]);
+    assert_eq!(pair.ends[0].connections().count(), 0);
+}
+
+#[test]
+fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.run(100);
+    pair.log.clear();
+    pair.ends[1] = Endpoint::new(EndpointConfig::default(), 77);
+    pair.ends[0]
+        .submit(handle, 0, b"lost".to_vec(), SendOptions::default())
+        .unwrap();
+    pair.run(5_000);
+    pair.expect(&[
+        "a Silent",
+        "a replaced",
+        "a 0/1 Unknown",
+        "a Closed(Restarted)",
+        "a Connected",
+        "b accepted",
+        "b Connected",
+    ]);
+}
+
+#[test]
+fn an_idle_connection_is_kept_alive_by_the_side_that_wanted_it() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.connect();
+    pair.run(300_000);
+    pair.expect(&["a Connected", "b accepted", "b Connected"]);
+    assert!(pair.sent < 45, "{}", pair.sent);
+}
+
+#[test]
+fn both_learn_of_a_dead_link_within_the_idle_bound() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.connect();
+    pair.run(1_000);
+    pair.log.clear();
+    pair.drop = |_, _| true;
+    pair.run(120_000);
+    pair.log.sort();
+    pair.expect(&["a Closed(Silent)", "a Silent", "b Closed(Silent)"]);
+}
+
+#[test]
+fn an_expired_message_makes_room_for_the_next() {
+    let mut pair = Pair::new(|_, _| true);
+    let handle = pair.connect();
+    let deadline = pair.now.instant + Duration::from_millis(500);
+    pair.ends[0]
+        .submit(
+            handle,
+            0,
+            b"stale".to_vec(),
+            SendOptions {
+                deadline: Some(deadline),
+                unordered: false,
+            },
+        )
+        .unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"fresh".to_vec(), SendOptions::default())
+        .unwrap();
+    pair.run(700);
+    pair.expect(&["a 0/1 Expired"]);
+    pair.drop = |_, _| false;
+    pair.run(2_000);
+    pair.expect(&[
+        "a Connected",
+        "b accepted",
+        "b Connected",
+        "b got 0/2 fresh",
+        "a 0/2 Arrived",
+    ]);
+}

@@ -1,0 +1,115 @@
+//! What a peer knows of one other side, across reconnects.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use super::Quote;
+use crate::chat::MessageId;
+use crate::endpoint::Handle;
+use crate::time::{Instant, WallTime};
+
+/// One other side.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    /// Every address that its name had when it was opened, for a new attempt.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Where it is, or was last.
+    pub(super) address: SocketAddr,
+    /// The connection that words go out on.
+    pub(super) primary: Option<Handle>,
+    /// Connections that the other side began while we began ours: words come in on all of them.
+    pub(super) others: Vec<Handle>,
+    /// The other program's run, as it introduced itself.
+    pub(super) run: Option<String>,
+    pub(super) nick: Option<String>,
+    /// Whether the front end was told that the other side is there.
+    pub(super) announced: bool,
+    /// Words that wait for the connection to be open.
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) waiting_bytes: usize,
+    /// Words without an outcome, waiting ones included.
+    pub(super) outgoing: BTreeMap<MessageId, Outgoing>,
+    /// Echoes that have not come back, oldest first.
+    pub(super) echoes: VecDeque<(MessageId, Instant)>,
+    /// Which words a message of the layer below carries.
+    pub(super) by_seq: BTreeMap<(Handle, u32, u64), MessageId>,
+    /// Receipts that found the queue full; nothing more is read from this side until they are out.
+    pub(super) receipts: VecDeque<Vec<u8>>,
+    /// Close was asked for: at this time at the latest.
+    pub(super) closing_at: Option<Instant>,
+    /// Whether the front end was refused for want of room.
+    pub(super) blocked: bool,
+}
+
+/// Words that wait for the connection to be open.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) id: MessageId,
+    pub(super) at: WallTime,
+    pub(super) text: String,
+    pub(super) is_echo: bool,
+    pub(super) reply_to: Option<Quote>,
+}
+
+/// Words without an outcome.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outgoing {
+    /// The how-manieth they are in this run: the order in which outcomes are told when a connection dies.
+    pub(super) number: u64,
+    pub(super) since: Instant,
+    /// The connection that they went out on; None while they wait for one.
+    pub(super) sent_on: Option<Handle>,
+}
+
+impl Conversation {
+    pub(super) fn new(addresses: Vec<SocketAddr>, address: SocketAddr) -> Self {
+        Self {
+            addresses,
+            address,
+            primary: None,
+            others: Vec::new(),
+            run: None,
+            nick: None,
+            announced: false,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            outgoing: BTreeMap::new(),
+            echoes: VecDeque::new(),
+            by_seq: BTreeMap::new(),
+            receipts: VecDeque::new(),
+            closing_at: None,
+            blocked: false,
+        }
+    }
+
+    /// Every connection with the other side.
+    pub(super) fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.primary.into_iter().chain(self.others.iter().copied())
+    }
+
+    /// Whether nothing would be lost if the conversation were forgotten.
+    pub(super) fn is_over(&self) -> bool {
+        self.primary.is_none() && self.others.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// An echo that never returns is forgotten after some more of them.
+    pub(super) fn remember_echo(&mut self, id: MessageId, since: Instant) {
+        const MAX_ECHOES: usize = 256;
+        if self.echoes.len() == MAX_ECHOES {
+            self.echoes.pop_front();
+        }
+        self.echoes.push_back((id, since));
+    }
+
+    /// When the echo was asked for, if it was and had not returned yet.
+    pub(super) fn take_echo(&mut self, id: &MessageId) -> Option<Instant> {
+        let index = self.echoes.iter().position(|(asked, _)| asked == id)?;
+        self.echoes.remove(index).map(|(_, since)| since)
+    }
+
+    pub(super) fn pop_waiting(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        self.waiting_bytes -= waiting.text.len();
+        Some(waiting)
+    }
+}

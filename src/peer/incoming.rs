@@ -1,0 +1,449 @@
+//! From what the layer below tells to what the front end is told.
+
+use std::borrow::Cow;
+
+use super::conversation::Conversation;
+use super::{CloseReason, ConversationId, Event, FailReason, Incoming, Peer, Quote};
+use crate::arq::{self, Closed};
+use crate::chat::{ChatError, MessageId, Said, Say, Words, stream};
+use crate::endpoint::{self, Handle};
+use crate::time::{Now, WallTime};
+
+impl Peer {
+    /// Takes every event of the endpoint.
+    pub(super) fn follow_endpoint(&mut self, now: Now) {
+        while let Some(event) = self.endpoint.poll_event() {
+            match event {
+                endpoint::Event::Accepted { handle } => self.accept(now, handle),
+                endpoint::Event::Replaced { old, new } => self.replace(old, new),
+                endpoint::Event::Connection { handle, event } => {
+                    if let Some(&id) = self.by_handle.get(&handle) {
+                        self.follow_connection(now, id, handle, event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Somebody began a connection with us: it joins the conversation with that address, or makes one.
+    fn accept(&mut self, now: Now, handle: Handle) {
+        let Some(address) = self
+            .endpoint
+            .connection(handle)
+            .map(|connection| connection.path().remote)
+        else {
+            return;
+        };
+        let known = self.by_address.get(&address).copied();
+        let id = match known {
+            Some(id) => id,
+            None => match self.add_conversation(Conversation::new(vec![address], address)) {
+                Ok(id) => id,
+                Err(_) => {
+                    self.endpoint.close(now, handle, "busy", "too many conversations");
+                    return;
+                }
+            },
+        };
+        self.by_handle.insert(handle, id);
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let primary_is_open = conversation
+            .primary
+            .and_then(|primary| self.endpoint.connection(primary))
+            .is_some_and(|connection| connection.is_open() && !connection.is_silent());
+        if primary_is_open {
+            conversation.others.push(handle);
+        } else {
+            // An attempt of ours that is still under way goes on beside it.
+            conversation.others.extend(conversation.primary.replace(handle));
+        }
+        if self.shutting_down {
+            self.endpoint.close(now, handle, "done", "");
+        }
+    }
+
+    /// The endpoint found the other side started anew and has a fresh connection in the old one's place.
+    fn replace(&mut self, old: Handle, new: Handle) {
+        let Some(&id) = self.by_handle.get(&old) else {
+            return;
+        };
+        self.by_handle.insert(new, id);
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.others.push(new);
+        }
+    }
+
+    fn follow_connection(&mut self, now: Now, id: ConversationId, handle: Handle, event: arq::Event) {
+        match event {
+            arq::Event::Connected => {
+                self.introduce(now, handle);
+                self.prefer(id, handle);
+                self.flush_waiting(id);
+            }
+            arq::Event::Readable { .. } => self.read(now, id, handle),
+            arq::Event::Writable => {
+                self.flush_waiting(id);
+                self.read(now, id, handle);
+                if self.conversations.contains_key(&id) {
+                    self.events.push_back(Event::Writable { conversation: id });
+                }
+            }
+            arq::Event::Outcome { stream, seq, outcome } => {
+                self.handle_outcome(id, handle, stream, seq, outcome);
+                self.finish_goodbye(now, id);
+            }
+            arq::Event::Silent | arq::Event::Resumed => {
+                self.tell_silence(id, handle, event == arq::Event::Silent)
+            }
+            arq::Event::Moved { path } => {
+                if let Some(conversation) = self.conversations.get_mut(&id) {
+                    let before = std::mem::replace(&mut conversation.address, path.remote);
+                    if !conversation.addresses.contains(&before) {
+                        self.by_address.remove(&before);
+                    }
+                    self.by_address.insert(path.remote, id);
+                }
+            }
+            arq::Event::Closed(closed) => self.forget_connection(id, handle, closed),
+            // Nothing that people say travels unreliably.
+            arq::Event::GramReadable => while self.endpoint.take_gram(handle).is_some() {},
+        }
+    }
+
+    /// Words go out on the first connection that opens, and stay with it while it lives: two of them would change their order.
+    fn prefer(&mut self, id: ConversationId, handle: Handle) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let primary_is_open = conversation.primary.is_some_and(|primary| {
+            self.endpoint
+                .connection(primary)
+                .is_some_and(|connection| connection.is_open())
+        });
+        if !primary_is_open || conversation.primary == Some(handle) {
+            conversation.others.retain(|other| *other != handle);
+            let before = conversation
+                .primary
+                .replace(handle)
+                .filter(|before| *before != handle);
+            conversation.others.extend(before);
+        }
+        if let Some(connection) = self.endpoint.connection(handle) {
+            conversation.address = connection.path().remote;
+            self.by_address.insert(conversation.address, id);
+        }
+    }
+
+    fn tell_silence(&mut self, id: ConversationId, handle: Handle, is_silent: bool) {
+        let Some(conversation) = self.conversations.get(&id) else {
+            return;
+        };
+        if conversation.primary != Some(handle) {
+            return;
+        }
+        let address = conversation.address;
+        self.events.push_back(if is_silent {
+            Event::Silent {
+                conversation: id,
+                address,
+            }
+        } else {
+            Event::Resumed {
+                conversation: id,
+                address,
+            }
+        });
+    }
+
+    /// Takes messages while their receipts find room: a sender that takes no receipts is not read any further.
+    fn read(&mut self, now: Now, id: ConversationId, handle: Handle) {
+        while self.flush_receipts(id, handle) {
+            let next = self
+                .endpoint
+                .take(handle, stream::RECEIPTS)
+                .or_else(|| self.endpoint.take(handle, stream::WORDS));
+            let Some(received) = next else { return };
+            match Say::decode(&received.body) {
+                Ok(say) => self.hear(now, id, handle, say),
+                Err(ChatError::Invalid { id: words, at, why }) => {
+                    let reason = Some(Cow::Borrowed(why));
+                    let receipt = Said::Receipt {
+                        id: words,
+                        original_at: at,
+                        ack: false,
+                        reason,
+                    };
+                    self.answer(id, handle, now.wall, receipt);
+                }
+                Err(ChatError::Unreadable) => self.unreadable += 1,
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Now, id: ConversationId, handle: Handle, say: Say<'_>) {
+        let nick = say.from.nick.clone();
+        if let Said::Introduce { run } = &say.said {
+            self.recognise(now, id, handle, run);
+        }
+        self.announce(id, handle, nick);
+        match say.said {
+            Said::Introduce { .. } => {}
+            Said::Words(words) => self.show(now, id, handle, words, say.at, say.from.nick),
+            Said::Receipt {
+                id: words,
+                ack,
+                reason,
+                ..
+            } => {
+                self.receipts_received += 1;
+                let reason = reason.map(Cow::into_owned).unwrap_or_default();
+                self.handle_receipt(now, id, &words, ack, reason);
+            }
+            Said::Echoed { id: words, text, .. } => {
+                let asked = self
+                    .conversations
+                    .get_mut(&id)
+                    .and_then(|conversation| conversation.take_echo(&words));
+                let Some(since) = asked else {
+                    self.unreadable += 1;
+                    return;
+                };
+                let (text, rtt) = (text.into_owned(), now.instant.since(since));
+                self.events.push_back(Event::Echoed {
+                    id: words,
+                    conversation: id,
+                    text,
+                    rtt,
+                });
+            }
+        }
+    }
+
+    /// A program that introduces itself under another run than before was started anew: its old connections are dead.
+    fn recognise(&mut self, now: Now, id: ConversationId, handle: Handle, run: &str) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let before = conversation.run.replace(run.to_owned());
+        if before.is_none_or(|before| before == run) {
+            return;
+        }
+        for other in conversation
+            .handles()
+            .filter(|other| *other != handle)
+            .collect::<Vec<_>>()
+        {
+            self.endpoint.abort(now, other, Closed::Restarted);
+        }
+    }
+
+    /// Tells the front end that the other side is there, or that it goes by another name.
+    fn announce(&mut self, id: ConversationId, handle: Handle, nick: Option<String>) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let before = conversation.nick.clone();
+        conversation.nick = nick.or(before.clone());
+        if !std::mem::replace(&mut conversation.announced, true) {
+            let address = self
+                .endpoint
+                .connection(handle)
+                .map_or(conversation.address, |c| c.path().remote);
+            let nick = conversation.nick.clone();
+            self.events.push_back(Event::Connected {
+                conversation: id,
+                address,
+                nick,
+            });
+        } else if let Some(nick) = conversation.nick.clone()
+            && before.as_ref() != Some(&nick)
+        {
+            self.events.push_back(Event::Renamed {
+                conversation: id,
+                before,
+                nick,
+            });
+        }
+    }
+
+    /// Shows words and confirms them; an echo is returned and not shown.
+    fn show(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        handle: Handle,
+        words: Words<'_>,
+        at: WallTime,
+        nick: Option<String>,
+    ) {
+        let receipt = Said::Receipt {
+            id: words.id.clone(),
+            original_at: at,
+            ack: true,
+            reason: None,
+        };
+        self.answer(id, handle, now.wall, receipt);
+        if words.is_echo {
+            let echoed = Said::Echoed {
+                id: words.id,
+                original_at: at,
+                text: words.text,
+            };
+            self.answer(id, handle, now.wall, echoed);
+            return;
+        }
+        let address = self
+            .endpoint
+            .connection(handle)
+            .map(|connection| connection.path().remote);
+        let Some(conversation) = self.conversations.get(&id) else {
+            return;
+        };
+        let address = address.unwrap_or(conversation.address);
+        let text = words.text.into_owned();
+        let quote = Quote {
+            id: words.id.clone(),
+            text: text.clone(),
+            sent_at: at,
+        };
+        self.last_received = Some((id, quote));
+        let reply_to = words.reply_to.map(|(id, text, sent_at)| Quote {
+            id,
+            text: text.into_owned(),
+            sent_at,
+        });
+        self.events.push_back(Event::Message(Incoming {
+            id: words.id,
+            conversation: id,
+            address,
+            nick,
+            text,
+            sent_at: at,
+            reply_to,
+        }));
+    }
+
+    fn handle_receipt(&mut self, now: Now, id: ConversationId, words: &MessageId, ack: bool, reason: String) {
+        let since = self
+            .conversations
+            .get(&id)
+            .and_then(|conversation| conversation.outgoing.get(words))
+            .map(|o| o.since);
+        let Some(since) = since else {
+            self.unreadable += 1;
+            return;
+        };
+        self.tell_outcome(id, words, |id| {
+            if ack {
+                Event::Delivered {
+                    id,
+                    rtt: now.instant.since(since),
+                }
+            } else {
+                Event::Failed {
+                    id,
+                    reason: FailReason::Refused { words: reason },
+                }
+            }
+        });
+        self.finish_goodbye(now, id);
+    }
+
+    /// A closing conversation whose last receipt came need not wait any longer.
+    fn finish_goodbye(&mut self, now: Now, id: ConversationId) {
+        let is_done = self.conversations.get(&id).is_some_and(|conversation| {
+            conversation.closing_at.is_some() && conversation.outgoing.is_empty()
+        });
+        if is_done {
+            self.close_connections(now, id);
+        }
+    }
+
+    fn forget_connection(&mut self, id: ConversationId, handle: Handle, closed: Closed) {
+        self.by_handle.remove(&handle);
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        conversation.others.retain(|other| *other != handle);
+        if conversation.primary != Some(handle) {
+            return;
+        }
+        // A connection that the other side began, or that takes the place of this one, goes on with the conversation.
+        let heir = (0..conversation.others.len()).find(|&index| {
+            self.endpoint
+                .connection(conversation.others[index])
+                .is_some_and(|c| !c.is_closed())
+        });
+        conversation.primary = heir.map(|index| conversation.others.remove(index));
+        let was_announced = std::mem::take(&mut conversation.announced);
+        let has_heir = conversation.primary.is_some();
+        let address = conversation.address;
+        conversation.receipts.clear();
+        let unsent = match &closed {
+            Closed::NoAnswer { .. } => FailReason::NoAnswer,
+            _ => FailReason::NotSent,
+        };
+        self.settle_sent(id, handle);
+        if has_heir {
+            // What waited for the connection that failed goes out on its heir.
+            self.flush_waiting(id);
+        } else {
+            self.fail_waiting(id, &unsent);
+            if let Some(conversation) = self.conversations.get_mut(&id) {
+                conversation.run = None;
+                conversation.closing_at = None;
+            }
+        }
+        let reason = reason(closed);
+        let is_news = match reason {
+            CloseReason::NoAnswer { .. } => !has_heir,
+            _ => was_announced,
+        };
+        if is_news {
+            self.events.push_back(Event::Closed {
+                conversation: id,
+                address,
+                reason,
+            });
+            self.announce_heir(id);
+        } else if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.announced = was_announced;
+        }
+    }
+}
+
+impl Peer {
+    /// After a close, a connection that was open beside the lost one makes the other side present again.
+    fn announce_heir(&mut self, id: ConversationId) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let heir = conversation
+            .primary
+            .and_then(|handle| self.endpoint.connection(handle));
+        if let Some(connection) = heir.filter(|connection| connection.is_open()) {
+            conversation.announced = true;
+            let (address, nick) = (connection.path().remote, conversation.nick.clone());
+            self.events.push_back(Event::Connected {
+                conversation: id,
+                address,
+                nick,
+            });
+        }
+    }
+}
+
+fn reason(closed: Closed) -> CloseReason {
+    match closed {
+        Closed::ByUs => CloseReason::ByUs,
+        Closed::ByPeer { reason, .. } => CloseReason::ByPeer { words: reason },
+        Closed::NoAnswer { hint } => CloseReason::NoAnswer { hint },
+        Closed::Silent => CloseReason::Silent,
+        Closed::Restarted => CloseReason::Restarted,
+        Closed::Violation(violation) => CloseReason::Violation {
+            rule: violation.rule(),
+        },
+    }
+}

@@ -1,0 +1,324 @@
+//! From a command to chat on a connection, and from fates of the layer below to fates of words.
+
+use std::borrow::Cow;
+
+use super::conversation::{Conversation, Outgoing, Waiting};
+use super::{CommandError, ConversationId, Event, FailReason, Peer, Quote, remote_party};
+use crate::arq::{MAX_MESSAGE_BYTES, Outcome, SendError, SendOptions};
+use crate::chat::{MAX_QUOTE_BYTES, MAX_TEXT_BYTES, MessageId, Said, Say, Words, stream};
+use crate::endpoint::Handle;
+use crate::time::{Now, WallTime};
+
+/// The most words that wait for a connection to open, in bytes and in number: as much as the connection itself would queue.
+const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
+const MAX_WAITING: usize = 16_384;
+
+impl Peer {
+    pub(super) fn say(
+        &mut self,
+        now: Now,
+        to: ConversationId,
+        text: String,
+        is_echo: bool,
+        reply_to: Option<Quote>,
+    ) -> Result<MessageId, CommandError> {
+        if self.shutting_down {
+            return Err(CommandError::ShuttingDown);
+        }
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(CommandError::TooLong {
+                bytes: text.len(),
+                limit: MAX_TEXT_BYTES,
+            });
+        }
+        self.connect_if_needed(now, to)?;
+        let id = MessageId::new(&self.run, self.next_message);
+        let waiting = Waiting {
+            id: id.clone(),
+            at: now.wall,
+            text,
+            is_echo,
+            reply_to,
+        };
+        let conversation = self.conversations.get(&to).ok_or(CommandError::NoConversation)?;
+        let open = conversation
+            .primary
+            .filter(|&handle| self.is_open(handle) && conversation.waiting.is_empty());
+        if let Some(handle) = open {
+            self.submit_words(to, handle, &waiting)?;
+        } else {
+            self.keep_waiting(to, waiting)?;
+        }
+        let number = self.next_message;
+        self.next_message += 1;
+        if let Some(conversation) = self.conversations.get_mut(&to) {
+            conversation.outgoing.insert(
+                id.clone(),
+                Outgoing {
+                    number,
+                    since: now.instant,
+                    sent_on: open,
+                },
+            );
+            if is_echo {
+                conversation.remember_echo(id.clone(), now.instant);
+            }
+        }
+        Ok(id)
+    }
+
+    fn keep_waiting(&mut self, to: ConversationId, waiting: Waiting) -> Result<(), CommandError> {
+        let conversation = self
+            .conversations
+            .get_mut(&to)
+            .ok_or(CommandError::NoConversation)?;
+        if conversation.waiting.len() >= MAX_WAITING
+            || conversation.waiting_bytes + waiting.text.len() > MAX_WAITING_BYTES
+        {
+            conversation.blocked = true;
+            return Err(CommandError::WouldBlock);
+        }
+        conversation.waiting_bytes += waiting.text.len();
+        conversation.waiting.push_back(waiting);
+        Ok(())
+    }
+
+    /// Sends what waited for the connection.
+    pub(super) fn flush_waiting(&mut self, id: ConversationId) {
+        while let Some(conversation) = self.conversations.get(&id) {
+            let primary = conversation.primary;
+            let Some(handle) = primary.filter(|&handle| self.is_open(handle)) else {
+                return;
+            };
+            let waiting = self
+                .conversations
+                .get_mut(&id)
+                .and_then(Conversation::pop_waiting);
+            let Some(waiting) = waiting else { break };
+            match self.submit_words(id, handle, &waiting) {
+                Ok(()) => {}
+                Err(CommandError::WouldBlock) => {
+                    if let Some(conversation) = self.conversations.get_mut(&id) {
+                        conversation.waiting_bytes += waiting.text.len();
+                        conversation.waiting.push_front(waiting);
+                    }
+                    return;
+                }
+                Err(error) => {
+                    let reason = FailReason::Refused {
+                        words: error.to_string(),
+                    };
+                    self.tell_outcome(id, &waiting.id, |id| Event::Failed { id, reason });
+                }
+            }
+        }
+        if let Some(conversation) = self.conversations.get_mut(&id)
+            && std::mem::take(&mut conversation.blocked)
+        {
+            self.events.push_back(Event::Writable { conversation: id });
+        }
+    }
+
+    fn submit_words(
+        &mut self,
+        to: ConversationId,
+        handle: Handle,
+        words: &Waiting,
+    ) -> Result<(), CommandError> {
+        let reply_to = words.reply_to.as_ref().map(|quote| {
+            let quoted = cut(&quote.text, MAX_QUOTE_BYTES);
+            (quote.id.clone(), Cow::Borrowed(quoted), quote.sent_at)
+        });
+        let said = Said::Words(Words {
+            id: words.id.clone(),
+            text: Cow::Borrowed(&words.text),
+            is_echo: words.is_echo,
+            reply_to,
+        });
+        let body = self.encode(handle, words.at, said);
+        let bytes = body.len();
+        if bytes as u64 > MAX_MESSAGE_BYTES {
+            return Err(CommandError::TooLong {
+                bytes,
+                limit: MAX_MESSAGE_BYTES as usize,
+            });
+        }
+        let seq = self
+            .endpoint
+            .submit(handle, stream::WORDS, body, SendOptions::default())
+            .map_err(|error| match error {
+                SendError::TooLong { limit } => CommandError::TooLong {
+                    bytes,
+                    limit: limit as usize,
+                },
+                SendError::WouldBlock => CommandError::WouldBlock,
+                SendError::NoSuchStream { .. } | SendError::Closed => CommandError::NoConversation,
+            })?;
+        if let Some(conversation) = self.conversations.get_mut(&to) {
+            conversation
+                .by_seq
+                .insert((handle, stream::WORDS, seq), words.id.clone());
+            if let Some(outgoing) = conversation.outgoing.get_mut(&words.id) {
+                outgoing.sent_on = Some(handle);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says who we are, before anything else.
+    pub(super) fn introduce(&mut self, now: Now, handle: Handle) {
+        let run = self.run.clone();
+        let body = self.encode(handle, now.wall, Said::Introduce { run: Cow::Owned(run) });
+        // A queue that has no room for it is busy with words, and those carry the nick as well.
+        let _ = self
+            .endpoint
+            .submit(handle, stream::WORDS, body, SendOptions::default());
+    }
+
+    /// Says something that nobody waits to have confirmed. If the queue is full it is kept, and reading stops until it is out.
+    pub(super) fn answer(&mut self, id: ConversationId, handle: Handle, at: WallTime, said: Said<'_>) {
+        let body = self.encode(handle, at, said);
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.receipts.push_back(body);
+        }
+        self.flush_receipts(id, handle);
+    }
+
+    /// Tells whether all receipts are out.
+    pub(super) fn flush_receipts(&mut self, id: ConversationId, handle: Handle) -> bool {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return true;
+        };
+        let streams = self
+            .endpoint
+            .connection(handle)
+            .map_or(0, |connection| connection.stream_count());
+        let stream = if streams > stream::RECEIPTS {
+            stream::RECEIPTS
+        } else {
+            stream::WORDS
+        };
+        let options = SendOptions {
+            unordered: true,
+            deadline: None,
+        };
+        while let Some(body) = conversation.receipts.front() {
+            match self.endpoint.submit(handle, stream, body.clone(), options) {
+                Err(SendError::WouldBlock) => return false,
+                // A receipt that can never be sent is dropped with its connection: its sender learns "unknown".
+                Ok(_) | Err(_) => drop(conversation.receipts.pop_front()),
+            }
+        }
+        true
+    }
+
+    /// What became of a message of the layer below.
+    pub(super) fn handle_outcome(
+        &mut self,
+        id: ConversationId,
+        handle: Handle,
+        stream: u32,
+        seq: u64,
+        outcome: Outcome,
+    ) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let Some(words) = conversation.by_seq.remove(&(handle, stream, seq)) else {
+            return;
+        };
+        match outcome {
+            // It is in the other side's hands; the receipt is still to come.
+            Outcome::Arrived => {}
+            Outcome::Expired | Outcome::NotSent => {
+                self.tell_outcome(id, &words, |id| Event::Failed {
+                    id,
+                    reason: FailReason::NotSent,
+                });
+            }
+            Outcome::Unknown => self.tell_outcome(id, &words, |id| Event::Unknown { id }),
+            Outcome::TooLong => {
+                let words_refused = "the other side accepts no message that long".to_owned();
+                let reason = FailReason::Refused { words: words_refused };
+                self.tell_outcome(id, &words, |id| Event::Failed { id, reason });
+            }
+        }
+    }
+
+    /// A connection is gone: what went out on it and has no receipt may have been shown.
+    pub(super) fn settle_sent(&mut self, id: ConversationId, handle: Handle) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        conversation.by_seq.retain(|&(of, ..), _| of != handle);
+        let mut sent: Vec<(u64, MessageId)> = conversation
+            .outgoing
+            .iter()
+            .filter(|(_, outgoing)| outgoing.sent_on == Some(handle))
+            .map(|(id, outgoing)| (outgoing.number, id.clone()))
+            .collect();
+        sent.sort();
+        for (_, words) in &sent {
+            self.tell_outcome(id, words, |id| Event::Unknown { id });
+        }
+    }
+
+    /// No connection is left: what waited for one was never sent.
+    pub(super) fn fail_waiting(&mut self, id: ConversationId, reason: &FailReason) {
+        while let Some(words) = self
+            .conversations
+            .get_mut(&id)
+            .and_then(Conversation::pop_waiting)
+        {
+            self.tell_outcome(id, &words.id, |id| Event::Failed {
+                id,
+                reason: reason.clone(),
+            });
+        }
+    }
+
+    /// Tells the outcome of words, unless it was told.
+    pub(super) fn tell_outcome(
+        &mut self,
+        id: ConversationId,
+        words: &MessageId,
+        event: impl FnOnce(MessageId) -> Event,
+    ) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        if conversation.outgoing.remove(words).is_some() {
+            self.events.push_back(event(words.clone()));
+        }
+    }
+
+    fn encode(&self, handle: Handle, at: WallTime, said: Said<'_>) -> Vec<u8> {
+        let path = self
+            .endpoint
+            .connection(handle)
+            .map(|connection| connection.path());
+        // A handle of ours that is in use has a connection; a message without addresses would be no message.
+        let path = path.unwrap_or(crate::machine::Path::to(([0, 0, 0, 0], 0).into()));
+        Say {
+            from: self.local_party(path),
+            to: remote_party(path, None),
+            at,
+            said,
+        }
+        .encode()
+    }
+
+    fn is_open(&self, handle: Handle) -> bool {
+        self.endpoint
+            .connection(handle)
+            .is_some_and(|connection| connection.is_open())
+    }
+}
+
+/// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
+fn cut(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len()))
+        .rev()
+        .find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}

@@ -1,0 +1,337 @@
+//! What there is to show, whatever it is shown with: who is there, what became of our messages, whom a plain line goes to.
+//!
+//! It turns the peer's events into [`Notice`]s and never words them. It keeps no text beyond a preview, so a long run does not
+//! grow.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use super::filter;
+use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence};
+use crate::chat::MessageId;
+use crate::peer::{ConversationId, Event, FailReason, Incoming};
+use crate::time::WallTime;
+
+/// Enough to tell one message from another, and to fit a line with the rest of the sentence.
+const PREVIEW_COLUMNS: usize = 32;
+
+/// Conversations that ended and are still listed; enough for `/who` to be of use after a bad day.
+const MAX_GONE: usize = 64;
+
+/// How many of our messages ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The other side has them.
+    pub delivered: u64,
+    /// Nobody answered, or the connection ended before they left.
+    pub unsent: u64,
+    /// The other side refused them.
+    pub refused: u64,
+    /// Nobody knows.
+    pub unknown: u64,
+}
+
+/// The state behind every front end.
+#[derive(Debug, Default)]
+pub struct Model {
+    contacts: BTreeMap<ConversationId, Contact>,
+    outgoing: BTreeMap<MessageId, Pending>,
+    receiver: Option<ConversationId>,
+    last_sender: Option<ConversationId>,
+    tally: Tally,
+    notices: VecDeque<Notice>,
+}
+
+#[derive(Debug)]
+struct Contact {
+    party: Party,
+    presence: Presence,
+    since: WallTime,
+}
+
+#[derive(Debug)]
+struct Pending {
+    to: ConversationId,
+    preview: String,
+}
+
+impl Model {
+    /// Takes over what the peer tells.
+    pub fn handle_event(&mut self, event: Event, wall: WallTime) {
+        match event {
+            Event::Connected {
+                conversation,
+                address,
+                nick,
+            } => {
+                self.meet(conversation, address, nick, Presence::Here, wall);
+                self.notices
+                    .push_back(Notice::Connected(self.party(conversation)));
+            }
+            Event::Renamed {
+                conversation,
+                before,
+                nick,
+            } => {
+                if let Some(contact) = self.contacts.get_mut(&conversation) {
+                    contact.party.nick = Some(nick);
+                    let party = contact.party.clone();
+                    self.notices.push_back(Notice::Renamed { party, before });
+                }
+            }
+            Event::Silent {
+                conversation,
+                address,
+            } => {
+                self.meet(conversation, address, None, Presence::Silent, wall);
+                self.notices.push_back(Notice::Silent(self.party(conversation)));
+            }
+            Event::Resumed {
+                conversation,
+                address,
+            } => {
+                self.meet(conversation, address, None, Presence::Here, wall);
+                self.notices.push_back(Notice::Resumed(self.party(conversation)));
+            }
+            Event::Closed {
+                conversation,
+                address,
+                reason,
+            } => {
+                self.meet(conversation, address, None, Presence::Gone, wall);
+                let party = self.party(conversation);
+                self.notices.push_back(Notice::Closed { party, reason });
+                self.forget_oldest_gone();
+            }
+            Event::Message(incoming) => self.receive(incoming, wall),
+            Event::Echoed {
+                id,
+                conversation,
+                text,
+                rtt,
+            } => {
+                let from = self.party(conversation);
+                self.notices.push_back(Notice::Echoed { id, from, text, rtt });
+            }
+            Event::Delivered { id, rtt } => {
+                self.settle(
+                    id,
+                    |tally| &mut tally.delivered,
+                    |message| Notice::Delivered { message, rtt },
+                );
+            }
+            Event::Failed { id, reason } => {
+                let column: fn(&mut Tally) -> &mut u64 = match reason {
+                    FailReason::NoAnswer | FailReason::NotSent => |tally| &mut tally.unsent,
+                    FailReason::Refused { .. } => |tally| &mut tally.refused,
+                };
+                self.settle(id, column, |message| Notice::Failed { message, reason });
+            }
+            Event::Unknown { id } => {
+                self.settle(
+                    id,
+                    |tally| &mut tally.unknown,
+                    |message| Notice::Unknown { message },
+                );
+            }
+            // Only whoever was refused waits for this.
+            Event::Writable { .. } => {}
+        }
+    }
+
+    /// Notes that a conversation was begun, or found again.
+    pub fn opened(&mut self, conversation: ConversationId, address: SocketAddr, wall: WallTime) {
+        let gone = self
+            .presence(conversation)
+            .is_none_or(|presence| presence == Presence::Gone);
+        if gone {
+            self.meet(conversation, address, None, Presence::Awaited, wall);
+        }
+    }
+
+    /// Notes that the peer took a message.
+    pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str) {
+        let preview = filter::shorten(text, PREVIEW_COLUMNS);
+        let message = Outgoing {
+            id: id.clone(),
+            to: self.party(to),
+            preview: preview.clone(),
+        };
+        self.notices.push_back(Notice::Sent {
+            message,
+            text: text.to_owned(),
+        });
+        self.outgoing.insert(id, Pending { to, preview });
+    }
+
+    /// Adds something to show that no event told.
+    pub fn tell(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+    }
+
+    /// The next thing to show.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Whom a plain line goes to.
+    pub fn receiver(&self) -> Option<ConversationId> {
+        self.receiver
+    }
+
+    /// Has plain lines go to somebody, and says so if that is new.
+    pub fn set_receiver(&mut self, conversation: ConversationId) {
+        if self.receiver.replace(conversation) != Some(conversation) {
+            self.notices.push_back(Notice::Receiver(self.party(conversation)));
+        }
+    }
+
+    /// Whom `/reply` answers.
+    pub fn last_sender(&self) -> Option<ConversationId> {
+        self.last_sender
+    }
+
+    /// The other side of a conversation.
+    pub fn party(&self, conversation: ConversationId) -> Party {
+        let known = self
+            .contacts
+            .get(&conversation)
+            .map(|contact| contact.party.clone());
+        // The peer names no conversation that it did not tell of before; this keeps a mistake there from being a panic here.
+        known.unwrap_or(Party {
+            address: ([0, 0, 0, 0], 0).into(),
+            nick: None,
+        })
+    }
+
+    /// Whether the other side is there; None for a conversation that nobody told of.
+    pub fn presence(&self, conversation: ConversationId) -> Option<Presence> {
+        self.contacts.get(&conversation).map(|contact| contact.presence)
+    }
+
+    /// The conversations with somebody who goes by this name, those that ended not counted.
+    pub fn named<'a>(&'a self, nick: &'a str) -> impl Iterator<Item = ConversationId> + 'a {
+        let matches = move |contact: &Contact| {
+            contact.presence != Presence::Gone && contact.party.nick.as_deref() == Some(nick)
+        };
+        self.contacts
+            .iter()
+            .filter(move |(_, contact)| matches(contact))
+            .map(|(&conversation, _)| conversation)
+    }
+
+    /// The conversation with whoever is at an address, if it has not ended.
+    pub fn at(&self, address: SocketAddr) -> Option<ConversationId> {
+        let open = |contact: &Contact| contact.presence != Presence::Gone && contact.party.address == address;
+        self.contacts
+            .iter()
+            .find(|(_, contact)| open(contact))
+            .map(|(&conversation, _)| conversation)
+    }
+
+    /// Everybody we talk to or talked to.
+    pub fn roster(&self) -> Vec<Member> {
+        let member = |contact: &Contact| Member {
+            party: contact.party.clone(),
+            presence: contact.presence,
+            since: contact.since,
+        };
+        self.contacts.values().map(member).collect()
+    }
+
+    /// How the messages ended whose outcome is known.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// How many messages have no outcome yet.
+    pub fn pending(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    fn meet(
+        &mut self,
+        conversation: ConversationId,
+        address: SocketAddr,
+        nick: Option<String>,
+        presence: Presence,
+        wall: WallTime,
+    ) {
+        let party = Party { address, nick: None };
+        let contact = self.contacts.entry(conversation).or_insert(Contact {
+            party,
+            presence,
+            since: wall,
+        });
+        contact.party.address = address;
+        contact.party.nick = nick.or(contact.party.nick.take());
+        if contact.presence != presence {
+            contact.presence = presence;
+            contact.since = wall;
+        }
+    }
+
+    fn receive(&mut self, incoming: Incoming, wall: WallTime) {
+        let nick = incoming.nick.clone();
+        self.meet(
+            incoming.conversation,
+            incoming.address,
+            nick.clone(),
+            Presence::Here,
+            wall,
+        );
+        self.last_sender = Some(incoming.conversation);
+        let from = Party {
+            address: incoming.address,
+            nick,
+        };
+        let Incoming {
+            id,
+            text,
+            sent_at,
+            reply_to,
+            ..
+        } = incoming;
+        self.notices.push_back(Notice::Message(Arrival {
+            id,
+            from,
+            text,
+            sent_at,
+            reply_to,
+        }));
+    }
+
+    fn settle(
+        &mut self,
+        id: MessageId,
+        column: fn(&mut Tally) -> &mut u64,
+        notice: impl FnOnce(Outgoing) -> Notice,
+    ) {
+        let Some(pending) = self.outgoing.remove(&id) else {
+            log::warn!("an outcome was told for message {id}, which has none open");
+            return;
+        };
+        *column(&mut self.tally) += 1;
+        let message = Outgoing {
+            id,
+            to: self.party(pending.to),
+            preview: pending.preview,
+        };
+        self.notices.push_back(notice(message));
+    }
+
+    fn forget_oldest_gone(&mut self) {
+        let needed =
+            |conversation| Some(conversation) == self.receiver || Some(conversation) == self.last_sender;
+        let gone = |(&conversation, contact): (&ConversationId, &Contact)| {
+            (contact.presence == Presence::Gone && !needed(conversation))
+                .then_some((contact.since, conversation))
+        };
+        let gone: Vec<_> = self.contacts.iter().filter_map(gone).collect();
+        if gone.len() > MAX_GONE
+            && let Some((_, oldest)) = gone.into_iter().min()
+        {
+            self.contacts.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! All words that are shown to a person, in one place.
+//!
+//! English for now. A second language is a second file like this one with the same functions, and the choice between them is
+//! made here; nothing outside this module (and the errors' own sentences) puts words on the screen. Whatever came from the
+//! network passes the filter here, exactly once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Local};
+
+use super::filter;
+use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence};
+use super::style::Tone;
+use crate::peer::{CloseReason, FailReason};
+use crate::time::WallTime;
+
+/// One line to print, without its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its colour.
+    pub tone: Tone,
+    /// Its text, filtered.
+    pub text: String,
+}
+
+/// How much of one message is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The most lines.
+    pub lines: usize,
+    /// The most characters of a line.
+    pub line_chars: usize,
+}
+
+impl Limit {
+    /// Everything: for a pipe, where somebody may want it.
+    pub const NONE: Self = Self {
+        lines: usize::MAX,
+        line_chars: usize::MAX,
+    };
+    /// A few screens: for a person, whom one message must not bury.
+    pub const SCREEN: Self = Self {
+        lines: 100,
+        line_chars: 4_000,
+    };
+}
+
+/// Sentences of the command line's.
+pub const HELP: &[&str] = &[
+    "/msg ADDR text   send to an address (or the nick of somebody listed by /who) and go on with that receiver",
+    "/to ADDR         choose who gets the lines that begin with no slash",
+    "/reply text      answer the last message, whoever sent it",
+    "/echo text       have the receiver return a text",
+    "/who             who is there",
+    "/nick NAME       be called something else",
+    "/close [ADDR]    end a conversation",
+    "/quit            end the program (so does Ctrl-D on an empty line)",
+    "//text           send a text that begins with a slash",
+    "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair",
+];
+
+/// The lines that tell a person of `notice`, which happened `at` this moment.
+pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
+    match notice {
+        Notice::Ready {
+            address,
+            reachable,
+            busy,
+            talks,
+        } => ready(*address, *reachable, *busy, *talks),
+        Notice::Connected(party) => one(Tone::Dim, format!("* {} is there", name(party))),
+        Notice::Renamed { party, before } => {
+            let before = before
+                .as_deref()
+                .map_or_else(|| party.address.to_string(), filter::nick);
+            one(Tone::Dim, format!("* {before} is now called {}", name(party)))
+        }
+        Notice::Silent(party) => one(
+            Tone::Doubt,
+            format!("* {} does not answer; trying to reach it again", name(party)),
+        ),
+        Notice::Resumed(party) => one(Tone::Dim, format!("* {} is back, nothing was lost", name(party))),
+        Notice::Closed { party, reason } => closed(party, reason),
+        Notice::Message(arrival) => message(arrival, at, limit),
+        Notice::Sent { message, text } => sent(message, text, at, limit),
+        Notice::Delivered { message, rtt } => one(
+            Tone::Good,
+            format!("  ✓ delivered in {}: {}", milliseconds(*rtt), quoted(message)),
+        ),
+        Notice::Failed { message, reason } => one(
+            Tone::Bad,
+            format!("  ✗ failed ({}): {}", failure(reason), quoted(message)),
+        ),
+        Notice::Unknown { message } => one(
+            Tone::Doubt,
+            format!(
+                "  ? unknown (the connection died; it may have arrived): {}",
+                quoted(message)
+            ),
+        ),
+        Notice::Echoed { from, text, rtt, .. } => {
+            let head = format!(
+                "{} {} returned in {}: ",
+                time_of_day(at),
+                name(from),
+                milliseconds(*rtt)
+            );
+            body(Tone::Plain, head, text, "", limit)
+        }
+        Notice::Receiver(party) => one(
+            Tone::Dim,
+            format!(
+                "* lines without a slash go to {} now; /to ADDR changes it",
+                name(party)
+            ),
+        ),
+        Notice::Roster(members) => roster(members),
+        Notice::Help => HELP
+            .iter()
+            .flat_map(|line| one(Tone::Dim, (*line).to_owned()))
+            .collect(),
+        Notice::Info(text) => one(Tone::Dim, format!("* {text}")),
+        Notice::Error(text) => one(Tone::Bad, format!("! {text}")),
+    }
+}
+
+/// Somebody as shown: the name that it claims, always with the address that cannot be made up.
+pub fn name(party: &Party) -> String {
+    match &party.nick {
+        Some(nick) => format!("{}@{}", filter::nick(nick), party.address),
+        None => party.address.to_string(),
+    }
+}
+
+/// A time span as shown.
+pub fn milliseconds(span: Duration) -> String {
+    format!("{:.1} ms", span.as_secs_f64() * 1000.0)
+}
+
+/// What the terminal shows before the line that is being typed.
+pub fn prompt(receiver: Option<&str>) -> String {
+    receiver.map_or_else(
+        || "no receiver, /msg ADDR text".to_owned(),
+        |receiver| format!("to {receiver}"),
+    )
+}
+
+/// The same while a reply is being typed.
+pub fn reply_prompt(sender: Option<&str>) -> String {
+    sender.map_or_else(
+        || "nothing to reply to".to_owned(),
+        |sender| format!("reply to {sender}"),
+    )
+}
+
+/// Refuses a reply that would go to somebody else than its writer saw.
+pub fn reply_moved(sender: Option<&str>) -> String {
+    format!(
+        "not sent: a newer message came from {} while you were writing; Enter sends the reply there, /msg ADDR elsewhere",
+        sender.unwrap_or("nobody")
+    )
+}
+
+fn one(tone: Tone, text: String) -> Vec<Line> {
+    vec![Line { tone, text }]
+}
+
+fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, talks: bool) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(busy) = busy {
+        let text = format!(
+            "* port {busy} is in use by another program, so this one has {}",
+            address.port()
+        );
+        lines.push(Line {
+            tone: Tone::Doubt,
+            text,
+        });
+    }
+    let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
+    let hint = if talks {
+        " · /msg ADDR text sends, /help"
+    } else {
+        ""
+    };
+    let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
+    lines.push(Line {
+        tone: Tone::Dim,
+        text,
+    });
+    lines
+}
+
+fn closed(party: &Party, reason: &CloseReason) -> Vec<Line> {
+    let tone = match reason {
+        CloseReason::ByPeer { .. } | CloseReason::ByUs => Tone::Dim,
+        CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => Tone::Doubt,
+        CloseReason::Violation { .. } => Tone::Bad,
+    };
+    // Some reasons quote the other side.
+    let reason = filter::shorten(&reason.to_string(), 120);
+    one(tone, format!("* {}: {reason}", name(party)))
+}
+
+fn message(arrival: &Arrival, at: WallTime, limit: Limit) -> Vec<Line> {
+    let head = format!("{} {}: ", time_of_day(at), name(&arrival.from));
+    let mut tail = String::new();
+    if let Some(quote) = &arrival.reply_to {
+        tail.push_str(&format!("  (reply to \"{}\")", filter::shorten(&quote.text, 32)));
+    }
+    // Clocks differ by seconds everywhere; by more than a minute it is the message that is old, or the clock that is wrong.
+    if at.as_unix_micros().abs_diff(arrival.sent_at.as_unix_micros()) > 60_000_000 {
+        tail.push_str(&format!(
+            "  (sent {} by the sender's clock)",
+            date_and_time(arrival.sent_at)
+        ));
+    }
+    body(Tone::Plain, head, &arrival.text, &tail, limit)
+}
+
+fn sent(message: &Outgoing, text: &str, at: WallTime, limit: Limit) -> Vec<Line> {
+    let head = format!("{} → {}: ", time_of_day(at), name(&message.to));
+    body(Tone::Own, head, text, "  … sending", limit)
+}
+
+/// A text after `head`. Further lines begin with a bar, which no text of the network's can put at the margin.
+fn body(tone: Tone, head: String, text: &str, tail: &str, limit: Limit) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut rest = filter::visible_lines(text);
+    for (index, line) in rest.by_ref().take(limit.lines).enumerate() {
+        let line = cut(line, limit.line_chars);
+        let text = if index == 0 {
+            format!("{head}{line}")
+        } else {
+            format!("         │ {line}")
+        };
+        lines.push(Line { tone, text });
+    }
+    let hidden = rest.count();
+    if hidden > 0 {
+        lines.push(Line {
+            tone: Tone::Dim,
+            text: format!("         │ … and {hidden} more lines (--json shows all)"),
+        });
+    }
+    if let Some(last) = lines.last_mut() {
+        last.text.push_str(tail);
+    }
+    lines
+}
+
+fn cut(mut line: String, chars: usize) -> String {
+    if let Some((end, _)) = line.char_indices().nth(chars) {
+        let hidden = line[end..].chars().count();
+        line.truncate(end);
+        line.push_str(&format!("… and {hidden} more characters (--json shows all)"));
+    }
+    line
+}
+
+fn quoted(message: &Outgoing) -> String {
+    format!("\"{}\" to {}", message.preview, name(&message.to))
+}
+
+fn failure(reason: &FailReason) -> String {
+    filter::shorten(&reason.to_string(), 120)
+}
+
+fn roster(members: &[Member]) -> Vec<Line> {
+    if members.is_empty() {
+        return one(
+            Tone::Dim,
+            "* nobody yet; /msg ADDR text begins a conversation".to_owned(),
+        );
+    }
+    let line = |member: &Member| {
+        let presence = match member.presence {
+            Presence::Awaited => "waiting for an answer",
+            Presence::Here => "here",
+            Presence::Silent => "silent",
+            Presence::Gone => "gone",
+        };
+        let text = format!(
+            "* {}: {presence} since {}",
+            name(&member.party),
+            time_of_day(member.since)
+        );
+        Line {
+            tone: Tone::Plain,
+            text,
+        }
+    };
+    members.iter().map(line).collect()
+}
+
+fn time_of_day(wall: WallTime) -> String {
+    local(wall, "%H:%M:%S")
+}
+
+fn date_and_time(wall: WallTime) -> String {
+    local(wall, "%Y-%m-%d %H:%M:%S")
+}
+
+fn local(wall: WallTime, format: &str) -> String {
+    let moment = DateTime::from_timestamp_micros(wall.as_unix_micros());
+    moment.map_or_else(
+        || "--:--:--".to_owned(),
+        |moment| moment.with_timezone(&Local).format(format).to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(notice: &Notice, limit: Limit, expected: &[&str]) {
+        let lines: Vec<String> = describe(notice, WallTime::default(), limit)
+            .into_iter()
+            .map(|line| line.text)
+            .collect();
+        assert_eq!(lines, expected);
+    }
+
+    fn party(nick: &str) -> Party {
+        Party {
+            address: ([127, 0, 0, 1], 6001).into(),
+            nick: Some(nick.to_owned()),
+        }
+    }
+
+    #[test]
+    fn names_from_the_network_are_filtered_and_bounded() {
+        check(
+            &Notice::Connected(party("\x1b[31mbob\u{202e}")),
+            Limit::NONE,
+            &["* ␛[31mbob\u{fffd}@127.0.0.1:6001 is there"],
+        );
+        let long = name(&party(&"x".repeat(1_000)));
+        assert!(long.len() < 80, "{long}");
+    }
+
+    #[test]
+    fn reasons_from_the_network_are_filtered() {
+        let reason = CloseReason::ByPeer {
+            words: "\x1b]0;title\x07".to_owned(),
+        };
+        check(
+            &Notice::Closed {
+                party: party("bob"),
+                reason,
+            },
+            Limit::NONE,
+            &["* bob@127.0.0.1:6001: the other side left: ␛]0;title␇"],
+        );
+    }
+
+    #[test]
+    fn further_lines_cannot_pass_for_another_message() {
+        let lines = body(
+            Tone::Plain,
+            "head: ".to_owned(),
+            "one\n12:00:00 eve: two",
+            "",
+            Limit::NONE,
+        );
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(texts, ["head: one", "         │ 12:00:00 eve: two"]);
+    }
+
+    #[test]
+    fn one_message_cannot_bury_the_screen() {
+        let limit = Limit {
+            lines: 2,
+            line_chars: 3,
+        };
+        let lines = body(Tone::Plain, String::new(), "abcd\ne\nf\ng", "", limit);
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        let expected = [
+            "abc… and 1 more characters (--json shows all)",
+            "         │ e",
+            "         │ … and 2 more lines (--json shows all)",
+        ];
+        assert_eq!(texts, expected);
+    }
+}

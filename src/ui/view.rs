@@ -1,0 +1,53 @@
+//! What every front end does with a [`Notice`].
+
+use super::notice::Notice;
+use crate::time::WallTime;
+
+/// What the line that is being typed is shown with. The names are exact; a view filters them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Whom a plain line goes to.
+    pub receiver: Option<String>,
+    /// Whom `/reply` answers.
+    pub last_sender: Option<String>,
+}
+
+/// What came from the keyboard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// A whole line.
+    Line(String),
+    /// Nothing more at the moment.
+    Nothing,
+    /// There is more, but others shall have a turn.
+    More,
+    /// The user is done: Ctrl-D.
+    Closed,
+    /// The user wants out: Ctrl-C.
+    Interrupt,
+}
+
+/// A front end.
+pub trait View {
+    /// Shows one thing. Nothing is written before [`View::flush`].
+    fn show(&mut self, notice: &Notice, at: WallTime);
+
+    /// Writes what was shown.
+    fn flush(&mut self, status: &Status);
+
+    /// Whether nobody can see any more what is shown.
+    fn is_closed(&self) -> bool;
+
+    /// What was typed, where the view has the keyboard.
+    fn next_typed(&mut self, _status: &Status) -> Typed {
+        Typed::Nothing
+    }
+
+    /// A line that was not carried out comes back, so that it can be mended.
+    fn give_back(&mut self, _line: &str) {}
+
+    /// Whether a line is being typed.
+    fn is_typing(&self) -> bool {
+        false
+    }
+}
