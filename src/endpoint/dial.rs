@@ -133,6 +133,8 @@ impl Endpoint {
                 self.remove(index);
                 if let Some(entry) = self.entry_mut(old) {
                     entry.successor = None;
+                    entry.connection.probe();
+                    self.touch(old.index);
                 }
                 return Disposition::Welcome;
             }

@@ -158,6 +158,7 @@ impl Peer {
             conversation
                 .by_seq
                 .insert((handle, stream::WORDS, seq), words.id.clone());
+            self.endpoint.set_attentive(handle, true);
             if let Some(outgoing) = conversation.outgoing.get_mut(&words.id) {
                 outgoing.sent_on = Some(handle);
             }

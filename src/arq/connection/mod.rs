@@ -236,6 +236,12 @@ impl Connection {
         self.attentive = attentive;
     }
 
+    /// There is reason to think that the link is back: a packet goes out now, and not when the next probe would be due.
+    pub const fn probe(&mut self) {
+        self.loss.on_heard();
+        self.ping_due = true;
+    }
+
     /// The next message of a stream, taken out of the receive buffer; the window grows by it.
     pub fn take(&mut self, stream: u32) -> Option<Received> {
         self.recv.take(stream)
