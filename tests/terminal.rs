@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_pty_system};
 
-const ROWS: u16 = 24;
-const COLUMNS: u16 = 80;
+const ROWS: NonZero<u16> = NonZero::new(24).expect("not zero");
+const COLUMNS: NonZero<u16> = NonZero::new(80).expect("not zero");
 
 /// How often a condition is looked at before the test fails, and how long to wait in between.
 const ATTEMPTS: u32 = 3_000;
@@ -35,7 +36,7 @@ struct Seen {
 
 impl Session {
     fn start(arguments: &[&str]) -> Self {
-        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let size = PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mode_before = mode(pair.master.as_ref());
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_udpchat"));
@@ -69,7 +70,7 @@ impl Session {
         let seen = self.seen.lock().expect("no reader panics");
         let screen = seen.parser.screen();
         let (row, column) = screen.cursor_position();
-        let text = screen.rows(0, COLUMNS).nth(usize::from(row)).expect("the cursor is on the screen");
+        let text = screen.rows(0, COLUMNS.get()).nth(usize::from(row)).expect("the cursor is on the screen");
         (text, column)
     }
 
