@@ -200,7 +200,7 @@ fn conversation_goes_to_and_fro() {
     alice.wait_for_text(": oi");
     alice.wait_for_text("(reply to \"olá, bob\")");
     alice.press("/echo echo this\r");
-    alice.wait_for_text("returned in");
+    alice.wait_for_text(": Echo: echo this");
     // Pasted lines are one message.
     alice.press("\x1b[200~one\rtwo\x1b[201~\r");
     bob.wait_for_text("│ two");

@@ -191,7 +191,8 @@ impl Talk {
             // A person who wants to leave does not mean after the name is looked up.
             Ok(Action::Quit) if self.front.has_person => self.end(now, peer, None),
             Ok(action) => self.jobs.push_back(Job { line, action }),
-            Err(error) => self.refuse(error.to_string(), Some(&line)),
+            // A mistyped command is typed anew sooner than mended, and the history has it; a text is worth handing back.
+            Err(error) => self.refuse(error.to_string(), None),
         }
     }
 
@@ -238,7 +239,9 @@ impl Talk {
                 Ok(())
             }
             Action::Nick { nick } => {
-                self.command(now, peer, Command::Rename { nick: nick.clone() }).map(drop)
+                self.command(now, peer, Command::Rename { nick: nick.clone() })?;
+                self.model.tell(Notice::Info(text::renamed(nick)));
+                Ok(())
             }
             Action::Close { who } => self.close(now, peer, who.as_deref()),
             Action::Who => {
@@ -283,8 +286,9 @@ impl Talk {
         text: &str,
         command: Command,
     ) -> Result<(), Obstacle> {
+        let is_echo = matches!(command, Command::Echo { .. });
         if let Id::Message(id) = self.command(now, peer, command)? {
-            self.model.sent(id, to, text);
+            self.model.sent(id, to, text, is_echo);
         }
         Ok(())
     }
@@ -318,7 +322,8 @@ impl Talk {
 
     /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
     fn end_with_input(&mut self, now: Now, peer: &mut Peer) {
-        let settled = self.jobs.is_empty() && peer.pending_messages() == 0 && self.model.pending() == 0;
+        let open = peer.pending_messages() + self.model.pending() + self.model.pending_echoes();
+        let settled = self.jobs.is_empty() && open == 0;
         if self.input_ended && settled && self.ending.is_none() {
             self.end(now, peer, None);
         }

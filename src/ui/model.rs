@@ -36,6 +36,7 @@ pub struct Tally {
 pub struct Model {
     contacts: BTreeMap<ConversationId, Contact>,
     outgoing: BTreeMap<MessageId, Pending>,
+    echoes: BTreeMap<MessageId, ConversationId>,
     receiver: Option<ConversationId>,
     last_sender: Option<ConversationId>,
     tally: Tally,
@@ -80,12 +81,14 @@ impl Model {
             }
             Event::Closed { conversation, address, reason } => {
                 self.meet(conversation, address, None, Presence::Gone, wall);
+                self.echoes.retain(|_, from| *from != conversation);
                 let party = self.party(conversation);
                 self.notices.push_back(Notice::Closed { party, reason });
                 self.forget_oldest_gone();
             }
             Event::Message(incoming) => self.receive(incoming, wall),
             Event::Echoed { id, conversation, text, rtt } => {
+                self.echoes.remove(&id);
                 let from = self.party(conversation);
                 self.notices.push_back(Notice::Echoed { id, from, text, rtt });
             }
@@ -93,6 +96,7 @@ impl Model {
                 self.settle(id, |tally| &mut tally.delivered, |message| Notice::Delivered { message, rtt });
             }
             Event::Failed { id, reason } => {
+                self.echoes.remove(&id);
                 let column: fn(&mut Tally) -> &mut u64 = match reason {
                     FailReason::NoAnswer | FailReason::NotSent => |tally| &mut tally.unsent,
                     FailReason::Refused { .. } => |tally| &mut tally.refused,
@@ -100,6 +104,7 @@ impl Model {
                 self.settle(id, column, |message| Notice::Failed { message, reason });
             }
             Event::Unknown { id } => {
+                self.echoes.remove(&id);
                 self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
             }
             // Only whoever was refused waits for this.
@@ -115,11 +120,14 @@ impl Model {
         }
     }
 
-    /// Notes that the peer took a message.
-    pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str) {
+    /// Notes that the peer took a message, or an echo, which is still open when it was delivered: it has to come back.
+    pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str, is_echo: bool) {
         let preview = filter::shorten(text, PREVIEW_COLUMNS);
         let message = Outgoing { id: id.clone(), to: self.party(to), preview: preview.clone() };
-        self.notices.push_back(Notice::Sent { message, text: text.to_owned() });
+        self.notices.push_back(Notice::Sent { message, text: text.to_owned(), is_echo });
+        if is_echo {
+            self.echoes.insert(id.clone(), to);
+        }
         self.outgoing.insert(id, Pending { to, preview });
     }
 
@@ -197,6 +205,11 @@ impl Model {
     /// How many messages have no outcome yet.
     pub fn pending(&self) -> usize {
         self.outgoing.len()
+    }
+
+    /// How many echoes may still come back.
+    pub fn pending_echoes(&self) -> usize {
+        self.echoes.len()
     }
 
     fn meet(

@@ -69,7 +69,7 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
         Notice::Resumed(party) => one(Tone::Dim, format!("* {} is back, nothing was lost", name(party))),
         Notice::Closed { party, reason } => closed(party, reason),
         Notice::Message(arrival) => message(arrival, at, limit),
-        Notice::Sent { message, text } => sent(message, text, at, limit),
+        Notice::Sent { message, text, is_echo } => sent(message, text, *is_echo, at, limit),
         Notice::Delivered { message, rtt } => {
             one(Tone::Good, format!("  ✓ delivered in {}: {}", milliseconds(*rtt), quoted(message)))
         }
@@ -81,8 +81,8 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
             format!("  ? unknown (the connection died; it may have arrived): {}", quoted(message)),
         ),
         Notice::Echoed { from, text, rtt, .. } => {
-            let head = format!("{} {} returned in {}: ", time_of_day(at), name(from), milliseconds(*rtt));
-            body(Tone::Plain, head, text, "", limit)
+            let head = format!("{} {}: Echo: ", time_of_day(at), name(from));
+            body(Tone::Plain, head, text, &format!("  (after {})", milliseconds(*rtt)), limit)
         }
         Notice::Receiver(party) => {
             one(Tone::Dim, format!("* lines without a slash go to {} now; /to ADDR changes it", name(party)))
@@ -115,6 +115,11 @@ pub fn prompt(receiver: Option<&str>) -> String {
 /// The same while a reply is being typed.
 pub fn reply_prompt(sender: Option<&str>) -> String {
     sender.map_or_else(|| "nothing to reply to".to_owned(), |sender| format!("reply to {sender}"))
+}
+
+/// Confirms another nick of our own.
+pub fn renamed(nick: &str) -> String {
+    format!("you are called {} now", filter::nick(nick))
 }
 
 /// Refuses a reply that would go to somebody else than its writer saw.
@@ -166,8 +171,9 @@ fn message(arrival: &Arrival, at: WallTime, limit: Limit) -> Vec<Line> {
     body(Tone::Plain, head, &arrival.text, &tail, limit)
 }
 
-fn sent(message: &Outgoing, text: &str, at: WallTime, limit: Limit) -> Vec<Line> {
-    let head = format!("{} → {}: ", time_of_day(at), name(&message.to));
+fn sent(message: &Outgoing, text: &str, is_echo: bool, at: WallTime, limit: Limit) -> Vec<Line> {
+    let verb = if is_echo { "return, please: " } else { "" };
+    let head = format!("{} → {}: {verb}", time_of_day(at), name(&message.to));
     body(Tone::Own, head, text, "  … sending", limit)
 }
 
