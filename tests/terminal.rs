@@ -36,7 +36,12 @@ struct Seen {
 
 impl Session {
     fn start(arguments: &[&str]) -> Self {
-        let size = PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
+        let size = PtySize {
+            rows: ROWS.get(),
+            cols: COLUMNS.get(),
+            pixel_width: 0,
+            pixel_height: 0,
+        };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mode_before = mode(pair.master.as_ref());
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_udpchat"));
@@ -46,19 +51,39 @@ impl Session {
         command.env_remove("NO_COLOR");
         let child = pair.slave.spawn_command(command).expect("the program runs");
         let parser = vt100::Parser::new(ROWS, COLUMNS, 1_000);
-        let seen = Arc::new(Mutex::new(Seen { parser, bytes: Vec::new() }));
-        watch(pair.master.try_clone_reader().expect("a reader"), Arc::clone(&seen));
+        let seen = Arc::new(Mutex::new(Seen {
+            parser,
+            bytes: Vec::new(),
+        }));
+        watch(
+            pair.master.try_clone_reader().expect("a reader"),
+            Arc::clone(&seen),
+        );
         let keyboard = pair.master.take_writer().expect("a writer");
-        Self { child, keyboard, seen, master: pair.master, _slave: pair.slave, mode_before }
+        Self {
+            child,
+            keyboard,
+            seen,
+            master: pair.master,
+            _slave: pair.slave,
+            mode_before,
+        }
     }
 
     fn press(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");
+        self.keyboard
+            .write_all(keys.as_bytes())
+            .expect("the terminal takes keys");
         self.keyboard.flush().expect("the terminal takes keys");
     }
 
     fn screen(&self) -> String {
-        self.seen.lock().expect("no reader panics").parser.screen().contents()
+        self.seen
+            .lock()
+            .expect("no reader panics")
+            .parser
+            .screen()
+            .contents()
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -70,7 +95,10 @@ impl Session {
         let seen = self.seen.lock().expect("no reader panics");
         let screen = seen.parser.screen();
         let (row, column) = screen.cursor_position();
-        let text = screen.rows(0, COLUMNS.get()).nth(usize::from(row)).expect("the cursor is on the screen");
+        let text = screen
+            .rows(0, COLUMNS.get())
+            .nth(usize::from(row))
+            .expect("the cursor is on the screen");
         (text, column)
     }
 
@@ -112,8 +140,14 @@ impl Session {
 
     #[track_caller]
     fn check_restored(&self) {
-        assert_eq!(mode(self.master.as_ref()), self.mode_before, "the terminal's mode is not what it was");
-        self.wait_for("the end of paste mode", |session| contains(&session.bytes(), b"\x1b[?2004l"));
+        assert_eq!(
+            mode(self.master.as_ref()),
+            self.mode_before,
+            "the terminal's mode is not what it was"
+        );
+        self.wait_for("the end of paste mode", |session| {
+            contains(&session.bytes(), b"\x1b[?2004l")
+        });
     }
 }
 
@@ -125,7 +159,10 @@ impl Drop for Session {
 }
 
 fn mode(master: &dyn MasterPty) -> String {
-    format!("{:?}", master.get_termios().expect("a pseudo-terminal has a mode"))
+    format!(
+        "{:?}",
+        master.get_termios().expect("a pseudo-terminal has a mode")
+    )
 }
 
 fn watch(mut reader: Box<dyn Read + Send>, seen: Arc<Mutex<Seen>>) {
@@ -164,24 +201,32 @@ fn typed_line_survives_a_hundred_messages() {
     let mut session = Session::start(&[]);
     let address = session.address();
     session.press("half a l\u{ed}ne 漢");
-    session.wait_for("the typed line", |session| session.typed_row().0.contains("half a líne 漢"));
+    session.wait_for("the typed line", |session| {
+        session.typed_row().0.contains("half a líne 漢")
+    });
     let (row, column) = session.typed_row();
     let lines: String = (1..=100).map(|number| format!("message {number}\n")).collect();
     send(&address, &lines);
     session.wait_for_text("message 100");
-    session.wait_for("the same row again", |session| session.typed_row() == (row.clone(), column));
+    session.wait_for("the same row again", |session| {
+        session.typed_row() == (row.clone(), column)
+    });
     // Everything above it is whole: each row is one message, in order.
     let screen = session.screen();
     for number in 80..=100 {
         assert!(
-            screen.lines().any(|row| row.ends_with(&format!(": message {number}"))),
+            screen
+                .lines()
+                .any(|row| row.ends_with(&format!(": message {number}"))),
             "{number} in\n{screen}"
         );
     }
     assert_eq!(screen.matches("half a").count(), 1, "{screen}");
     // It is still the line that is edited.
     session.press(" end");
-    session.wait_for("the longer line", |session| session.typed_row().0.contains("half a líne 漢 end"));
+    session.wait_for("the longer line", |session| {
+        session.typed_row().0.contains("half a líne 漢 end")
+    });
     session.press("\x15\x04");
     assert_eq!(session.wait_for_end(), 0);
     session.check_restored();
@@ -231,7 +276,9 @@ fn line_that_cannot_be_sent_is_kept() {
     session.address();
     session.press("to nobody\r");
     session.wait_for_text("nobody was chosen to send to");
-    session.wait_for("the line again", |session| session.typed_row().0.contains("to nobody"));
+    session.wait_for("the line again", |session| {
+        session.typed_row().0.contains("to nobody")
+    });
 }
 
 #[test]
@@ -239,7 +286,10 @@ fn terminal_is_restored_after_a_signal() {
     let mut session = Session::start(&[]);
     session.address();
     let id = session.child.process_id().expect("it runs").to_string();
-    let killed = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+    let killed = Command::new("kill")
+        .args(["-TERM", &id])
+        .status()
+        .expect("kill runs");
     assert!(killed.success());
     assert_eq!(session.wait_for_end(), 130);
     session.check_restored();
@@ -252,7 +302,9 @@ fn interrupt_empties_the_line_first_and_then_ends() {
     session.press("something");
     session.wait_for("the line", |session| session.typed_row().0.contains("something"));
     session.press("\x03");
-    session.wait_for("an empty line", |session| !session.typed_row().0.contains("something"));
+    session.wait_for("an empty line", |session| {
+        !session.typed_row().0.contains("something")
+    });
     session.press("\x03");
     assert_eq!(session.wait_for_end(), 130);
     session.check_restored();

@@ -96,7 +96,9 @@ fn describe(record: &Record<'_>) -> String {
 }
 
 fn describe_labels(labels: Option<[&str; 4]>) -> String {
-    let Some([time, direction, local, remote]) = labels else { return String::new() };
+    let Some([time, direction, local, remote]) = labels else {
+        return String::new();
+    };
     format!(
         "\"time\":{},\"direction\":{},\"local\":{},\"remote\":{},",
         quote(time),
@@ -126,7 +128,11 @@ fn bodies<'a>(head: &[u8], mut payload: &'a [u8]) -> Vec<Body<'a>> {
             let end = usize::try_from(length).unwrap_or(usize::MAX).min(payload.len());
             let (bytes, rest) = payload.split_at(end);
             payload = rest;
-            bodies.push(Body { frame, kind: fields["t"].as_str().unwrap_or_default().to_owned(), bytes });
+            bodies.push(Body {
+                frame,
+                kind: fields["t"].as_str().unwrap_or_default().to_owned(),
+                bytes,
+            });
         }
     }
     bodies
@@ -165,7 +171,10 @@ mod tests {
 
     #[track_caller]
     fn check(head: &str, payload: &[u8], expected: &[&str]) {
-        let shown: Vec<String> = bodies(head.as_bytes(), payload).iter().map(Body::describe).collect();
+        let shown: Vec<String> = bodies(head.as_bytes(), payload)
+            .iter()
+            .map(Body::describe)
+            .collect();
         assert_eq!(shown, expected);
     }
 

@@ -41,11 +41,18 @@ const MAX_WAITING_LINES: usize = 32;
 pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let uses_terminal = !flags.json && !flags.plain && terminal::is_usable();
     if uses_terminal && flags.trace.as_deref() == Some("-") {
-        return Err(Failure::usage("--trace - would tear the screen; name a file, or add --plain"));
+        return Err(Failure::usage(
+            "--trace - would tear the screen; name a file, or add --plain",
+        ));
     }
     let (socket, busy) = bind(flags)?;
     let address = socket.local_address();
-    let notice = Notice::Ready { address, reachable: reachable_address(address), busy, talks: true };
+    let notice = Notice::Ready {
+        address,
+        reachable: reachable_address(address),
+        busy,
+        talks: true,
+    };
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
@@ -58,14 +65,22 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
             .map_err(|error| Failure::usage(format!("--nick: {error}")))?;
     }
     let directory = Directory::new(station.event_loop.waker(), reach);
-    let mut talk = Talk::new(directory, input_and_view(flags, uses_terminal, &station.event_loop)?);
+    let mut talk = Talk::new(
+        directory,
+        input_and_view(flags, uses_terminal, &station.event_loop)?,
+    );
     talk.model.tell(notice);
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
-        let opened = talk.directory.open(now, &mut station.peer, &mut talk.model, target, addresses);
+        let opened = talk
+            .directory
+            .open(now, &mut station.peer, &mut talk.model, target, addresses);
         let conversation = opened.map_err(Failure::failed)?;
         talk.model.set_receiver(conversation);
     }
-    let exit = station.event_loop.run(&mut station.peer, &mut talk).map_err(Failure::failed)?;
+    let exit = station
+        .event_loop
+        .run(&mut station.peer, &mut talk)
+        .map_err(Failure::failed)?;
     talk.say_last_words(&station.peer, exit)
 }
 
@@ -94,11 +109,19 @@ fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop)
         let terminal = Terminal::start(Style::from_environment());
         let terminal =
             terminal.map_err(|error| Failure::failed(format!("the terminal cannot be used: {error}")))?;
-        return Ok(Front { lines: None, view: Box::new(terminal), has_person: true });
+        return Ok(Front {
+            lines: None,
+            view: Box::new(terminal),
+            has_person: true,
+        });
     }
     let lines = Lines::read_stdin(event_loop.waker());
     let lines = lines.map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?;
-    Ok(Front { lines: Some(lines), view: listen::view(flags.json), has_person: io::stdin().is_terminal() })
+    Ok(Front {
+        lines: Some(lines),
+        view: listen::view(flags.json),
+        has_person: io::stdin().is_terminal(),
+    })
 }
 
 /// Has a key wake the loop up.
@@ -108,7 +131,9 @@ fn watch_keyboard(event_loop: &EventLoop) -> io::Result<()> {
 
     let descriptor = io::stdin().as_raw_fd();
     let mut source = mio::unix::SourceFd(&descriptor);
-    event_loop.registry().register(&mut source, HANDLER, mio::Interest::READABLE)
+    event_loop
+        .registry()
+        .register(&mut source, HANDLER, mio::Interest::READABLE)
 }
 
 #[cfg(not(unix))]
@@ -159,18 +184,27 @@ impl Talk {
 
     fn status(&self) -> Status {
         let name = |conversation| text::name(&self.model.party(conversation));
-        Status { receiver: self.model.receiver().map(name), last_sender: self.model.last_sender().map(name) }
+        Status {
+            receiver: self.model.receiver().map(name),
+            last_sender: self.model.last_sender().map(name),
+        }
     }
 
     /// A line is read when the one before it was carried out; at the keyboard a few may wait.
     fn wants_line(&self) -> bool {
-        let waiting = if self.front.lines.is_some() { 0 } else { MAX_WAITING_LINES };
+        let waiting = if self.front.lines.is_some() {
+            0
+        } else {
+            MAX_WAITING_LINES
+        };
         self.jobs.len() <= waiting && !self.input_ended
     }
 
     fn next_typed(&mut self) -> Typed {
         let status = self.status();
-        let Some(lines) = &mut self.front.lines else { return self.front.view.next_typed(&status) };
+        let Some(lines) = &mut self.front.lines else {
+            return self.front.view.next_typed(&status);
+        };
         match lines.next_line() {
             Next::Line(line) => Typed::Line(line),
             Next::Bad(error) => {
@@ -218,20 +252,50 @@ impl Talk {
         match action {
             Action::Say { text } => {
                 let to = self.receiver(now, peer)?;
-                self.submit(now, peer, to, text, Command::Say { to, text: text.clone() })
+                self.submit(
+                    now,
+                    peer,
+                    to,
+                    text,
+                    Command::Say {
+                        to,
+                        text: text.clone(),
+                    },
+                )
             }
             Action::Message { who, text } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
                 self.model.set_receiver(to);
-                self.submit(now, peer, to, text, Command::Say { to, text: text.clone() })
+                self.submit(
+                    now,
+                    peer,
+                    to,
+                    text,
+                    Command::Say {
+                        to,
+                        text: text.clone(),
+                    },
+                )
             }
             Action::Reply { text } => {
-                let to = self.model.last_sender().ok_or(Obstacle::Refused(CommandError::NothingToReplyTo))?;
+                let to = self
+                    .model
+                    .last_sender()
+                    .ok_or(Obstacle::Refused(CommandError::NothingToReplyTo))?;
                 self.submit(now, peer, to, text, Command::Reply { text: text.clone() })
             }
             Action::Echo { text } => {
                 let to = self.receiver(now, peer)?;
-                self.submit(now, peer, to, text, Command::Echo { to, text: text.clone() })
+                self.submit(
+                    now,
+                    peer,
+                    to,
+                    text,
+                    Command::Echo {
+                        to,
+                        text: text.clone(),
+                    },
+                )
             }
             Action::To { who } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
@@ -264,8 +328,12 @@ impl Talk {
     fn receiver(&mut self, now: Now, peer: &mut Peer) -> Result<ConversationId, Obstacle> {
         let receiver = self.model.receiver().ok_or(Obstacle::NoReceiver)?;
         let gone = self.model.presence(receiver) == Some(Presence::Gone);
-        let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else { return Ok(receiver) };
-        let again = self.directory.find(now, peer, &mut self.model, &name.to_string())?;
+        let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else {
+            return Ok(receiver);
+        };
+        let again = self
+            .directory
+            .find(now, peer, &mut self.model, &name.to_string())?;
         self.model.set_receiver(again);
         Ok(again)
     }
@@ -302,7 +370,8 @@ impl Talk {
 
     /// Says why a line was not carried out, and hands it back.
     fn refuse(&mut self, reason: String, line: Option<&str>) {
-        self.model.tell(Notice::Error(crate::ui::filter::shorten(&reason, 400)));
+        self.model
+            .tell(Notice::Error(crate::ui::filter::shorten(&reason, 400)));
         if let Some(line) = line {
             self.front.view.give_back(line);
         }
@@ -312,12 +381,18 @@ impl Talk {
     fn end(&mut self, now: Now, peer: &mut Peer, exit: Option<Exit>) {
         if let Some(ending) = &mut self.ending {
             // Whoever asks twice does not want to wait.
-            *ending = Ending { exit: exit.or(ending.exit), deadline: now.instant };
+            *ending = Ending {
+                exit: exit.or(ending.exit),
+                deadline: now.instant,
+            };
             return;
         }
         // A peer that is shutting down already has nothing against it.
         let _ = peer.handle_command(now, Command::Shutdown);
-        self.ending = Some(Ending { exit, deadline: now.instant + GOODBYE });
+        self.ending = Some(Ending {
+            exit,
+            deadline: now.instant + GOODBYE,
+        });
     }
 
     /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
@@ -365,7 +440,11 @@ impl Talk {
         if open == 0 {
             return Ok(exit);
         }
-        let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
+        let (subject, object) = if open == 1 {
+            ("message was", "it")
+        } else {
+            ("messages were", "they")
+        };
         complain(&format!(
             "{open} {subject} not confirmed before the end; nobody knows whether {object} arrived"
         ));

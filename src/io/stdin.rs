@@ -69,7 +69,10 @@ impl fmt::Display for LineError {
                 )
             }
             Self::TooLong { number, limit } => {
-                write!(f, "line {number} was not sent: it is longer than {limit} bytes; send it in parts")
+                write!(
+                    f,
+                    "line {number} was not sent: it is longer than {limit} bytes; send it in parts"
+                )
             }
             Self::Unreadable { number, error } => {
                 write!(f, "reading the input stopped at line {number}: {error}")
@@ -103,7 +106,13 @@ impl Lines {
         };
         thread::Builder::new().name("stdin".to_owned()).spawn(work)?;
         let splitter = Splitter::new(MAX_TEXT_BYTES);
-        Ok(Self { chunks, chunk: Vec::new(), position: 0, splitter, ended: false })
+        Ok(Self {
+            chunks,
+            chunk: Vec::new(),
+            position: 0,
+            splitter,
+            ended: false,
+        })
     }
 
     /// The next line, without waiting for it.
@@ -175,7 +184,12 @@ struct Splitter {
 
 impl Splitter {
     fn new(limit: usize) -> Self {
-        Self { partial: Vec::new(), too_long: false, number: 1, limit }
+        Self {
+            partial: Vec::new(),
+            too_long: false,
+            number: 1,
+            limit,
+        }
     }
 
     /// Takes bytes from the front of `chunk` up to the end of a line; returns how many, and the line if it ended.
@@ -202,7 +216,10 @@ impl Splitter {
 
     fn fail(&mut self, error: &io::Error) -> LineError {
         self.partial.clear();
-        LineError::Unreadable { number: self.number, error: error.to_string() }
+        LineError::Unreadable {
+            number: self.number,
+            error: error.to_string(),
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -221,10 +238,15 @@ impl Splitter {
         self.number += 1;
         let bytes = std::mem::take(&mut self.partial);
         if std::mem::take(&mut self.too_long) || bytes.len() > self.limit {
-            return Err(LineError::TooLong { number, limit: self.limit });
+            return Err(LineError::TooLong {
+                number,
+                limit: self.limit,
+            });
         }
-        String::from_utf8(bytes)
-            .map_err(|error| LineError::NotUtf8 { number, column: error.utf8_error().valid_up_to() + 1 })
+        String::from_utf8(bytes).map_err(|error| LineError::NotUtf8 {
+            number,
+            column: error.utf8_error().valid_up_to() + 1,
+        })
     }
 }
 
@@ -246,8 +268,10 @@ mod tests {
             }
         }
         lines.extend(splitter.finish());
-        let lines: Vec<_> =
-            lines.into_iter().map(|line| line.unwrap_or_else(|error| format!("! {error}"))).collect();
+        let lines: Vec<_> = lines
+            .into_iter()
+            .map(|line| line.unwrap_or_else(|error| format!("! {error}")))
+            .collect();
         assert_eq!(lines, expected);
     }
 

@@ -108,7 +108,11 @@ impl Terminal {
     }
 
     fn resize(&mut self, columns: u16) {
-        self.columns = if columns == 0 { USUAL_COLUMNS } else { usize::from(columns) };
+        self.columns = if columns == 0 {
+            USUAL_COLUMNS
+        } else {
+            usize::from(columns)
+        };
         self.changed = true;
     }
 
@@ -267,7 +271,9 @@ impl View for Terminal {
                 // The terminal is gone.
                 Err(_) => return Typed::Closed,
             }
-            let Ok(event) = event::read() else { return Typed::Closed };
+            let Ok(event) = event::read() else {
+                return Typed::Closed;
+            };
             let typed = match event {
                 Event::Key(key) => self.handle_key(key, status),
                 Event::Paste(text) => {
