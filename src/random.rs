@@ -17,7 +17,9 @@ impl Random {
             key = key.wrapping_add(GOLDEN);
             finalize(key)
         };
-        Self { state: [next(), next(), next(), next()] }
+        Self {
+            state: [next(), next(), next(), next()],
+        }
     }
 
     /// The next 64 bits.
@@ -54,7 +56,9 @@ impl Random {
 /// One draw that depends on nothing but `words`: the same words give the same 64 bits, and any other words unrelated ones.
 /// The bad link uses it so that one more datagram does not shift the fate of all later ones.
 pub fn keyed_draw(words: &[u64]) -> u64 {
-    words.iter().fold(GOLDEN, |state, word| finalize(state.wrapping_add(GOLDEN) ^ finalize(word.wrapping_add(GOLDEN))))
+    words.iter().fold(GOLDEN, |state, word| {
+        finalize(state.wrapping_add(GOLDEN) ^ finalize(word.wrapping_add(GOLDEN)))
+    })
 }
 
 /// Maps 64 random bits to a number below `bound`.
@@ -100,7 +104,9 @@ mod tests {
         assert_eq!(keyed_draw(&[1, 2, 3]), keyed_draw(&[1, 2, 3]));
         assert_ne!(keyed_draw(&[1, 2, 3]), keyed_draw(&[1, 3, 2]));
         assert_ne!(keyed_draw(&[0]), keyed_draw(&[0, 0]));
-        let hits = (0..100_000).filter(|n| scale(keyed_draw(&[9, *n]), 1_000_000) < 200_000).count();
+        let hits = (0..100_000)
+            .filter(|n| scale(keyed_draw(&[9, *n]), 1_000_000) < 200_000)
+            .count();
         assert!((19_500..20_500).contains(&hits), "{hits}");
     }
 }

@@ -121,13 +121,19 @@ impl SendStreams {
     /// Queues a message and tells its number.
     pub fn submit(&mut self, stream: u32, body: Vec<u8>, options: SendOptions) -> Result<u64, SendError> {
         if stream >= self.limits.streams {
-            return Err(SendError::NoSuchStream { limit: self.limits.streams });
+            return Err(SendError::NoSuchStream {
+                limit: self.limits.streams,
+            });
         }
         let length = body.len() as u64;
         if length > self.limits.message_bytes {
-            return Err(SendError::TooLong { limit: self.limits.message_bytes });
+            return Err(SendError::TooLong {
+                limit: self.limits.message_bytes,
+            });
         }
-        if self.queued_messages >= self.max_queued_messages || self.queued_bytes + body.len() > self.max_queued_bytes {
+        if self.queued_messages >= self.max_queued_messages
+            || self.queued_bytes + body.len() > self.max_queued_bytes
+        {
             return Err(SendError::WouldBlock);
         }
         while self.streams.len() <= stream as usize {
@@ -159,7 +165,8 @@ impl SendStreams {
 
     /// Whether a packet could carry something now, were there room in the congestion window.
     pub fn has_work(&self) -> bool {
-        self.again.iter().any(|&content| self.is_wanted(content)) || (0..self.streams.len()).any(|index| self.is_sendable(index))
+        self.again.iter().any(|&content| self.is_wanted(content))
+            || (0..self.streams.len()).any(|index| self.is_sendable(index))
     }
 
     /// Whether nothing is left that the other side does not have.
@@ -179,7 +186,8 @@ impl SendStreams {
 
     /// Whether a submission that was refused for want of room would be worth another try: a quarter of the queue is free.
     pub const fn has_room(&self) -> bool {
-        self.queued_bytes <= self.max_queued_bytes / 4 * 3 && self.queued_messages <= self.max_queued_messages / 4 * 3
+        self.queued_bytes <= self.max_queued_bytes / 4 * 3
+            && self.queued_messages <= self.max_queued_messages / 4 * 3
     }
 
     /// Fills a packet: first what was lost, then what is new, one stream after the other. Names what went in.
@@ -207,8 +215,15 @@ impl SendStreams {
     pub fn on_acked(&mut self, content: Content) {
         match content {
             Content::Message { stream, seq } => self.settle_if_on_its_way(stream, seq),
-            Content::Part { stream, seq, offset, length } => {
-                let Some(message) = self.outgoing(stream, seq) else { return };
+            Content::Part {
+                stream,
+                seq,
+                offset,
+                length,
+            } => {
+                let Some(message) = self.outgoing(stream, seq) else {
+                    return;
+                };
                 if message.phase == Phase::OnItsWay {
                     message.acked.insert_range(offset, offset + length - 1);
                     if message.acked.as_slice() == [[0, message.length - 1]] {
@@ -281,26 +296,36 @@ impl SendStreams {
 
     fn outgoing(&mut self, stream: u32, seq: u64) -> Option<&mut Outgoing> {
         let state = self.streams.get_mut(stream as usize)?;
-        state.messages.get_mut(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+        state
+            .messages
+            .get_mut(usize::try_from(seq.checked_sub(state.base)?).ok()?)
     }
 
     fn peek(&self, stream: u32, seq: u64) -> Option<&Outgoing> {
         let state = self.streams.get(stream as usize)?;
-        state.messages.get(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+        state
+            .messages
+            .get(usize::try_from(seq.checked_sub(state.base)?).ok()?)
     }
 
     /// Whether the other side still needs it.
     fn is_wanted(&self, content: Content) -> bool {
         match content {
-            Content::Message { stream, seq } => {
-                self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay)
-            }
-            Content::Part { stream, seq, offset, length } => self.peek(stream, seq).is_some_and(|message| {
-                message.phase == Phase::OnItsWay && message.acked.gaps(offset, offset + length - 1).next().is_some()
+            Content::Message { stream, seq } => self
+                .peek(stream, seq)
+                .is_some_and(|message| message.phase == Phase::OnItsWay),
+            Content::Part {
+                stream,
+                seq,
+                offset,
+                length,
+            } => self.peek(stream, seq).is_some_and(|message| {
+                message.phase == Phase::OnItsWay
+                    && message.acked.gaps(offset, offset + length - 1).next().is_some()
             }),
-            Content::Skip { stream, seq } => {
-                self.peek(stream, seq).is_some_and(|message| matches!(message.phase, Phase::Skipped { .. }))
-            }
+            Content::Skip { stream, seq } => self
+                .peek(stream, seq)
+                .is_some_and(|message| matches!(message.phase, Phase::Skipped { .. })),
             _ => false,
         }
     }
@@ -308,30 +333,54 @@ impl SendStreams {
     /// Whether the stream has a new message, or the rest of one, that the windows let through.
     fn is_sendable(&self, index: usize) -> bool {
         let state = &self.streams[index];
-        let Some(message) = state.peek_new() else { return false };
+        let Some(message) = state.peek_new() else {
+            return false;
+        };
         message.phase == Phase::OnItsWay
             || message.phase != Phase::Waiting
-            || (state.next_new <= state.seq_edge && state.bytes.covers(message.length) && self.credit.covers(message.length))
+            || (state.next_new <= state.seq_edge
+                && state.bytes.covers(message.length)
+                && self.credit.covers(message.length))
     }
 
     /// Sends the front of `again`, with its successors where one frame can carry them. False if the packet is full.
-    fn send_again(&mut self, content: Content, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) -> bool {
+    fn send_again(
+        &mut self,
+        content: Content,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
         match content {
             Content::Message { stream, seq } => {
                 let mut run = 1;
-                while self.again.get(run) == Some(&Content::Message { stream, seq: seq + run as u64 }) {
+                while self.again.get(run)
+                    == Some(&Content::Message {
+                        stream,
+                        seq: seq + run as u64,
+                    })
+                {
                     run += 1;
                 }
                 let sent = self.write_messages(stream, seq, run, writer, contents);
                 self.again.drain(..sent);
                 sent > 0
             }
-            Content::Part { stream, seq, offset, length } => {
+            Content::Part {
+                stream,
+                seq,
+                offset,
+                length,
+            } => {
                 let sent = self.write_part(stream, seq, offset, length, writer, contents);
                 if sent == length {
                     self.again.pop_front();
                 } else if sent > 0 {
-                    self.again[0] = Content::Part { stream, seq, offset: offset + sent, length: length - sent };
+                    self.again[0] = Content::Part {
+                        stream,
+                        seq,
+                        offset: offset + sent,
+                        length: length - sent,
+                    };
                 }
                 sent == length
             }
@@ -340,7 +389,11 @@ impl SendStreams {
                     Some(Phase::Skipped { charged }) => charged,
                     _ => 0,
                 };
-                let fits = writer.push(&Frame::Skip(Skip { stream, seq, sizes: vec![charged] }));
+                let fits = writer.push(&Frame::Skip(Skip {
+                    stream,
+                    seq,
+                    sizes: vec![charged],
+                }));
                 if fits {
                     contents.push(content);
                     self.again.pop_front();
@@ -359,7 +412,9 @@ impl SendStreams {
         let stream = index as u32;
         let state = &mut self.streams[index];
         let seq = state.next_new;
-        let Some(message) = state.peek_new() else { return false };
+        let Some(message) = state.peek_new() else {
+            return false;
+        };
         if matches!(message.phase, Phase::Skipped { .. } | Phase::Settled) {
             state.next_new += 1;
             return true;
@@ -381,10 +436,17 @@ impl SendStreams {
         sent > 0
     }
 
-    fn send_new_part(&mut self, index: usize, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) -> bool {
+    fn send_new_part(
+        &mut self,
+        index: usize,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
         let stream = index as u32;
         let seq = self.streams[index].next_new;
-        let Some(message) = self.peek(stream, seq) else { return false };
+        let Some(message) = self.peek(stream, seq) else {
+            return false;
+        };
         let (offset, length) = (message.sent_bytes, message.length);
         let sent = self.write_part(stream, seq, offset, length - offset, writer, contents);
         if sent == 0 {
@@ -405,7 +467,9 @@ impl SendStreams {
     fn sendable_run(&self, index: usize, room: usize) -> usize {
         let state = &self.streams[index];
         let first = (state.next_new - state.base) as usize;
-        let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else { return 0 };
+        let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else {
+            return 0;
+        };
         let (mut run, mut bytes) = (0, 0_u64);
         for message in state.messages.range(first..) {
             bytes += message.length;
@@ -433,11 +497,17 @@ impl SendStreams {
         writer: &mut PacketWriter<'_>,
         contents: &mut Vec<Content>,
     ) -> usize {
-        let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else { return 0 };
-        let mut room = writer.room().saturating_sub(Messages::head_bytes(stream, seq, unordered));
+        let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else {
+            return 0;
+        };
+        let mut room = writer
+            .room()
+            .saturating_sub(Messages::head_bytes(stream, seq, unordered));
         let mut bodies = Vec::with_capacity(run.min(crate::wire::MAX_LIST));
         for seq in seq..seq + run.min(crate::wire::MAX_LIST) as u64 {
-            let Some(message) = self.peek(stream, seq) else { break };
+            let Some(message) = self.peek(stream, seq) else {
+                break;
+            };
             let needed = message.body.len() + Messages::ENTRY_BYTES;
             let alive = matches!(message.phase, Phase::Waiting | Phase::OnItsWay);
             if needed > room || message.options.unordered != unordered || !alive {
@@ -447,7 +517,14 @@ impl SendStreams {
             bodies.push(message.body.as_slice());
         }
         let count = bodies.len();
-        if count == 0 || !writer.push(&Frame::Msg(Messages { stream, seq, unordered, bodies })) {
+        if count == 0
+            || !writer.push(&Frame::Msg(Messages {
+                stream,
+                seq,
+                unordered,
+                bodies,
+            }))
+        {
             return 0;
         }
         contents.extend((seq..seq + count as u64).map(|seq| Content::Message { stream, seq }));
@@ -464,25 +541,43 @@ impl SendStreams {
         writer: &mut PacketWriter<'_>,
         contents: &mut Vec<Content>,
     ) -> u64 {
-        let Some(message) = self.peek(stream, seq) else { return 0 };
+        let Some(message) = self.peek(stream, seq) else {
+            return 0;
+        };
         let unordered = message.options.unordered;
-        let room = writer.room().saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
+        let room = writer
+            .room()
+            .saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
         if room < length.min(LEAST_PART_BYTES) {
             return 0;
         }
         let taken = length.min(room);
         let body = &message.body[offset as usize..(offset + taken) as usize];
         let last = offset + taken == message.length;
-        if !writer.push(&Frame::Part(Part { stream, seq, unordered, offset, last, body })) {
+        if !writer.push(&Frame::Part(Part {
+            stream,
+            seq,
+            unordered,
+            offset,
+            last,
+            body,
+        })) {
             return 0;
         }
-        contents.push(Content::Part { stream, seq, offset, length: taken });
+        contents.push(Content::Part {
+            stream,
+            seq,
+            offset,
+            length: taken,
+        });
         taken
     }
 
     /// Charges a message to the windows when it is begun.
     fn charge(&mut self, stream: u32, seq: u64) {
-        let Some(message) = self.outgoing(stream, seq) else { return };
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
         if message.phase != Phase::Waiting {
             return;
         }
@@ -494,7 +589,9 @@ impl SendStreams {
 
     /// Gives up one message.
     fn skip(&mut self, stream: u32, seq: u64) {
-        let Some(message) = self.outgoing(stream, seq) else { return };
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
         let (charged, outcome) = match message.phase {
             Phase::Waiting => (0, Outcome::Expired),
             Phase::OnItsWay => (message.length, Outcome::Unknown),
@@ -508,14 +605,19 @@ impl SendStreams {
     }
 
     fn settle_if_on_its_way(&mut self, stream: u32, seq: u64) {
-        if self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay) {
+        if self
+            .peek(stream, seq)
+            .is_some_and(|message| message.phase == Phase::OnItsWay)
+        {
             self.settle(stream, seq, Some(Outcome::Arrived));
         }
     }
 
     /// Ends a message's life here, and forgets all settled ones at the stream's front.
     fn settle(&mut self, stream: u32, seq: u64, outcome: Option<Outcome>) {
-        let Some(message) = self.outgoing(stream, seq) else { return };
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
         if message.phase == Phase::Settled {
             return;
         }
@@ -532,7 +634,11 @@ impl SendStreams {
             self.outcomes.push_back((stream, seq, outcome));
         }
         let state = &mut self.streams[stream as usize];
-        while state.messages.front().is_some_and(|message| message.phase == Phase::Settled) {
+        while state
+            .messages
+            .front()
+            .is_some_and(|message| message.phase == Phase::Settled)
+        {
             state.messages.pop_front();
             state.base += 1;
         }
@@ -542,13 +648,16 @@ impl SendStreams {
 
 impl SendStream {
     fn peek_new(&self) -> Option<&Outgoing> {
-        self.messages.get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
+        self.messages
+            .get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
     }
 }
 
 /// The longest message that travels whole: with the longest heads it still fits the shortest packet.
 fn whole_limit(datagram_bytes: u64) -> u64 {
-    datagram_bytes.min(crate::wire::BASE_DATAGRAM_BYTES as u64).saturating_sub(WHOLE_MARGIN_BYTES)
+    datagram_bytes
+        .min(crate::wire::BASE_DATAGRAM_BYTES as u64)
+        .saturating_sub(WHOLE_MARGIN_BYTES)
 }
 
 /// The head of a packet and of a `msg` frame, an ack of a few ranges: what stands before a message in its packet.

@@ -114,13 +114,22 @@ impl<'a> Say<'a> {
                     wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 }
             }
-            Said::Receipt { id, original_at, ack, reason } => {
+            Said::Receipt {
+                id,
+                original_at,
+                ack,
+                reason,
+            } => {
                 wire.id = Some(Cow::Borrowed(id.as_str()));
                 wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 wire.ack = Some(*ack);
                 wire.reason = reason.as_deref().map(Cow::Borrowed);
             }
-            Said::Echoed { id, original_at, text } => {
+            Said::Echoed {
+                id,
+                original_at,
+                text,
+            } => {
                 wire.id = Some(Cow::Borrowed(id.as_str()));
                 wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 wire.text = Some(Cow::Borrowed(text));
@@ -139,7 +148,9 @@ impl<'a> Say<'a> {
         match &self.said {
             Said::Introduce { .. } => "introduce",
             Said::Words(Words { is_echo: true, .. }) => "echo",
-            Said::Words(Words { reply_to: Some(_), .. }) => "reply",
+            Said::Words(Words {
+                reply_to: Some(_), ..
+            }) => "reply",
             Said::Words(_) => "message",
             Said::Receipt { .. } => "receipt",
             Said::Echoed { .. } => "echoed",
@@ -183,14 +194,26 @@ impl<'a> Wire<'a> {
         let at = parse_timestamp(&self.ts).ok_or("its time is not a time")?;
         // A name that cannot be shown is no name; the words are shown all the same.
         from.nick = from.nick.filter(|nick| is_nick(nick));
-        let id = self.id.as_deref().map(|id| MessageId::parse(id).ok_or("its id is not an id")).transpose()?;
-        let original_at = self.ts_original.as_deref().map(|at| parse_timestamp(at).ok_or("its original's time is not a time"));
+        let id = self
+            .id
+            .as_deref()
+            .map(|id| MessageId::parse(id).ok_or("its id is not an id"))
+            .transpose()?;
+        let original_at = self
+            .ts_original
+            .as_deref()
+            .map(|at| parse_timestamp(at).ok_or("its original's time is not a time"));
         let original_at = original_at.transpose()?;
         if self.text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
             return Err("its text is too long");
         }
         let said = match (self.kind.as_ref(), id) {
-            ("introduce", _) => Said::Introduce { run: self.run.filter(|run| run.len() <= MessageId::MAX_BYTES).ok_or("it does not name its run")? },
+            ("introduce", _) => Said::Introduce {
+                run: self
+                    .run
+                    .filter(|run| run.len() <= MessageId::MAX_BYTES)
+                    .ok_or("it does not name its run")?,
+            },
             ("receipt", Some(id)) => Said::Receipt {
                 id,
                 original_at: original_at.ok_or("it does not tell its original's time")?,
@@ -203,15 +226,29 @@ impl<'a> Wire<'a> {
                 text: self.text.ok_or("it has no text")?,
             },
             ("reply", Some(id)) => {
-                let re = self.re.as_deref().and_then(MessageId::parse).ok_or("it does not say what it answers")?;
+                let re = self
+                    .re
+                    .as_deref()
+                    .and_then(MessageId::parse)
+                    .ok_or("it does not say what it answers")?;
                 let original = self.original.ok_or("it does not quote what it answers")?;
                 let original_at = original_at.ok_or("it does not tell its original's time")?;
                 let text = self.text.ok_or("it has no text")?;
-                Said::Words(Words { id, text, is_echo: false, reply_to: Some((re, original, original_at)) })
+                Said::Words(Words {
+                    id,
+                    text,
+                    is_echo: false,
+                    reply_to: Some((re, original, original_at)),
+                })
             }
             (kind @ ("message" | "echo"), Some(id)) => {
                 let text = self.text.ok_or("it has no text")?;
-                Said::Words(Words { id, text, is_echo: kind == "echo", reply_to: None })
+                Said::Words(Words {
+                    id,
+                    text,
+                    is_echo: kind == "echo",
+                    reply_to: None,
+                })
             }
             _ => return Err("its kind is not known here"),
         };
@@ -230,7 +267,9 @@ fn refusal(json: &[u8], why: &'static str) -> ChatError {
         ts: String,
     }
 
-    let Ok(named) = serde_json::from_slice::<Named>(json) else { return ChatError::Unreadable };
+    let Ok(named) = serde_json::from_slice::<Named>(json) else {
+        return ChatError::Unreadable;
+    };
     if matches!(named.kind.as_str(), "receipt" | "echoed" | "introduce") {
         return ChatError::Unreadable;
     }
@@ -245,13 +284,22 @@ mod tests {
     use super::*;
 
     fn party(nick: Option<&str>, port: u16) -> Party {
-        Party { nick: nick.map(str::to_owned), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port }
+        Party {
+            nick: nick.map(str::to_owned),
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port,
+        }
     }
 
     #[track_caller]
     fn check(said: Said<'_>, json: &str) {
         let at = WallTime::from_unix_micros(1_795_262_400_000_001);
-        let say = Say { from: party(Some("ana"), 6000), to: party(None, 6001), at, said };
+        let say = Say {
+            from: party(Some("ana"), 6000),
+            to: party(None, 6001),
+            at,
+            said,
+        };
         let encoded = say.encode();
         assert_eq!(std::str::from_utf8(&encoded).unwrap(), json);
         assert_eq!(Say::decode(&encoded), Ok(say));
@@ -261,13 +309,19 @@ mod tests {
         MessageId::parse(text).unwrap()
     }
 
-    const FROM_TO: &str = r#""from":{"nick":"ana","ip":"127.0.0.1","port":6000},"to":{"ip":"127.0.0.1","port":6001}"#;
+    const FROM_TO: &str =
+        r#""from":{"nick":"ana","ip":"127.0.0.1","port":6000},"to":{"ip":"127.0.0.1","port":6001}"#;
     const TS: &str = r#""ts":"2026-11-21T12:00:00.000001Z""#;
 
     #[test]
     fn a_message_has_every_field_of_the_seed() {
         check(
-            Said::Words(Words { id: id("k3-1"), text: "oi \"você\"".into(), is_echo: false, reply_to: None }),
+            Said::Words(Words {
+                id: id("k3-1"),
+                text: "oi \"você\"".into(),
+                is_echo: false,
+                reply_to: None,
+            }),
             &format!(r#"{{"kind":"message","id":"k3-1",{FROM_TO},{TS},"text":"oi \"você\""}}"#),
         );
     }
@@ -276,7 +330,12 @@ mod tests {
     fn a_reply_carries_its_original_and_both_times() {
         let original_at = WallTime::from_unix_micros(1_795_262_399_000_000);
         check(
-            Said::Words(Words { id: id("k3-2"), text: "tudo".into(), is_echo: false, reply_to: Some((id("b7-9"), "oi".into(), original_at)) }),
+            Said::Words(Words {
+                id: id("k3-2"),
+                text: "tudo".into(),
+                is_echo: false,
+                reply_to: Some((id("b7-9"), "oi".into(), original_at)),
+            }),
             &format!(
                 r#"{{"kind":"reply","id":"k3-2","re":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"original":"oi","text":"tudo"}}"#
             ),
@@ -287,7 +346,12 @@ mod tests {
     fn a_receipt_is_true_or_false_with_a_reason() {
         let original_at = WallTime::from_unix_micros(1_795_262_399_000_000);
         check(
-            Said::Receipt { id: id("b7-9"), original_at, ack: false, reason: Some("full".into()) },
+            Said::Receipt {
+                id: id("b7-9"),
+                original_at,
+                ack: false,
+                reason: Some("full".into()),
+            },
             &format!(
                 r#"{{"kind":"receipt","id":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"ack":false,"reason":"full"}}"#
             ),
@@ -298,8 +362,14 @@ mod tests {
     fn what_cannot_be_read_is_refused_by_its_id_or_dropped() {
         let cases = [
             (r#"{"kind":"message","id":"a-1"}"#, Some("it is not valid")),
-            (r#"{"kind":"song","id":"a-1","ts":"2026-11-21T12:00:00Z","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1}}"#, Some("its kind is not known here")),
-            (r#"{"kind":"message","id":"a-1","ts":"noon","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1},"text":""}"#, Some("its time is not a time")),
+            (
+                r#"{"kind":"song","id":"a-1","ts":"2026-11-21T12:00:00Z","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1}}"#,
+                Some("its kind is not known here"),
+            ),
+            (
+                r#"{"kind":"message","id":"a-1","ts":"noon","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1},"text":""}"#,
+                Some("its time is not a time"),
+            ),
             (r#"{"kind":"receipt","id":"a-1"}"#, None),
             (r#"{"kind":"message","id":"a 1"}"#, None),
             ("hello", None),
@@ -317,7 +387,9 @@ mod tests {
 
     #[test]
     fn a_name_that_a_terminal_would_act_on_is_no_name() {
-        let json = format!(r#"{{"kind":"message","id":"a-1","from":{{"nick":"a\u001b[2J","ip":"::1","port":1}},"to":{{"ip":"::1","port":1}},{TS},"text":"x"}}"#);
+        let json = format!(
+            r#"{{"kind":"message","id":"a-1","from":{{"nick":"a\u001b[2J","ip":"::1","port":1}},"to":{{"ip":"::1","port":1}},{TS},"text":"x"}}"#
+        );
         assert_eq!(Say::decode(json.as_bytes()).unwrap().from.nick, None);
     }
 }

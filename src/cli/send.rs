@@ -227,13 +227,15 @@ impl Sender {
         }
     }
 
-    fn fail(&mut self, now: Now, exit: Exit, trouble: String) {
+    fn fail(&mut self, now: Now, peer: &mut Peer, exit: Exit, trouble: String) {
         if matches!(self.phase, Phase::Sending) {
             self.trouble.get_or_insert(trouble);
             self.phase = Phase::Counting {
                 exit,
                 deadline: now.instant + COUNTING,
             };
+            // It has nothing to refuse. Every message gets its outcome, and the other side, if it is there, a goodbye.
+            let _ = peer.handle_command(now, Command::GiveUp);
         }
     }
 
@@ -263,6 +265,7 @@ impl Sender {
         } else if waiting && self.patience.deadline() <= now.instant {
             self.fail(
                 now,
+                peer,
                 Exit::NoAnswer,
                 format!("no answer for {:?}", self.patience.timeout),
             );
@@ -292,13 +295,9 @@ impl Sender {
         let Tally {
             delivered,
             refused,
-            mut unknown,
+            unknown,
             ..
         } = self.model.tally();
-        // What is still open when we stop waiting: without any answer nothing of it can have been shown.
-        if self.connected {
-            unknown += self.model.pending() as u64;
-        }
         let unsent = self.read.saturating_sub(delivered + refused + unknown);
         Counts {
             total: self.read,
@@ -322,11 +321,11 @@ impl Handler<Peer> for Sender {
         }
     }
 
-    fn handle_signal(&mut self, now: Now, _peer: &mut Peer, _signal: Signal) {
-        self.fail(now, Exit::Interrupted, "interrupted".to_owned());
+    fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
+        self.fail(now, peer, Exit::Interrupted, "interrupted".to_owned());
     }
 
-    fn handle_event(&mut self, now: Now, _peer: &mut Peer, event: Event) {
+    fn handle_event(&mut self, now: Now, peer: &mut Peer, event: Event) {
         match &event {
             Event::Connected { address, .. } => {
                 log::info!("{address} answered");
@@ -336,7 +335,7 @@ impl Handler<Peer> for Sender {
             Event::Writable { .. } => self.blocked = false,
             Event::Closed { reason, .. } => {
                 let reason = filter::shorten(&reason.to_string(), 120);
-                self.fail(now, Exit::NoAnswer, reason);
+                self.fail(now, peer, Exit::NoAnswer, reason);
             }
             Event::Failed {
                 reason: FailReason::Refused { words },
@@ -359,8 +358,6 @@ impl Handler<Peer> for Sender {
                 if !self.input_ended && now.instant < deadline {
                     return None;
                 }
-                // Says goodbye if anybody is there; what it would wait for has had its time.
-                let _ = peer.handle_command(now, Command::Shutdown);
                 Some(exit)
             }
             Phase::Leaving { deadline } => (peer.is_idle() || deadline <= now.instant).then_some(Exit::Done),

@@ -52,7 +52,12 @@ impl Dial {
         }
         buffer.clear();
         buffer.extend_from_slice(&self.hello);
-        Some(Transmit { path, length: buffer.len(), segment_size: None, ecn: None })
+        Some(Transmit {
+            path,
+            length: buffer.len(),
+            segment_size: None,
+            ecn: None,
+        })
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -61,14 +66,24 @@ impl Dial {
 }
 
 impl Endpoint {
-    pub(super) fn dial(&mut self, now: Instant, paths: &[Path], old: Option<Handle>) -> Result<Handle, ConnectError> {
+    pub(super) fn dial(
+        &mut self,
+        now: Instant,
+        paths: &[Path],
+        old: Option<Handle>,
+    ) -> Result<Handle, ConnectError> {
         let &first = paths.first().ok_or(ConnectError::NoAddress)?;
         if self.connections.len() >= self.config.max_connections {
             return Err(ConnectError::TooMany);
         }
         let id = self.fresh_id();
         let old_id = old.and_then(|old| self.connection(old)?.remote_id());
-        let hello = Hello { id, mode: Mode::Clear, limits: self.config.connection.limits, old: old_id };
+        let hello = Hello {
+            id,
+            mode: Mode::Clear,
+            limits: self.config.connection.limits,
+            old: old_id,
+        };
         let mut bytes = Vec::new();
         wire::encode_handshake(&mut bytes, &Handshake::Hello(hello));
         let dial = Dial {
@@ -88,14 +103,30 @@ impl Endpoint {
     }
 
     /// Somebody grants a connection. Only an attempt of ours that asked this very address is completed by it (UC-HS-007).
-    pub(super) fn handle_welcome(&mut self, now: Instant, path: Path, to: ConnectionId, welcome: &Welcome) -> Disposition {
-        let Some(&index) = self.by_id.get(&to) else { return Disposition::StaleHandshake };
-        let entry = &mut self.connections[index];
-        let Some(dial) = entry.dial.take_if(|dial| dial.paths.iter().any(|asked| asked.remote == path.remote)) else {
+    pub(super) fn handle_welcome(
+        &mut self,
+        now: Instant,
+        path: Path,
+        to: ConnectionId,
+        welcome: &Welcome,
+    ) -> Disposition {
+        let Some(&index) = self.by_id.get(&to) else {
             return Disposition::StaleHandshake;
         };
-        let new = Handle { serial: entry.serial, index };
-        let old = dial.old.filter(|&old| self.connection(old).is_some_and(Connection::is_open));
+        let entry = &mut self.connections[index];
+        let Some(dial) = entry
+            .dial
+            .take_if(|dial| dial.paths.iter().any(|asked| asked.remote == path.remote))
+        else {
+            return Disposition::StaleHandshake;
+        };
+        let new = Handle {
+            serial: entry.serial,
+            index,
+        };
+        let old = dial
+            .old
+            .filter(|&old| self.connection(old).is_some_and(Connection::is_open));
         if let Some(old) = old {
             if welcome.alive {
                 // The other side still knows the silent connection: the link was down, nobody was started anew (UC-HS-010).
@@ -120,7 +151,12 @@ impl Endpoint {
     }
 
     /// Somebody claims that a hello cannot be answered. Anybody could say so; it is shown if the attempt fails (UC-HS-011).
-    pub(super) fn handle_refuse(&mut self, path: Path, to: Option<ConnectionId>, refuse: &Refuse<'_>) -> Disposition {
+    pub(super) fn handle_refuse(
+        &mut self,
+        path: Path,
+        to: Option<ConnectionId>,
+        refuse: &Refuse<'_>,
+    ) -> Disposition {
         let mut found = false;
         for (_, entry) in &mut self.connections {
             let is_meant = to.is_none_or(|to| to == entry.connection.local_id());
@@ -132,11 +168,17 @@ impl Endpoint {
                 found = true;
             }
         }
-        if found { Disposition::Refuse } else { Disposition::StaleHandshake }
+        if found {
+            Disposition::Refuse
+        } else {
+            Disposition::StaleHandshake
+        }
     }
 
     pub(super) fn handle_dial_timeout(&mut self, now: Instant, index: usize) {
-        let Some(entry) = self.connections.get_mut(index) else { return };
+        let Some(entry) = self.connections.get_mut(index) else {
+            return;
+        };
         if let Some(dial) = entry.dial.take_if(|dial| dial.give_up_at <= now) {
             if dial.old.is_some() {
                 // The silent connection itself tells how it ends.
@@ -150,7 +192,10 @@ impl Endpoint {
     /// A connection fell silent: a fresh hello beside its probes, in case the other side was started anew.
     pub(super) fn begin_again(&mut self, index: usize) {
         let entry = &self.connections[index];
-        let old = Handle { serial: entry.serial, index };
+        let old = Handle {
+            serial: entry.serial,
+            index,
+        };
         let path = entry.connection.path();
         if entry.successor.is_some() {
             return;
@@ -169,8 +214,13 @@ impl Endpoint {
 
     /// The silent connection is back, or over: the attempt to replace it is not needed.
     pub(super) fn abandon_successor(&mut self, index: usize) {
-        let Some(successor) = self.connections[index].successor.take() else { return };
-        if self.entry_mut(successor).is_some_and(|entry| entry.dial.is_some()) {
+        let Some(successor) = self.connections[index].successor.take() else {
+            return;
+        };
+        if self
+            .entry_mut(successor)
+            .is_some_and(|entry| entry.dial.is_some())
+        {
             self.remove(successor.index);
         }
     }
@@ -178,7 +228,11 @@ impl Endpoint {
 
 fn hint(refuse: &Refuse<'_>) -> String {
     match refuse.code.as_ref() {
-        "version" => format!("it speaks the versions {:?}, and this program {}", refuse.speaks, wire::VERSION),
+        "version" => format!(
+            "it speaks the versions {:?}, and this program {}",
+            refuse.speaks,
+            wire::VERSION
+        ),
         "mode" => "it does not accept clear connections".to_owned(),
         "busy" => "it has no room for another connection".to_owned(),
         other => other.to_owned(),

@@ -29,8 +29,14 @@ fn address(end: usize) -> SocketAddr {
 impl Pair {
     fn new(drop: fn(usize, u64) -> bool) -> Self {
         Self {
-            now: Now { instant: Instant::from_nanos(1), wall: WallTime::default() },
-            ends: [Endpoint::new(EndpointConfig::default(), 1), Endpoint::new(EndpointConfig::default(), 2)],
+            now: Now {
+                instant: Instant::from_nanos(1),
+                wall: WallTime::default(),
+            },
+            ends: [
+                Endpoint::new(EndpointConfig::default(), 1),
+                Endpoint::new(EndpointConfig::default(), 2),
+            ],
             wire: BTreeMap::new(),
             sent: 0,
             drop,
@@ -52,7 +58,8 @@ impl Pair {
                 self.sent_by[end] += 1;
                 if !(self.drop)(end, self.sent_by[end]) {
                     let datagram = buffer[..transmit.length].to_vec();
-                    self.wire.insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
+                    self.wire
+                        .insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
                 }
             }
             while let Some(event) = self.ends[end].poll_event() {
@@ -66,17 +73,24 @@ impl Pair {
         match event {
             Event::Accepted { .. } => self.log.push(format!("{name} accepted")),
             Event::Replaced { .. } => self.log.push(format!("{name} replaced")),
-            Event::Connection { handle, event: arq::Event::Readable { stream } } => {
+            Event::Connection {
+                handle,
+                event: arq::Event::Readable { stream },
+            } => {
                 while let Some(received) = self.ends[end].take(handle, stream) {
                     let text = if received.body.len() > 20 {
                         format!("{} bytes", received.body.len())
                     } else {
                         String::from_utf8_lossy(&received.body).into_owned()
                     };
-                    self.log.push(format!("{name} got {stream}/{} {text}", received.seq));
+                    self.log
+                        .push(format!("{name} got {stream}/{} {text}", received.seq));
                 }
             }
-            Event::Connection { event: arq::Event::Outcome { stream, seq, outcome }, .. } => {
+            Event::Connection {
+                event: arq::Event::Outcome { stream, seq, outcome },
+                ..
+            } => {
                 self.log.push(format!("{name} {stream}/{seq} {outcome:?}"));
             }
             Event::Connection { event, .. } => self.log.push(format!("{name} {event:?}")),
@@ -90,7 +104,12 @@ impl Pair {
             self.flush();
             if !self.wire.is_empty() || self.ends.iter().any(|end| end.poll_timeout().is_some()) {
                 let arrival = self.wire.keys().next().map(|&(at, _)| at);
-                let timer = self.ends.iter().filter_map(|end| end.poll_timeout()).map(|(at, _)| at).min();
+                let timer = self
+                    .ends
+                    .iter()
+                    .filter_map(|end| end.poll_timeout())
+                    .map(|(at, _)| at)
+                    .min();
                 let next = arrival.into_iter().chain(timer).min().unwrap();
                 if next > until {
                     break;
@@ -122,9 +141,17 @@ impl Pair {
 fn a_message_travels_and_its_sender_learns_it() {
     let mut pair = Pair::new(|_, _| false);
     let handle = pair.connect();
-    pair.ends[0].submit(handle, 0, b"oi".to_vec(), SendOptions::default()).unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
+        .unwrap();
     pair.run(100);
-    pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/1 oi", "a 0/1 Arrived"]);
+    pair.expect(&[
+        "a Connected",
+        "b accepted",
+        "b Connected",
+        "b got 0/1 oi",
+        "a 0/1 Arrived",
+    ]);
 }
 
 #[test]
@@ -132,13 +159,32 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     let mut pair = Pair::new(|_, ordinal| ordinal % 3 == 1);
     let handle = pair.connect();
     for number in 0..5 {
-        pair.ends[0].submit(handle, 0, format!("m{number}").into_bytes(), SendOptions::default()).unwrap();
+        pair.ends[0]
+            .submit(
+                handle,
+                0,
+                format!("m{number}").into_bytes(),
+                SendOptions::default(),
+            )
+            .unwrap();
     }
-    pair.ends[0].submit(handle, 1, vec![7; 100_000], SendOptions::default()).unwrap();
+    pair.ends[0]
+        .submit(handle, 1, vec![7; 100_000], SendOptions::default())
+        .unwrap();
     pair.run(5_000);
     let mut log = std::mem::take(&mut pair.log);
     log.retain(|line| line.starts_with("b got"));
-    assert_eq!(log, ["b got 0/1 m0", "b got 0/2 m1", "b got 0/3 m2", "b got 0/4 m3", "b got 0/5 m4", "b got 1/1 100000 bytes"]);
+    assert_eq!(
+        log,
+        [
+            "b got 0/1 m0",
+            "b got 0/2 m1",
+            "b got 0/3 m2",
+            "b got 0/4 m3",
+            "b got 0/5 m4",
+            "b got 1/1 100000 bytes"
+        ]
+    );
     assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
 }
 
@@ -146,10 +192,14 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
 fn a_graceful_close_flushes_first_and_both_sides_forget() {
     let mut pair = Pair::new(|_, _| false);
     let handle = pair.connect();
-    pair.ends[0].submit(handle, 0, b"bye".to_vec(), SendOptions::default()).unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"bye".to_vec(), SendOptions::default())
+        .unwrap();
     pair.run(100);
     pair.log.clear();
-    pair.ends[0].submit(handle, 0, b"last".to_vec(), SendOptions::default()).unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"last".to_vec(), SendOptions::default())
+        .unwrap();
     let now = pair.now;
     pair.ends[0].close(now, handle, "done", "good night");
     pair.run(10_000);
@@ -166,7 +216,9 @@ fn a_graceful_close_flushes_first_and_both_sides_forget() {
 fn nobody_answers() {
     let mut pair = Pair::new(|_, _| true);
     let handle = pair.connect();
-    pair.ends[0].submit(handle, 0, b"oi".to_vec(), SendOptions::default()).unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
+        .unwrap();
     pair.run(60_000);
     pair.expect(&["a 0/1 NotSent", "a Closed(NoAnswer { hint: None })"]);
     assert_eq!(pair.ends[0].connections().count(), 0);
@@ -179,9 +231,19 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     pair.run(100);
     pair.log.clear();
     pair.ends[1] = Endpoint::new(EndpointConfig::default(), 77);
-    pair.ends[0].submit(handle, 0, b"lost".to_vec(), SendOptions::default()).unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"lost".to_vec(), SendOptions::default())
+        .unwrap();
     pair.run(5_000);
-    pair.expect(&["a Silent", "a replaced", "a 0/1 Unknown", "a Closed(Restarted)", "a Connected", "b accepted", "b Connected"]);
+    pair.expect(&[
+        "a Silent",
+        "a replaced",
+        "a 0/1 Unknown",
+        "a Closed(Restarted)",
+        "a Connected",
+        "b accepted",
+        "b Connected",
+    ]);
 }
 
 #[test]
@@ -210,11 +272,29 @@ fn an_expired_message_makes_room_for_the_next() {
     let mut pair = Pair::new(|_, _| true);
     let handle = pair.connect();
     let deadline = pair.now.instant + Duration::from_millis(500);
-    pair.ends[0].submit(handle, 0, b"stale".to_vec(), SendOptions { deadline: Some(deadline), unordered: false }).unwrap();
-    pair.ends[0].submit(handle, 0, b"fresh".to_vec(), SendOptions::default()).unwrap();
+    pair.ends[0]
+        .submit(
+            handle,
+            0,
+            b"stale".to_vec(),
+            SendOptions {
+                deadline: Some(deadline),
+                unordered: false,
+            },
+        )
+        .unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"fresh".to_vec(), SendOptions::default())
+        .unwrap();
     pair.run(700);
     pair.expect(&["a 0/1 Expired"]);
     pair.drop = |_, _| false;
     pair.run(2_000);
-    pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/2 fresh", "a 0/2 Arrived"]);
+    pair.expect(&[
+        "a Connected",
+        "b accepted",
+        "b Connected",
+        "b got 0/2 fresh",
+        "a 0/2 Arrived",
+    ]);
 }

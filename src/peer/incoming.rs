@@ -27,7 +27,13 @@ impl Peer {
 
     /// Somebody began a connection with us: it joins the conversation with that address, or makes one.
     fn accept(&mut self, now: Now, handle: Handle) {
-        let Some(address) = self.endpoint.connection(handle).map(|connection| connection.path().remote) else { return };
+        let Some(address) = self
+            .endpoint
+            .connection(handle)
+            .map(|connection| connection.path().remote)
+        else {
+            return;
+        };
         let known = self.by_address.get(&address).copied();
         let id = match known {
             Some(id) => id,
@@ -40,7 +46,9 @@ impl Peer {
             },
         };
         self.by_handle.insert(handle, id);
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         let primary_is_open = conversation
             .primary
             .and_then(|primary| self.endpoint.connection(primary))
@@ -58,7 +66,9 @@ impl Peer {
 
     /// The endpoint found the other side started anew and has a fresh connection in the old one's place.
     fn replace(&mut self, old: Handle, new: Handle) {
-        let Some(&id) = self.by_handle.get(&old) else { return };
+        let Some(&id) = self.by_handle.get(&old) else {
+            return;
+        };
         self.by_handle.insert(new, id);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.others.push(new);
@@ -84,7 +94,9 @@ impl Peer {
                 self.handle_outcome(id, handle, stream, seq, outcome);
                 self.finish_goodbye(now, id);
             }
-            arq::Event::Silent | arq::Event::Resumed => self.tell_silence(id, handle, event == arq::Event::Silent),
+            arq::Event::Silent | arq::Event::Resumed => {
+                self.tell_silence(id, handle, event == arq::Event::Silent)
+            }
             arq::Event::Moved { path } => {
                 if let Some(conversation) = self.conversations.get_mut(&id) {
                     let before = std::mem::replace(&mut conversation.address, path.remote);
@@ -102,13 +114,20 @@ impl Peer {
 
     /// Words go out on the first connection that opens, and stay with it while it lives: two of them would change their order.
     fn prefer(&mut self, id: ConversationId, handle: Handle) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        let primary_is_open = conversation
-            .primary
-            .is_some_and(|primary| self.endpoint.connection(primary).is_some_and(|connection| connection.is_open()));
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let primary_is_open = conversation.primary.is_some_and(|primary| {
+            self.endpoint
+                .connection(primary)
+                .is_some_and(|connection| connection.is_open())
+        });
         if !primary_is_open || conversation.primary == Some(handle) {
             conversation.others.retain(|other| *other != handle);
-            let before = conversation.primary.replace(handle).filter(|before| *before != handle);
+            let before = conversation
+                .primary
+                .replace(handle)
+                .filter(|before| *before != handle);
             conversation.others.extend(before);
         }
         if let Some(connection) = self.endpoint.connection(handle) {
@@ -118,15 +137,23 @@ impl Peer {
     }
 
     fn tell_silence(&mut self, id: ConversationId, handle: Handle, is_silent: bool) {
-        let Some(conversation) = self.conversations.get(&id) else { return };
+        let Some(conversation) = self.conversations.get(&id) else {
+            return;
+        };
         if conversation.primary != Some(handle) {
             return;
         }
         let address = conversation.address;
         self.events.push_back(if is_silent {
-            Event::Silent { conversation: id, address }
+            Event::Silent {
+                conversation: id,
+                address,
+            }
         } else {
-            Event::Resumed { conversation: id, address }
+            Event::Resumed {
+                conversation: id,
+                address,
+            }
         });
     }
 
@@ -142,7 +169,12 @@ impl Peer {
                 Ok(say) => self.hear(now, id, handle, say),
                 Err(ChatError::Invalid { id: words, at, why }) => {
                     let reason = Some(Cow::Borrowed(why));
-                    let receipt = Said::Receipt { id: words, original_at: at, ack: false, reason };
+                    let receipt = Said::Receipt {
+                        id: words,
+                        original_at: at,
+                        ack: false,
+                        reason,
+                    };
                     self.answer(id, handle, now.wall, receipt);
                 }
                 Err(ChatError::Unreadable) => self.unreadable += 1,
@@ -159,67 +191,129 @@ impl Peer {
         match say.said {
             Said::Introduce { .. } => {}
             Said::Words(words) => self.show(now, id, handle, words, say.at, say.from.nick),
-            Said::Receipt { id: words, ack, reason, .. } => {
+            Said::Receipt {
+                id: words,
+                ack,
+                reason,
+                ..
+            } => {
                 self.receipts_received += 1;
                 let reason = reason.map(Cow::into_owned).unwrap_or_default();
                 self.handle_receipt(now, id, &words, ack, reason);
             }
             Said::Echoed { id: words, text, .. } => {
-                let asked = self.conversations.get_mut(&id).and_then(|conversation| conversation.take_echo(&words));
+                let asked = self
+                    .conversations
+                    .get_mut(&id)
+                    .and_then(|conversation| conversation.take_echo(&words));
                 let Some(since) = asked else {
                     self.unreadable += 1;
                     return;
                 };
                 let (text, rtt) = (text.into_owned(), now.instant.since(since));
-                self.events.push_back(Event::Echoed { id: words, conversation: id, text, rtt });
+                self.events.push_back(Event::Echoed {
+                    id: words,
+                    conversation: id,
+                    text,
+                    rtt,
+                });
             }
         }
     }
 
     /// A program that introduces itself under another run than before was started anew: its old connections are dead.
     fn recognise(&mut self, now: Now, id: ConversationId, handle: Handle, run: &str) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         let before = conversation.run.replace(run.to_owned());
         if before.is_none_or(|before| before == run) {
             return;
         }
-        for other in conversation.handles().filter(|other| *other != handle).collect::<Vec<_>>() {
+        for other in conversation
+            .handles()
+            .filter(|other| *other != handle)
+            .collect::<Vec<_>>()
+        {
             self.endpoint.abort(now, other, Closed::Restarted);
         }
     }
 
     /// Tells the front end that the other side is there, or that it goes by another name.
     fn announce(&mut self, id: ConversationId, handle: Handle, nick: Option<String>) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         let before = conversation.nick.clone();
         conversation.nick = nick.or(before.clone());
         if !std::mem::replace(&mut conversation.announced, true) {
-            let address = self.endpoint.connection(handle).map_or(conversation.address, |c| c.path().remote);
+            let address = self
+                .endpoint
+                .connection(handle)
+                .map_or(conversation.address, |c| c.path().remote);
             let nick = conversation.nick.clone();
-            self.events.push_back(Event::Connected { conversation: id, address, nick });
+            self.events.push_back(Event::Connected {
+                conversation: id,
+                address,
+                nick,
+            });
         } else if let Some(nick) = conversation.nick.clone()
             && before.as_ref() != Some(&nick)
         {
-            self.events.push_back(Event::Renamed { conversation: id, before, nick });
+            self.events.push_back(Event::Renamed {
+                conversation: id,
+                before,
+                nick,
+            });
         }
     }
 
     /// Shows words and confirms them; an echo is returned and not shown.
-    fn show(&mut self, now: Now, id: ConversationId, handle: Handle, words: Words<'_>, at: WallTime, nick: Option<String>) {
-        let receipt = Said::Receipt { id: words.id.clone(), original_at: at, ack: true, reason: None };
+    fn show(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        handle: Handle,
+        words: Words<'_>,
+        at: WallTime,
+        nick: Option<String>,
+    ) {
+        let receipt = Said::Receipt {
+            id: words.id.clone(),
+            original_at: at,
+            ack: true,
+            reason: None,
+        };
         self.answer(id, handle, now.wall, receipt);
         if words.is_echo {
-            let echoed = Said::Echoed { id: words.id, original_at: at, text: words.text };
+            let echoed = Said::Echoed {
+                id: words.id,
+                original_at: at,
+                text: words.text,
+            };
             self.answer(id, handle, now.wall, echoed);
             return;
         }
-        let address = self.endpoint.connection(handle).map(|connection| connection.path().remote);
-        let Some(conversation) = self.conversations.get(&id) else { return };
+        let address = self
+            .endpoint
+            .connection(handle)
+            .map(|connection| connection.path().remote);
+        let Some(conversation) = self.conversations.get(&id) else {
+            return;
+        };
         let address = address.unwrap_or(conversation.address);
         let text = words.text.into_owned();
-        let quote = Quote { id: words.id.clone(), text: text.clone(), sent_at: at };
+        let quote = Quote {
+            id: words.id.clone(),
+            text: text.clone(),
+            sent_at: at,
+        };
         self.last_received = Some((id, quote));
-        let reply_to = words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
+        let reply_to = words.reply_to.map(|(id, text, sent_at)| Quote {
+            id,
+            text: text.into_owned(),
+            sent_at,
+        });
         self.events.push_back(Event::Message(Incoming {
             id: words.id,
             conversation: id,
@@ -232,16 +326,26 @@ impl Peer {
     }
 
     fn handle_receipt(&mut self, now: Now, id: ConversationId, words: &MessageId, ack: bool, reason: String) {
-        let since = self.conversations.get(&id).and_then(|conversation| conversation.outgoing.get(words)).map(|o| o.since);
+        let since = self
+            .conversations
+            .get(&id)
+            .and_then(|conversation| conversation.outgoing.get(words))
+            .map(|o| o.since);
         let Some(since) = since else {
             self.unreadable += 1;
             return;
         };
         self.tell_outcome(id, words, |id| {
             if ack {
-                Event::Delivered { id, rtt: now.instant.since(since) }
+                Event::Delivered {
+                    id,
+                    rtt: now.instant.since(since),
+                }
             } else {
-                Event::Failed { id, reason: FailReason::Refused { words: reason } }
+                Event::Failed {
+                    id,
+                    reason: FailReason::Refused { words: reason },
+                }
             }
         });
         self.finish_goodbye(now, id);
@@ -249,10 +353,9 @@ impl Peer {
 
     /// A closing conversation whose last receipt came need not wait any longer.
     fn finish_goodbye(&mut self, now: Now, id: ConversationId) {
-        let is_done = self
-            .conversations
-            .get(&id)
-            .is_some_and(|conversation| conversation.closing_at.is_some() && conversation.outgoing.is_empty());
+        let is_done = self.conversations.get(&id).is_some_and(|conversation| {
+            conversation.closing_at.is_some() && conversation.outgoing.is_empty()
+        });
         if is_done {
             self.close_connections(now, id);
         }
@@ -260,14 +363,19 @@ impl Peer {
 
     fn forget_connection(&mut self, id: ConversationId, handle: Handle, closed: Closed) {
         self.by_handle.remove(&handle);
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         conversation.others.retain(|other| *other != handle);
         if conversation.primary != Some(handle) {
             return;
         }
         // A connection that the other side began, or that takes the place of this one, goes on with the conversation.
-        let heir = (0..conversation.others.len())
-            .find(|&index| self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed()));
+        let heir = (0..conversation.others.len()).find(|&index| {
+            self.endpoint
+                .connection(conversation.others[index])
+                .is_some_and(|c| !c.is_closed())
+        });
         conversation.primary = heir.map(|index| conversation.others.remove(index));
         let was_announced = std::mem::take(&mut conversation.announced);
         let has_heir = conversation.primary.is_some();
@@ -294,7 +402,11 @@ impl Peer {
             _ => was_announced,
         };
         if is_news {
-            self.events.push_back(Event::Closed { conversation: id, address, reason });
+            self.events.push_back(Event::Closed {
+                conversation: id,
+                address,
+                reason,
+            });
             self.announce_heir(id);
         } else if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.announced = was_announced;
@@ -305,12 +417,20 @@ impl Peer {
 impl Peer {
     /// After a close, a connection that was open beside the lost one makes the other side present again.
     fn announce_heir(&mut self, id: ConversationId) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        let heir = conversation.primary.and_then(|handle| self.endpoint.connection(handle));
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let heir = conversation
+            .primary
+            .and_then(|handle| self.endpoint.connection(handle));
         if let Some(connection) = heir.filter(|connection| connection.is_open()) {
             conversation.announced = true;
             let (address, nick) = (connection.path().remote, conversation.nick.clone());
-            self.events.push_back(Event::Connected { conversation: id, address, nick });
+            self.events.push_back(Event::Connected {
+                conversation: id,
+                address,
+                nick,
+            });
         }
     }
 }
@@ -322,6 +442,8 @@ fn reason(closed: Closed) -> CloseReason {
         Closed::NoAnswer { hint } => CloseReason::NoAnswer { hint },
         Closed::Silent => CloseReason::Silent,
         Closed::Restarted => CloseReason::Restarted,
-        Closed::Violation(violation) => CloseReason::Violation { rule: violation.rule() },
+        Closed::Violation(violation) => CloseReason::Violation {
+            rule: violation.rule(),
+        },
     }
 }

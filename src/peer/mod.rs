@@ -48,7 +48,12 @@ pub struct PeerConfig {
 impl Default for PeerConfig {
     fn default() -> Self {
         let endpoint = EndpointConfig::default();
-        Self { nick: None, local_port: 0, connect_timeout: endpoint.connect_timeout, endpoint }
+        Self {
+            nick: None,
+            local_port: 0,
+            connect_timeout: endpoint.connect_timeout,
+            endpoint,
+        }
     }
 }
 
@@ -139,6 +144,10 @@ impl Peer {
             }
             Command::Rename { nick } => self.rename(now, nick).map(|()| Id::None),
             Command::Close { conversation } => self.begin_goodbye(now, conversation).map(|()| Id::None),
+            Command::GiveUp => {
+                self.give_up(now);
+                Ok(Id::None)
+            }
             Command::Shutdown => {
                 self.shutting_down = true;
                 for conversation in self.conversations.keys().copied().collect::<Vec<_>>() {
@@ -180,9 +189,20 @@ impl Peer {
 
     /// When to call `handle_timeout` next, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
-        let goodbye = self.conversations.values().filter_map(|conversation| conversation.closing_at).min();
-        let endpoint = self.endpoint.poll_timeout().map(|(at, reason)| (at, Reason::Endpoint(reason)));
-        goodbye.map(|at| (at, Reason::Goodbye)).into_iter().chain(endpoint).min()
+        let goodbye = self
+            .conversations
+            .values()
+            .filter_map(|conversation| conversation.closing_at)
+            .min();
+        let endpoint = self
+            .endpoint
+            .poll_timeout()
+            .map(|(at, reason)| (at, Reason::Endpoint(reason)));
+        goodbye
+            .map(|at| (at, Reason::Goodbye))
+            .into_iter()
+            .chain(endpoint)
+            .min()
     }
 
     /// A number that grows whenever another side acknowledged something: for "time without progress".
@@ -192,13 +212,23 @@ impl Peer {
 
     /// Messages whose outcome is still open.
     pub fn pending_messages(&self) -> usize {
-        self.conversations.values().map(|conversation| conversation.outgoing.len()).sum()
+        self.conversations
+            .values()
+            .map(|conversation| conversation.outgoing.len())
+            .sum()
     }
 
     /// Whether every receipt that we owe has been acknowledged.
     pub fn has_confirmed_all(&self) -> bool {
-        let no_backlog = self.conversations.values().all(|conversation| conversation.receipts.is_empty());
-        no_backlog && self.endpoint.connections().all(|(_, connection)| connection.queued().1 == 0)
+        let no_backlog = self
+            .conversations
+            .values()
+            .all(|conversation| conversation.receipts.is_empty());
+        no_backlog
+            && self
+                .endpoint
+                .connections()
+                .all(|(_, connection)| connection.queued().1 == 0)
     }
 
     /// Whether no connection is left, neither open nor being opened.
@@ -225,7 +255,9 @@ impl Peer {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        addresses.retain(|address| address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast());
+        addresses.retain(|address| {
+            address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
+        });
         addresses.truncate(MAX_CANDIDATES);
         let &first = addresses.first().ok_or(CommandError::NoAddress)?;
         if let Some(&id) = addresses.iter().find_map(|address| self.by_address.get(address)) {
@@ -239,7 +271,11 @@ impl Peer {
 
     fn add_conversation(&mut self, conversation: Conversation) -> Result<ConversationId, CommandError> {
         if self.conversations.len() >= self.config.endpoint.max_connections {
-            let over = self.conversations.iter().find(|(_, conversation)| conversation.is_over()).map(|(&id, _)| id);
+            let over = self
+                .conversations
+                .iter()
+                .find(|(_, conversation)| conversation.is_over())
+                .map(|(&id, _)| id);
             let id = over.ok_or(CommandError::TooManyConversations)?;
             self.conversations.remove(&id);
             self.by_address.retain(|_, of| *of != id);
@@ -255,7 +291,9 @@ impl Peer {
 
     /// Begins a connection unless there is one.
     fn connect_if_needed(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return Err(CommandError::NoConversation) };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return Err(CommandError::NoConversation);
+        };
         if conversation.primary.is_some() {
             return Ok(());
         }
@@ -275,9 +313,17 @@ impl Peer {
             return Err(CommandError::BadNick);
         }
         self.config.nick = Some(nick);
-        let open: Vec<Handle> = self.conversations.values().filter_map(|conversation| conversation.primary).collect();
+        let open: Vec<Handle> = self
+            .conversations
+            .values()
+            .filter_map(|conversation| conversation.primary)
+            .collect();
         for handle in open {
-            if self.endpoint.connection(handle).is_some_and(arq::Connection::is_open) {
+            if self
+                .endpoint
+                .connection(handle)
+                .is_some_and(arq::Connection::is_open)
+            {
                 self.introduce(now, handle);
             }
         }
@@ -286,7 +332,10 @@ impl Peer {
 
     /// Waits for the receipts of what was said, then closes.
     fn begin_goodbye(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
-        let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
+        let conversation = self
+            .conversations
+            .get_mut(&id)
+            .ok_or(CommandError::NoConversation)?;
         if conversation.closing_at.is_some() {
             return Ok(());
         }
@@ -299,21 +348,45 @@ impl Peer {
     }
 
     fn close_connections(&mut self, now: Now, id: ConversationId) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         conversation.closing_at = None;
         for handle in conversation.handles().collect::<Vec<_>>() {
             self.endpoint.close(now, handle, "done", "");
         }
     }
 
+    fn give_up(&mut self, now: Now) {
+        self.shutting_down = true;
+        for id in self.conversations.keys().copied().collect::<Vec<_>>() {
+            let handles: Vec<Handle> = self.conversations[&id].handles().collect();
+            for handle in handles {
+                self.endpoint.give_up(now, handle, "done", "");
+                // Now, so that the fates of the layer below come before the one for what has no receipt.
+                self.follow_endpoint(now);
+                self.settle_sent(id, handle);
+            }
+            self.fail_waiting(id, &FailReason::NoAnswer);
+        }
+    }
+
     /// Our end of a conversation, as its messages tell it.
     fn local_party(&self, path: Path) -> Party {
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Party { nick: self.config.nick.clone(), ip, port: self.config.local_port }
+        Party {
+            nick: self.config.nick.clone(),
+            ip,
+            port: self.config.local_port,
+        }
     }
 }
 
 /// The other end.
 fn remote_party(path: Path, nick: Option<String>) -> Party {
-    Party { nick, ip: path.remote.ip(), port: path.remote.port() }
+    Party {
+        nick,
+        ip: path.remote.ip(),
+        port: path.remote.port(),
+    }
 }

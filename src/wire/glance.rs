@@ -50,7 +50,9 @@ pub fn glance(datagram: &[u8]) -> Option<Glance<'_>> {
         return None;
     }
     let (head, _) = split(datagram);
-    serde_json::Deserializer::from_slice(head).deserialize_map(GlanceVisitor).ok()
+    serde_json::Deserializer::from_slice(head)
+        .deserialize_map(GlanceVisitor)
+        .ok()
 }
 
 struct GlanceVisitor;
@@ -63,7 +65,11 @@ impl<'de> Visitor<'de> for GlanceVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Glance<'de>, A::Error> {
-        let mut glance = Glance { to: None, number: None, kinds: Kinds::default() };
+        let mut glance = Glance {
+            to: None,
+            number: None,
+            kinds: Kinds::default(),
+        };
         while let Some(key) = map.next_key::<&str>()? {
             match key {
                 "to" => glance.to = Some(Cow::Borrowed(map.next_value()?)),
@@ -94,7 +100,9 @@ mod tests {
 
     #[test]
     fn a_glance_tells_receiver_number_and_kinds() {
-        let seen = glance(br#"{"v":9,"to":"k3f9q2a1","n":42,"f":[{"t":"ack","got":[]},{"t":"new"},{"t":"msg"}]}"#).unwrap();
+        let seen =
+            glance(br#"{"v":9,"to":"k3f9q2a1","n":42,"f":[{"t":"ack","got":[]},{"t":"new"},{"t":"msg"}]}"#)
+                .unwrap();
         assert_eq!(seen.to.as_deref(), Some("k3f9q2a1"));
         assert_eq!(seen.number, Some(42));
         assert_eq!(seen.kinds.iter().collect::<Vec<_>>(), [Kind::Ack, Kind::Msg]);

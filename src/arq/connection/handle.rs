@@ -65,7 +65,9 @@ impl Connection {
             Frame::Skip(skip) => self.recv.on_skip(skip)?,
             Frame::Gram { body } => self.keep_gram(body),
             Frame::Window(Window::Connection { bytes }) => self.send.raise_connection(*bytes),
-            Frame::Window(Window::Stream { stream, bytes, seq }) => self.send.raise_stream(*stream, *bytes, *seq),
+            Frame::Window(Window::Stream { stream, bytes, seq }) => {
+                self.send.raise_stream(*stream, *bytes, *seq)
+            }
             Frame::Path(PathFrame::Challenge(token)) => self.keep_challenge(path, *token),
             Frame::Path(PathFrame::Answer(token)) => self.handle_answer(path, *token),
             Frame::Close(close) => self.handle_close(now, close),
@@ -91,7 +93,9 @@ impl Connection {
         }
         let newest_before = self.loss.newest_acked();
         let acked = self.sent.take_acked(now, &ack.got);
-        let Some((newest, packet)) = acked.last() else { return };
+        let Some((newest, packet)) = acked.last() else {
+            return;
+        };
         if *newest > newest_before {
             let delay = Duration::from_micros(ack.delay_us).min(self.peer_ack_delay);
             self.rtt.sample(now, now.since(packet.sent_at), delay);
@@ -116,12 +120,15 @@ impl Connection {
 
     /// Finds what is lost and puts it back in its queue.
     pub(super) fn detect_losses(&mut self, now: Instant) {
-        let lost = self.loss.detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let lost = self
+            .loss
+            .detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         if !lost.is_empty() {
             let in_flight_before = self.sent.in_flight_bytes();
             let contents = self.sent.mark_lost(now, &lost);
             self.statistics.packets_lost += lost.len() as u64;
-            self.controller.on_loss(now, in_flight_before - self.sent.in_flight_bytes());
+            self.controller
+                .on_loss(now, in_flight_before - self.sent.in_flight_bytes());
             for content in contents {
                 match content {
                     Content::ConnectionWindow => self.windows_again.push(None),
@@ -179,9 +186,10 @@ impl Connection {
     }
 
     fn handle_answer(&mut self, path: Path, token: u64) {
-        let proved = self.candidate.as_ref().is_some_and(|candidate| {
-            candidate.token == token && candidate.path.remote == path.remote
-        });
+        let proved = self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.token == token && candidate.path.remote == path.remote);
         if proved {
             self.candidate = None;
             self.path = path;
@@ -194,7 +202,10 @@ impl Connection {
         let closed = match &self.state {
             State::Closing { closed, .. } => closed.clone(),
             _ if is_answer => Closed::Restarted,
-            _ => Closed::ByPeer { code: close.code.to_string(), reason: close.reason.to_string() },
+            _ => Closed::ByPeer {
+                code: close.code.to_string(),
+                reason: close.reason.to_string(),
+            },
         };
         while let Some(stream) = self.recv.poll_readable() {
             self.events.push_back(Event::Readable { stream });
@@ -207,8 +218,10 @@ impl Connection {
 
     /// A close that comes again is answered again, and so is anything else but an answer (UC-CLOSE-003).
     fn answer_after_close(&mut self, packet: &Packet<'_>) {
-        let is_answer =
-            packet.frames.iter().any(|frame| matches!(frame, Frame::Close(close) if close.code == Self::CLOSED));
+        let is_answer = packet
+            .frames
+            .iter()
+            .any(|frame| matches!(frame, Frame::Close(close) if close.code == Self::CLOSED));
         if let State::Closed { answer_due, .. } = &mut self.state {
             *answer_due |= !is_answer;
         }
@@ -220,7 +233,9 @@ fn urgency(frames: &[Frame<'_>]) -> Urgency {
     frames
         .iter()
         .map(|frame| match frame {
-            Frame::Ack(_) | Frame::Nack(_) | Frame::Path(_) | Frame::Close(_) | Frame::Pad { .. } => Urgency::None,
+            Frame::Ack(_) | Frame::Nack(_) | Frame::Path(_) | Frame::Close(_) | Frame::Pad { .. } => {
+                Urgency::None
+            }
             Frame::Part(part) if !part.last => Urgency::Bulk,
             _ => Urgency::Prompt,
         })

@@ -124,7 +124,14 @@ impl Connection {
     const MAX_GRAMS: usize = 256;
 
     /// A connection that waits for its handshake. Messages may be queued already.
-    pub fn new(now: Instant, config: &Config, local_id: ConnectionId, path: Path, wanted: bool, seed: u64) -> Self {
+    pub fn new(
+        now: Instant,
+        config: &Config,
+        local_id: ConnectionId,
+        path: Path,
+        wanted: bool,
+        seed: u64,
+    ) -> Self {
         Self {
             config: config.clone(),
             local_id,
@@ -172,7 +179,10 @@ impl Connection {
         self.last_heard = now;
         // An ack delay beyond a quarter of a second would switch retransmission off; it is not believed.
         self.peer_ack_delay = Duration::from_micros(limits.ack_delay_us.min(250_000));
-        self.idle_timeout = self.config.idle_timeout.min(Duration::from_millis(limits.idle_ms.max(1_000)));
+        self.idle_timeout = self
+            .config
+            .idle_timeout
+            .min(Duration::from_millis(limits.idle_ms.max(1_000)));
         self.config.datagram_bytes = self.config.datagram_bytes.min(datagram_bytes(limits));
         self.send.establish(*limits);
         // The side that was welcomed must be heard once, or the other side keeps no state (UC-HS-008).
@@ -234,9 +244,24 @@ impl Connection {
             State::Connecting => self.finish(now, Closed::ByUs),
             State::Open => {
                 let until = now + self.config.flush_timeout;
-                self.state = State::Flushing { code, reason: clip(reason), until };
+                self.state = State::Flushing {
+                    code,
+                    reason: clip(reason),
+                    until,
+                };
             }
             State::Flushing { .. } | State::Closing { .. } | State::Closed { .. } => {}
+        }
+    }
+
+    /// Ends the connection without waiting for anything but the answer to its close: what has no outcome gets one now.
+    pub fn give_up(&mut self, now: Instant, code: &'static str, reason: &str) {
+        match self.state {
+            State::Connecting => self.finish(now, Closed::ByUs),
+            State::Open | State::Flushing { .. } => {
+                self.begin_closing_now(now, code, clip(reason), Closed::ByUs)
+            }
+            State::Closing { .. } | State::Closed { .. } => {}
         }
     }
 
@@ -343,13 +368,23 @@ impl Connection {
         if matches!(self.state, State::Closing { .. } | State::Closed { .. }) {
             return;
         }
+        self.begin_closing_now(
+            now,
+            "violation",
+            violation.rule().to_owned(),
+            Closed::Violation(violation),
+        );
+    }
+
+    fn begin_closing_now(&mut self, now: Instant, code: &'static str, reason: String, closed: Closed) {
         self.send.abandon();
+        self.grams_out.clear();
         self.state = State::Closing {
-            code: "violation",
-            reason: violation.rule().to_owned(),
+            code,
+            reason,
             tries: 0,
             next_at: now,
-            closed: Closed::Violation(violation),
+            closed,
         };
     }
 
@@ -362,7 +397,10 @@ impl Connection {
         self.grams_out.clear();
         self.events.push_back(Event::Closed(closed));
         let forget_at = now + self.linger();
-        self.state = State::Closed { answer_due: false, forget_at };
+        self.state = State::Closed {
+            answer_due: false,
+            forget_at,
+        };
     }
 
     /// How long a closed connection is remembered: as long as the other side may repeat its close.
@@ -412,8 +450,11 @@ fn datagram_bytes(limits: &Limits) -> usize {
 
 /// A reason no longer than a frame may carry, cut between characters.
 fn clip(reason: &str) -> String {
-    reason.chars().scan(0, |bytes, c| {
-        *bytes += c.len_utf8();
-        (*bytes <= crate::wire::MAX_REASON_BYTES).then_some(c)
-    }).collect()
+    reason
+        .chars()
+        .scan(0, |bytes, c| {
+            *bytes += c.len_utf8();
+            (*bytes <= crate::wire::MAX_REASON_BYTES).then_some(c)
+        })
+        .collect()
 }

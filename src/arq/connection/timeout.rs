@@ -67,7 +67,9 @@ impl Connection {
     }
 
     fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 8] {
-        let loss = self.loss.deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let loss = self
+            .loss
+            .deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         let idle = self.last_heard + self.idle_timeout;
         let flush = match self.state {
             State::Flushing { until, .. } => Some(until),
@@ -113,9 +115,11 @@ impl Connection {
             self.silent = true;
             self.events.push_back(Event::Silent);
         }
-        if self.candidate.as_ref().is_some_and(|candidate| {
-            candidate.tries >= Self::CHALLENGE_TRIES && candidate.next_at <= now
-        }) {
+        if self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.tries >= Self::CHALLENGE_TRIES && candidate.next_at <= now)
+        {
             // It never answered; packets that still come from there begin a new attempt.
             self.candidate = None;
         }

@@ -34,7 +34,14 @@ impl Connection {
             return Some(transmit);
         }
         self.begin_closing(now);
-        if let State::Closing { code, reason, tries, next_at, .. } = &mut self.state {
+        if let State::Closing {
+            code,
+            reason,
+            tries,
+            next_at,
+            ..
+        } = &mut self.state
+        {
             if *next_at > now || *tries >= Self::CLOSE_TRIES {
                 return None;
             }
@@ -68,7 +75,9 @@ impl Connection {
 
     /// When all is flushed, or there is no time left for it, the close begins.
     fn begin_closing(&mut self, now: Instant) {
-        let State::Flushing { code, reason, until } = &self.state else { return };
+        let State::Flushing { code, reason, until } = &self.state else {
+            return;
+        };
         if (self.send.is_empty() && self.grams_out.is_empty()) || *until <= now {
             self.state = State::Closing {
                 code,
@@ -111,7 +120,8 @@ impl Connection {
             self.sent.record_unacked();
         } else {
             self.low_told = low.unwrap_or(self.low_told);
-            self.sent.record(now, length as u64, contents, self.send.has_work());
+            self.sent
+                .record(now, length as u64, contents, self.send.has_work());
             self.awaiting_since.get_or_insert(now);
             self.last_sent = now;
         }
@@ -120,11 +130,19 @@ impl Connection {
 
     /// How much may be in flight: what congestion allows, but two packets at most while the other side is silent.
     fn window_bytes(&self) -> u64 {
-        if self.loss.is_probing() { 2 * self.config.datagram_bytes as u64 } else { self.controller.window_bytes() }
+        if self.loss.is_probing() {
+            2 * self.config.datagram_bytes as u64
+        } else {
+            self.controller.window_bytes()
+        }
     }
 
     fn has_content(&mut self, now: Instant) -> bool {
-        while self.grams_out.front().is_some_and(|(_, deadline)| deadline.is_some_and(|deadline| deadline <= now)) {
+        while self
+            .grams_out
+            .front()
+            .is_some_and(|(_, deadline)| deadline.is_some_and(|deadline| deadline <= now))
+        {
             self.grams_out.pop_front();
             self.statistics.grams_dropped += 1;
         }
@@ -143,7 +161,9 @@ impl Connection {
     }
 
     fn write_acks(&self, now: Instant, writer: &mut PacketWriter<'_>) -> bool {
-        let Some(ack) = self.arrivals.ack(now) else { return false };
+        let Some(ack) = self.arrivals.ack(now) else {
+            return false;
+        };
         let written = writer.push(&Frame::Ack(ack));
         if let Some(nack) = self.arrivals.nack() {
             writer.push(&Frame::Nack(nack));
@@ -205,7 +225,10 @@ impl Connection {
     }
 
     fn write_close(&mut self, now: Instant, buffer: &mut Vec<u8>, code: &str, reason: &str) -> Transmit {
-        let close = Frame::Close(Close { code: Cow::Borrowed(code), reason: Cow::Borrowed(reason) });
+        let close = Frame::Close(Close {
+            code: Cow::Borrowed(code),
+            reason: Cow::Borrowed(reason),
+        });
         self.write_alone(now, buffer, self.path, &close)
     }
 
@@ -215,7 +238,14 @@ impl Connection {
         // Only an established connection gets here.
         let remote_id = self.remote_id.unwrap_or(self.local_id);
         let limit = self.config.datagram_bytes;
-        let mut writer = PacketWriter::new(buffer, &mut scratch, remote_id, self.sent.next_number(), None, limit);
+        let mut writer = PacketWriter::new(
+            buffer,
+            &mut scratch,
+            remote_id,
+            self.sent.next_number(),
+            None,
+            limit,
+        );
         if matches!(frame, Frame::Close(_)) && self.arrivals.is_owed() && self.write_acks(now, &mut writer) {
             self.arrivals.on_ack_sent();
         }
@@ -229,7 +259,12 @@ impl Connection {
     fn transmit(&mut self, path: Path, length: usize) -> Transmit {
         self.statistics.packets_sent += 1;
         self.statistics.bytes_sent += length as u64;
-        Transmit { path, length, segment_size: None, ecn: None }
+        Transmit {
+            path,
+            length,
+            segment_size: None,
+            ecn: None,
+        }
     }
 }
 
