@@ -13,11 +13,11 @@ use super::directory::{Directory, Obstacle};
 use super::exit::{Exit, Failure};
 use super::listen;
 use super::station::{self, DEFAULT_ADDRESS, DEFAULT_PORTS, GOODBYE, Station};
-use crate::io::event_loop::{EventLoop, HANDLER, Handler, More};
+use crate::io::event_loop::{EventLoop, Handler, More};
+use crate::io::lines::{Lines, Next};
 use crate::io::local_ip::reachable_address;
 use crate::io::signals::Signal;
 use crate::io::socket::Socket;
-use crate::io::stdin::{Lines, Next};
 use crate::peer::{Command, CommandError, ConversationId, Event, Id, Peer};
 use crate::time::{Instant, Now};
 use crate::ui::input::{self, Action};
@@ -103,10 +103,9 @@ struct Front {
 }
 
 fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop) -> Result<Front, Failure> {
+    let input = station::read_stdin(event_loop)?;
     if uses_terminal {
-        watch_keyboard(event_loop)
-            .map_err(|error| Failure::failed(format!("the keyboard cannot be read: {error}")))?;
-        let terminal = Terminal::start(Style::from_environment());
+        let terminal = Terminal::start(Style::from_environment(), input);
         let terminal =
             terminal.map_err(|error| Failure::failed(format!("the terminal cannot be used: {error}")))?;
         return Ok(Front {
@@ -115,30 +114,11 @@ fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop)
             has_person: true,
         });
     }
-    let lines = Lines::read_stdin(event_loop.waker());
-    let lines = lines.map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?;
     Ok(Front {
-        lines: Some(lines),
+        lines: Some(Lines::new(input)),
         view: listen::view(flags.json),
         has_person: io::stdin().is_terminal(),
     })
-}
-
-/// Has a key wake the loop up.
-#[cfg(unix)]
-fn watch_keyboard(event_loop: &EventLoop) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    let descriptor = io::stdin().as_raw_fd();
-    let mut source = mio::unix::SourceFd(&descriptor);
-    event_loop
-        .registry()
-        .register(&mut source, HANDLER, mio::Interest::READABLE)
-}
-
-#[cfg(not(unix))]
-fn watch_keyboard(_event_loop: &EventLoop) -> io::Result<()> {
-    Err(io::Error::other("use --plain on this system"))
 }
 
 struct Talk {
@@ -190,14 +170,10 @@ impl Talk {
         }
     }
 
-    /// A line is read when the one before it was carried out; at the keyboard a few may wait.
+    /// A pipe's line is read when the one before it was carried out. A person may always type, if only to interrupt.
     fn wants_line(&self) -> bool {
-        let waiting = if self.front.lines.is_some() {
-            0
-        } else {
-            MAX_WAITING_LINES
-        };
-        self.jobs.len() <= waiting && !self.input_ended
+        let has_room = self.jobs.is_empty() || self.front.lines.is_none();
+        has_room && !self.input_ended
     }
 
     fn next_typed(&mut self) -> Typed {
@@ -224,6 +200,9 @@ impl Talk {
         match input::parse(&line) {
             // A person who wants to leave does not mean after the name is looked up.
             Ok(Action::Quit) if self.front.has_person => self.end(now, peer, None),
+            Ok(_) if self.jobs.len() >= MAX_WAITING_LINES => {
+                self.refuse(Obstacle::TooManyLines.to_string(), Some(&line));
+            }
             Ok(action) => self.jobs.push_back(Job { line, action }),
             // A mistyped command is typed anew sooner than mended, and the history has it; a text is worth handing back.
             Err(error) => self.refuse(error.to_string(), None),
@@ -468,11 +447,16 @@ impl Handler<Peer> for Talk {
                 }
                 Typed::Nothing => return More::No,
                 Typed::More => return More::Yes,
-                Typed::Closed if self.front.lines.is_none() => {
+                Typed::Quit => {
                     self.end(now, peer, None);
                     return More::No;
                 }
-                Typed::Closed => self.input_ended = true,
+                Typed::Closed => {
+                    self.input_ended = true;
+                    if self.front.lines.is_none() {
+                        self.end(now, peer, None);
+                    }
+                }
                 Typed::Interrupt => {
                     self.end(now, peer, Some(Exit::Interrupted));
                     return More::No;
@@ -484,6 +468,10 @@ impl Handler<Peer> for Talk {
 
     fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
         self.end(now, peer, Some(Exit::Interrupted));
+    }
+
+    fn handle_resize(&mut self) {
+        self.front.view.handle_resize();
     }
 
     fn handle_event(&mut self, now: Now, _peer: &mut Peer, event: Event) {

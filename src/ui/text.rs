@@ -46,7 +46,7 @@ impl Limit {
     };
 }
 
-/// Sentences of the command line's.
+/// How the commands are written.
 pub const HELP: &[&str] = &[
     "/msg ADDR text   send to an address (or the nick of somebody listed by /who) and go on with that receiver",
     "/to ADDR         choose who gets the lines that begin with no slash",
@@ -59,6 +59,9 @@ pub const HELP: &[&str] = &[
     "//text           send a text that begins with a slash",
     "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair",
 ];
+
+/// Refuses a block from the clipboard.
+pub const PASTE_TOO_LONG: &str = "! what was pasted is longer than a message may be; nothing of it was kept";
 
 /// The lines that tell a person of `notice`, which happened `at` this moment.
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {

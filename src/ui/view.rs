@@ -22,6 +22,8 @@ pub enum Typed {
     /// There is more, but others shall have a turn.
     More,
     /// The user is done: Ctrl-D.
+    Quit,
+    /// There is no keyboard any more.
     Closed,
     /// The user wants out: Ctrl-C.
     Interrupt,
@@ -45,6 +47,9 @@ pub trait View {
 
     /// A line that was not carried out comes back, so that it can be mended.
     fn give_back(&mut self, _line: &str) {}
+
+    /// The terminal has another size.
+    fn handle_resize(&mut self) {}
 
     /// Whether a line is being typed.
     fn is_typing(&self) -> bool {
