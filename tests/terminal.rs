@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// A running peer and the terminal that it runs on.
 struct Session {
-    child: Box<dyn Child + Send + Sync>,
+    program: Program,
     keyboard: Box<dyn Write + Send>,
     seen: Arc<Mutex<Seen>>,
     master: Box<dyn MasterPty + Send>,
@@ -29,9 +29,13 @@ struct Session {
     mode_before: String,
 }
 
+struct Program(Box<dyn Child + Send + Sync>);
+
 struct Seen {
     parser: vt100::Parser,
     bytes: Vec<u8>,
+    /// Whether the reader is to let the terminal go.
+    is_over: bool,
 }
 
 impl Session {
@@ -54,6 +58,7 @@ impl Session {
         let seen = Arc::new(Mutex::new(Seen {
             parser,
             bytes: Vec::new(),
+            is_over: false,
         }));
         watch(
             pair.master.try_clone_reader().expect("a reader"),
@@ -61,7 +66,7 @@ impl Session {
         );
         let keyboard = pair.master.take_writer().expect("a writer");
         Self {
-            child,
+            program: Program(child),
             keyboard,
             seen,
             master: pair.master,
@@ -129,13 +134,8 @@ impl Session {
     /// Waits for the end and returns the exit code.
     #[track_caller]
     fn wait_for_end(&mut self) -> u32 {
-        for _ in 0..ATTEMPTS {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                return status.exit_code();
-            }
-            thread::sleep(INTERVAL);
-        }
-        panic!("the program does not end; the screen is:\n{}", self.screen());
+        let code = self.program.wait_for_end();
+        code.unwrap_or_else(|| panic!("the program does not end; the screen is:\n{}", self.screen()))
     }
 
     #[track_caller]
@@ -151,10 +151,23 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Program {
+    /// Waits for the end and returns the exit code.
+    fn wait_for_end(&mut self) -> Option<u32> {
+        for _ in 0..ATTEMPTS {
+            if let Some(status) = self.0.try_wait().expect("a child can be waited for") {
+                return Some(status.exit_code());
+            }
+            thread::sleep(INTERVAL);
+        }
+        None
+    }
+}
+
+impl Drop for Program {
     fn drop(&mut self) {
         // A test that failed leaves no program behind; one that passed has none.
-        let _ = self.child.kill();
+        let _ = self.0.kill();
     }
 }
 
@@ -172,6 +185,9 @@ fn watch(mut reader: Box<dyn Read + Send>, seen: Arc<Mutex<Seen>>) {
             let mut seen = seen.lock().expect("no test panics while it looks");
             seen.parser.process(&buffer[..count]);
             seen.bytes.extend_from_slice(&buffer[..count]);
+            if seen.is_over {
+                return;
+            }
         }
     });
 }
@@ -285,7 +301,7 @@ fn line_that_cannot_be_sent_is_kept() {
 fn terminal_is_restored_after_a_signal() {
     let mut session = Session::start(&[]);
     session.address();
-    let id = session.child.process_id().expect("it runs").to_string();
+    let id = session.program.0.process_id().expect("it runs").to_string();
     let killed = Command::new("kill")
         .args(["-TERM", &id])
         .status()
@@ -293,6 +309,28 @@ fn terminal_is_restored_after_a_signal() {
     assert!(killed.success());
     assert_eq!(session.wait_for_end(), 130);
     session.check_restored();
+}
+
+#[test]
+fn program_ends_with_its_terminal() {
+    let session = Session::start(&[]);
+    session.address();
+    let Session {
+        mut program,
+        mut keyboard,
+        seen,
+        master,
+        _slave: slave,
+        ..
+    } = session;
+    // A reader that still has the terminal would keep it alive; the echo of a key makes it look.
+    seen.lock().expect("no reader panics").is_over = true;
+    keyboard.write_all(b"x").expect("the terminal takes keys");
+    drop((keyboard, master, slave));
+    assert!(
+        program.wait_for_end().is_some(),
+        "the program outlives its terminal"
+    );
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
             .directory
             .open(now, &mut station.peer, &mut talk.model, target, addresses);
         let conversation = opened.map_err(Failure::failed)?;
-        talk.model.set_receiver(conversation);
+        talk.model.choose_receiver(conversation);
     }
     let exit = station
         .event_loop
@@ -164,8 +164,10 @@ impl Talk {
 
     fn status(&self) -> Status {
         let name = |conversation| text::name(&self.model.party(conversation));
+        let is_gone = |conversation| self.model.presence(conversation) == Some(Presence::Gone);
         Status {
             receiver: self.model.receiver().map(name),
+            receiver_is_gone: self.model.receiver().is_some_and(is_gone),
             last_sender: self.model.last_sender().map(name),
         }
     }
@@ -244,7 +246,7 @@ impl Talk {
             }
             Action::Message { who, text } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
-                self.model.set_receiver(to);
+                self.model.choose_receiver(to);
                 self.submit(
                     now,
                     peer,
@@ -278,7 +280,7 @@ impl Talk {
             }
             Action::To { who } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
-                self.model.set_receiver(to);
+                self.model.choose_receiver(to);
                 Ok(())
             }
             Action::Nick { nick } => {
@@ -313,7 +315,7 @@ impl Talk {
         let again = self
             .directory
             .find(now, peer, &mut self.model, &name.to_string())?;
-        self.model.set_receiver(again);
+        self.model.choose_receiver(again);
         Ok(again)
     }
 
@@ -385,12 +387,8 @@ impl Talk {
 
     /// Somebody who has no receiver yet most likely wants to answer the first who writes, but not with a half-typed line.
     fn adopt_receiver(&mut self) {
-        if self.model.receiver().is_none()
-            && self.front.has_person
-            && !self.front.view.is_typing()
-            && let Some(sender) = self.model.last_sender()
-        {
-            self.model.set_receiver(sender);
+        if self.front.has_person && !self.front.view.is_typing() {
+            self.model.adopt_receiver();
         }
     }
 

@@ -38,6 +38,7 @@ pub struct Model {
     outgoing: BTreeMap<MessageId, Pending>,
     echoes: BTreeMap<MessageId, ConversationId>,
     receiver: Option<ConversationId>,
+    receiver_is_chosen: bool,
     last_sender: Option<ConversationId>,
     tally: Tally,
     notices: VecDeque<Notice>,
@@ -188,8 +189,25 @@ impl Model {
         self.receiver
     }
 
-    /// Has plain lines go to somebody, and says so if that is new.
-    pub fn set_receiver(&mut self, conversation: ConversationId) {
+    /// Has plain lines go to somebody whom the user named, and says so if that is new.
+    pub fn choose_receiver(&mut self, conversation: ConversationId) {
+        self.receiver_is_chosen = true;
+        self.set_receiver(conversation);
+    }
+
+    /// Has plain lines go to whoever wrote last, unless the user chose a receiver, or the one found so is still there.
+    pub fn adopt_receiver(&mut self) {
+        let is_there = |conversation| {
+            self.presence(conversation)
+                .is_some_and(|presence| presence != Presence::Gone)
+        };
+        let is_settled = self.receiver_is_chosen || self.receiver.is_some_and(is_there);
+        if let Some(sender) = self.last_sender.filter(|&sender| !is_settled && is_there(sender)) {
+            self.set_receiver(sender);
+        }
+    }
+
+    fn set_receiver(&mut self, conversation: ConversationId) {
         if self.receiver.replace(conversation) != Some(conversation) {
             self.notices.push_back(Notice::Receiver(self.party(conversation)));
         }

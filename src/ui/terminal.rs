@@ -143,7 +143,7 @@ impl Terminal {
 
         let words = match &self.reply_to {
             Some(sender) => text::reply_prompt(sender.as_deref()),
-            None => text::prompt(self.shown.receiver.as_deref()),
+            None => text::prompt(&self.shown),
         };
         let prompt = if self.columns < NARROW_COLUMNS {
             "> ".to_owned()

@@ -12,6 +12,7 @@ use chrono::{DateTime, Local};
 use super::filter;
 use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence};
 use super::style::Tone;
+use super::view::Status;
 use crate::peer::{CloseReason, FailReason};
 use crate::time::WallTime;
 
@@ -147,11 +148,12 @@ pub fn milliseconds(span: Duration) -> String {
 }
 
 /// What the terminal shows before the line that is being typed.
-pub fn prompt(receiver: Option<&str>) -> String {
-    receiver.map_or_else(
-        || "no receiver, /msg ADDR text".to_owned(),
-        |receiver| format!("to {receiver}"),
-    )
+pub fn prompt(status: &Status) -> String {
+    match &status.receiver {
+        Some(receiver) if status.receiver_is_gone => format!("to {receiver} (gone)"),
+        Some(receiver) => format!("to {receiver}"),
+        None => "no receiver, /msg ADDR text".to_owned(),
+    }
 }
 
 /// The same while a reply is being typed.
@@ -192,11 +194,7 @@ fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, 
         });
     }
     let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
-    let hint = if talks {
-        " · /msg ADDR text sends, /help"
-    } else {
-        ""
-    };
+    let hint = if talks { " · /msg ADDR text · /help" } else { "" };
     let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
     lines.push(Line {
         tone: Tone::Dim,

@@ -8,6 +8,8 @@ use crate::time::WallTime;
 pub struct Status {
     /// Whom a plain line goes to.
     pub receiver: Option<String>,
+    /// Whether that conversation has ended, so that a line would begin another.
+    pub receiver_is_gone: bool,
     /// Whom `/reply` answers.
     pub last_sender: Option<String>,
 }
