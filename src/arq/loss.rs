@@ -56,6 +56,11 @@ impl LossDetector {
         spurious
     }
 
+    /// Something new came from the other side: it is there, so what it misses is worth telling at once.
+    pub const fn on_heard(&mut self) {
+        self.silent_rounds = 0;
+    }
+
     /// The packets that are lost at `now`, oldest first (UC-ARQ-010, UC-ARQ-011).
     pub fn detect(
         &mut self,

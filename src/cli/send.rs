@@ -9,11 +9,11 @@ use super::complain;
 use super::exit::{Exit, Failure};
 use super::station::{self, GOODBYE, Station};
 use crate::io::event_loop::{Handler, More};
+use crate::io::lines::{Lines, Next};
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
 use crate::io::socket::{BindError, Socket, wildcard_for};
-use crate::io::stdin::{Lines, Next};
 use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer};
 use crate::time::{Instant, Now};
 use crate::ui::filter;
@@ -48,10 +48,7 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
         return Err(Failure::failed("the peer opened nothing"));
     };
     let source = if flags.text == "-" {
-        let lines = Lines::read_stdin(station.event_loop.waker());
-        Source::Lines(
-            lines.map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?,
-        )
+        Source::Lines(Lines::new(station::read_stdin(&station.event_loop)?))
     } else {
         Source::Text(Some(flags.text.clone()))
     };
@@ -214,7 +211,7 @@ impl Sender {
             text: text.clone(),
         };
         match peer.handle_command(now, command) {
-            Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text),
+            Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text, false),
             Ok(Id::Conversation(_) | Id::None) => {}
             Err(CommandError::WouldBlock) => {
                 self.held = Some(text);

@@ -131,6 +131,11 @@ impl Endpoint {
             if welcome.alive {
                 // The other side still knows the silent connection: the link was down, nobody was started anew (UC-HS-010).
                 self.remove(index);
+                if let Some(entry) = self.entry_mut(old) {
+                    entry.successor = None;
+                    entry.connection.probe();
+                    self.touch(old.index);
+                }
                 return Disposition::Welcome;
             }
             if let Some(entry) = self.entry_mut(old) {

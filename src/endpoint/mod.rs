@@ -340,6 +340,14 @@ impl Endpoint {
         self.entry_mut(handle)?.connection.take_gram()
     }
 
+    /// Tells whether the application waits for the other side's own word; see [`Connection::set_attentive`].
+    pub fn set_attentive(&mut self, handle: Handle, attentive: bool) {
+        if let Some(entry) = self.entry_mut(handle) {
+            entry.connection.set_attentive(attentive);
+            self.touch(handle.index);
+        }
+    }
+
     /// Ends a connection gracefully; see [`Connection::close`].
     pub fn close(&mut self, now: Now, handle: Handle, code: &'static str, reason: &str) {
         if let Some(entry) = self.entry_mut(handle) {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::link::Link;
-use super::plan::Fault;
+use super::plan::{Fault, Rule};
 use super::quantity::Quantity;
 use super::statistics::{RuleStatistics, Statistics};
 
@@ -26,12 +26,8 @@ pub struct Report {
 /// One rule in every link that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The rule in compact form.
-    pub rule: String,
-    /// The share that it was to reach, if it is one of chance.
-    pub configured_ppm: Option<u32>,
-    /// Whether each datagram has its own draw, so that the counts tell how far chance reaches.
-    pub is_independent: bool,
+    /// The rule.
+    pub rule: Rule,
     /// What it did, for each column; None where the plan lacks it.
     pub cells: Vec<Option<RuleStatistics>>,
 }
@@ -43,15 +39,12 @@ impl Report {
         let mut rows: Vec<Row> = Vec::new();
         for (column, link) in links.iter().enumerate() {
             for (rule, counts) in link.plan().rules.iter().zip(&statistics[column].rules) {
-                let text = rule.to_string();
                 let known = rows
                     .iter()
-                    .position(|row| row.rule == text && row.cells[column].is_none());
+                    .position(|row| row.rule == *rule && row.cells[column].is_none());
                 let place = known.unwrap_or_else(|| {
                     rows.push(Row {
-                        rule: text,
-                        configured_ppm: rule.fault.share_ppm(),
-                        is_independent: !matches!(rule.fault, Fault::Burst { .. } | Fault::Outage { .. }),
+                        rule: *rule,
                         cells: vec![None; links.len()],
                     });
                     rows.len() - 1
@@ -107,16 +100,19 @@ impl Report {
 
     fn rule_line(&self, row: &Row) -> Vec<String> {
         let mut total = RuleStatistics::default();
-        let mut line = vec![row.rule.clone()];
+        let mut line = vec![row.rule.to_string()];
         for cell in &row.cells {
-            line.push(cell.as_ref().map_or("-".into(), |counts| effect(row, counts)));
+            line.push(
+                cell.as_ref()
+                    .map_or("-".into(), |counts| effect(&row.rule.fault, counts)),
+            );
             let counts = cell.unwrap_or_default();
             total.asked += counts.asked;
             total.acted += counts.acted;
             total.spared += counts.spared;
         }
         if row.cells.len() > 1 {
-            line.push(effect(row, &total));
+            line.push(effect(&row.rule.fault, &total));
         }
         line
     }
@@ -193,19 +189,24 @@ impl RuleStatistics {
 
 /// What a rule did. The interval stands there for what independent chance decides: there it says whether a
 /// deviation is one.
-fn effect(row: &Row, counts: &RuleStatistics) -> String {
+fn effect(fault: &Fault, counts: &RuleStatistics) -> String {
     let RuleStatistics { asked, acted, spared } = *counts;
+    if let Fault::Delay { .. } | Fault::Jitter { .. } | Fault::Rebind { .. } = fault {
+        return acted.to_string();
+    }
     if asked == 0 {
-        return if acted > 0 {
-            acted.to_string()
-        } else {
-            "0 of 0".into()
-        };
+        return "0 of 0".into();
     }
     let mut text = format!("{acted} of {asked} = {:.2}%", percent(acted, asked));
-    if row.configured_ppm.is_some() && row.is_independent {
-        let (low, high) = counts.interval_percent();
-        text.push_str(&format!(" [{low:.2}, {high:.2}]"));
+    match fault {
+        Fault::Burst { .. } | Fault::Outage { .. } => {}
+        Fault::Rate { .. } => text.push_str(" too many"),
+        Fault::Mtu { .. } => text.push_str(" too large"),
+        fault if fault.share_ppm().is_none() => {}
+        _ => {
+            let (low, high) = counts.interval_percent();
+            text.push_str(&format!(" [{low:.2}, {high:.2}]"));
+        }
     }
     if spared > 0 {
         text.push_str(&format!(", {spared} spared"));

@@ -95,7 +95,7 @@ impl Peer {
                 self.finish_goodbye(now, id);
             }
             arq::Event::Silent | arq::Event::Resumed => {
-                self.tell_silence(id, handle, event == arq::Event::Silent)
+                self.tell_silence(id, handle, event == arq::Event::Silent);
             }
             arq::Event::Moved { path } => {
                 if let Some(conversation) = self.conversations.get_mut(&id) {

@@ -158,6 +158,7 @@ impl Peer {
             conversation
                 .by_seq
                 .insert((handle, stream::WORDS, seq), words.id.clone());
+            self.endpoint.set_attentive(handle, true);
             if let Some(outgoing) = conversation.outgoing.get_mut(&words.id) {
                 outgoing.sent_on = Some(handle);
             }
@@ -287,9 +288,13 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
-        if conversation.outgoing.remove(words).is_some() {
-            self.events.push_back(event(words.clone()));
+        let Some(outgoing) = conversation.outgoing.remove(words) else {
+            return;
+        };
+        if let Some(handle) = outgoing.sent_on.filter(|_| conversation.outgoing.is_empty()) {
+            self.endpoint.set_attentive(handle, false);
         }
+        self.events.push_back(event(words.clone()));
     }
 
     fn encode(&self, handle: Handle, at: WallTime, said: Said<'_>) -> Vec<u8> {

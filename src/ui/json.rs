@@ -146,7 +146,7 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
             addr: party.address,
             reason: reason.to_string(),
         },
-        Notice::Sent { message, text } => Object::Sent {
+        Notice::Sent { message, text, .. } => Object::Sent {
             id: message.id.as_str(),
             text,
         },
@@ -311,6 +311,7 @@ mod tests {
             &Notice::Sent {
                 message: message.clone(),
                 text: "a\n\"b\"".to_owned(),
+                is_echo: false,
             },
             r#"{"event":"sent","id":"abc-7","text":"a\n\"b\""}"#,
         );

@@ -153,7 +153,7 @@ pub fn encode_handshake(buffer: &mut Vec<u8>, handshake: &Handshake<'_>) {
             pad(buffer, HELLO_BYTES);
         }
         Handshake::Welcome { to, welcome } => {
-            write_frames(buffer, Some(*to), &HandshakeFrame::Welcome(welcome))
+            write_frames(buffer, Some(*to), &HandshakeFrame::Welcome(welcome));
         }
         Handshake::Refuse { to, refuse } => write_frames(buffer, *to, &HandshakeFrame::Refuse(refuse)),
     }

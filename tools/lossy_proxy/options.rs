@@ -97,7 +97,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PLAN", help_heading = ONE)]
     down: Option<LinkPlan>,
 
-    /// Decide the same again; chosen at random and printed if absent
+    /// Decide the same again about the same datagrams; chosen at random and printed if absent
     #[arg(long, value_name = "NUMBER", help_heading = RUN)]
     seed: Option<u64>,
 

@@ -66,7 +66,7 @@ impl Connection {
             Frame::Gram { body } => self.keep_gram(body),
             Frame::Window(Window::Connection { bytes }) => self.send.raise_connection(*bytes),
             Frame::Window(Window::Stream { stream, bytes, seq }) => {
-                self.send.raise_stream(*stream, *bytes, *seq)
+                self.send.raise_stream(*stream, *bytes, *seq);
             }
             Frame::Path(PathFrame::Challenge(token)) => self.keep_challenge(path, *token),
             Frame::Path(PathFrame::Answer(token)) => self.handle_answer(path, *token),
@@ -78,6 +78,7 @@ impl Connection {
     /// Anything new from the other side ends its silence.
     fn heard(&mut self, now: Instant) {
         self.last_heard = now;
+        self.loss.on_heard();
         self.awaiting_since = self.awaiting_since.map(|_| now);
         if std::mem::take(&mut self.silent) {
             self.events.push_back(Event::Resumed);

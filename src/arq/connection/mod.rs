@@ -42,6 +42,8 @@ pub struct Connection {
     state: State,
     /// Whether this side pings when nothing is said: the side that asked for the connection does.
     wanted: bool,
+    /// Whether the application waits for the other side's own word.
+    attentive: bool,
     /// Where packets go. It has proved that it receives.
     path: Path,
     /// Where packets have begun to come from, until that has proved the same.
@@ -138,6 +140,7 @@ impl Connection {
             remote_id: None,
             state: State::Connecting,
             wanted,
+            attentive: false,
             path,
             candidate: None,
             answers: VecDeque::new(),
@@ -228,6 +231,17 @@ impl Connection {
         self.config.datagram_bytes - GRAM_MARGIN_BYTES
     }
 
+    /// Tells whether the application waits for the other side's own word: then silence is noticed sooner.
+    pub const fn set_attentive(&mut self, attentive: bool) {
+        self.attentive = attentive;
+    }
+
+    /// There is reason to think that the link is back: a packet goes out now, and not when the next probe would be due.
+    pub const fn probe(&mut self) {
+        self.loss.on_heard();
+        self.ping_due = true;
+    }
+
     /// The next message of a stream, taken out of the receive buffer; the window grows by it.
     pub fn take(&mut self, stream: u32) -> Option<Received> {
         self.recv.take(stream)
@@ -259,7 +273,7 @@ impl Connection {
         match self.state {
             State::Connecting => self.finish(now, Closed::ByUs),
             State::Open | State::Flushing { .. } => {
-                self.begin_closing_now(now, code, clip(reason), Closed::ByUs)
+                self.begin_closing_now(now, code, clip(reason), Closed::ByUs);
             }
             State::Closing { .. } | State::Closed { .. } => {}
         }

@@ -135,8 +135,13 @@ impl Connection {
     fn keep_alive_at(&self) -> Option<Instant> {
         // A partner that forgets sooner than we do gets its pings sooner.
         let interval = self.config.keep_alive.min(self.idle_timeout * 4 / 9);
+        let interval = if self.attentive {
+            self.config.attentive_keep_alive
+        } else {
+            interval
+        };
         let idle = self.sent.in_flight_bytes() == 0 && !self.ping_due;
-        (self.wanted && idle).then(|| self.last_heard.max(self.last_sent) + interval)
+        ((self.wanted || self.attentive) && idle).then(|| self.last_heard.max(self.last_sent) + interval)
     }
 
     fn silence_at(&self) -> Option<Instant> {
