@@ -353,6 +353,7 @@ impl Endpoint {
         if let Some(entry) = self.entry_mut(handle) {
             entry.connection.close(now.instant, code, reason);
             entry.dial = None;
+            self.abandon_successor(handle.index);
             self.touch(handle.index);
         }
     }
@@ -362,6 +363,7 @@ impl Endpoint {
         if let Some(entry) = self.entry_mut(handle) {
             entry.connection.give_up(now.instant, code, reason);
             entry.dial = None;
+            self.abandon_successor(handle.index);
             self.touch(handle.index);
         }
     }
