@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Decides how many bytes may be in flight.
+/// Decides how many bytes may be in flight (UC-ARQ-021).
 pub trait Controller: fmt::Debug {
     /// The most bytes in flight now.
     fn window_bytes(&self) -> u64;

@@ -98,7 +98,7 @@ impl RecvStreams {
         Ok(())
     }
 
-    /// Takes the sender's word that messages will not come.
+    /// Takes the sender's word that messages will not come (UC-STR-011).
     pub fn on_skip(&mut self, skip: &Skip) -> Result<(), Violation> {
         for (seq, &size) in (skip.seq..).zip(&skip.sizes) {
             self.check_message(size)?;
@@ -133,7 +133,7 @@ impl RecvStreams {
         self.readable.pop_front()
     }
 
-    /// Windows that are worth telling anew, the connection's first. [`RecvStreams::on_window_sent`] marks one as told.
+    /// Windows that are worth telling anew, the connection's first (UC-STR-010). [`RecvStreams::on_window_sent`] marks one as told.
     pub fn next_windows(&self) -> impl Iterator<Item = Window> {
         let connection = self.grant.next_edge().map(|bytes| Window::Connection { bytes });
         let streams = self.streams.iter().filter_map(|(&stream, state)| {
@@ -228,7 +228,7 @@ impl RecvStreams {
         self.advance(stream);
     }
 
-    /// Moves the floor over what is settled and makes ready what waited for it.
+    /// Moves the floor over what is settled and makes ready what waited for it (UC-STR-004).
     fn advance(&mut self, stream: u32) {
         let Some(state) = self.streams.get_mut(&stream) else { return };
         let Some(&[first, last]) = state.settled.as_slice().first() else { return };

@@ -26,7 +26,7 @@ impl Rtt {
         }
     }
 
-    /// Takes one round trip, of which the other side says that it spent `ack_delay` waiting.
+    /// Takes one round trip, of which the other side says that it spent `ack_delay` waiting (UC-ARQ-017).
     pub fn sample(&mut self, now: Instant, round_trip: Duration, ack_delay: Duration) {
         self.latest = round_trip;
         if round_trip <= self.minimum || now.since(self.minimum_at) > MINIMUM_AGE {

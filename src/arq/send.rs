@@ -118,7 +118,7 @@ impl SendStreams {
         }
     }
 
-    /// Queues a message and tells its number.
+    /// Queues a message and tells its number (UC-STR-001).
     pub fn submit(&mut self, stream: u32, body: Vec<u8>, options: SendOptions) -> Result<u64, SendError> {
         if stream >= self.limits.streams {
             return Err(SendError::NoSuchStream { limit: self.limits.streams });
@@ -480,7 +480,7 @@ impl SendStreams {
         taken
     }
 
-    /// Charges a message to the windows when it is begun.
+    /// Charges a message to the windows when it is begun (UC-STR-007).
     fn charge(&mut self, stream: u32, seq: u64) {
         let Some(message) = self.outgoing(stream, seq) else { return };
         if message.phase != Phase::Waiting {
@@ -492,7 +492,7 @@ impl SendStreams {
         self.streams[stream as usize].bytes.spend(length);
     }
 
-    /// Gives up one message.
+    /// Gives up one message (UC-STR-011).
     fn skip(&mut self, stream: u32, seq: u64) {
         let Some(message) = self.outgoing(stream, seq) else { return };
         let (charged, outcome) = match message.phase {

@@ -129,7 +129,7 @@ impl<'a> Say<'a> {
         serde_json::to_vec(&wire).expect("texts and numbers are always JSON")
     }
 
-    /// What the JSON says.
+    /// What the JSON says (UC-CHAT-001).
     pub fn decode(json: &'a [u8]) -> Result<Self, ChatError> {
         let wire: Wire<'a> = serde_json::from_slice(json).map_err(|_| refusal(json, "it is not valid"))?;
         wire.read().map_err(|why| refusal(json, why))

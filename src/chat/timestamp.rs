@@ -1,4 +1,4 @@
-//! Dates on the wire: RFC 3339 in UTC, to the microsecond.
+//! Dates on the wire: RFC 3339 in UTC, to the microsecond (UC-CHAT-009).
 
 use chrono::{DateTime, SecondsFormat};
 

@@ -8,7 +8,7 @@ use crate::machine::{Path, Transmit};
 use crate::time::Instant;
 use crate::wire::{self, ConnectionId, Handshake, Hello, Mode, Refuse, Welcome};
 
-/// An attempt to connect.
+/// An attempt to connect (UC-HS-001).
 #[derive(Debug)]
 pub(super) struct Dial {
     paths: Vec<Path>,
@@ -147,7 +147,7 @@ impl Endpoint {
         }
     }
 
-    /// A connection fell silent: a fresh hello beside its probes, in case the other side was started anew.
+    /// A connection fell silent: a fresh hello beside its probes, in case the other side was started anew (UC-HS-014).
     pub(super) fn begin_again(&mut self, index: usize) {
         let entry = &self.connections[index];
         let old = Handle { serial: entry.serial, index };

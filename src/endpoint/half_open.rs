@@ -67,7 +67,8 @@ impl HalfOpenTable {
 }
 
 impl Endpoint {
-    /// Somebody asks for a connection: the same hello gets the same bytes as its answer, one answer each (UC-HS-003).
+    /// Somebody asks for a connection: the same hello gets the same bytes as its answer, one answer each (UC-HS-003), and one that
+    /// is shorter than the hello (UC-HS-013).
     pub(super) fn handle_hello(&mut self, now: Instant, path: Path, hello: &Hello, datagram: &[u8]) -> Disposition {
         self.half_open.remove_expired(now);
         let key = (path, datagram.to_vec());

@@ -185,7 +185,7 @@ impl Endpoint {
         self.dial(now.instant, paths, None)
     }
 
-    /// One datagram arrived. Whatever it is, it is counted once, and nothing is returned: noise is no error.
+    /// One datagram arrived. Whatever it is, it is counted once, and nothing is returned: noise is no error (UC-WIRE-014).
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
         let disposition = match wire::decode(datagram) {
             Ok(Datagram::Packet(packet)) => self.handle_packet(now.instant, path, &packet, datagram.len()),

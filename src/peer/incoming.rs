@@ -176,7 +176,7 @@ impl Peer {
         }
     }
 
-    /// A program that introduces itself under another run than before was started anew: its old connections are dead.
+    /// A program that introduces itself under another run than before was started anew: its old connections are dead (UC-CHAT-005).
     fn recognise(&mut self, now: Now, id: ConversationId, handle: Handle, run: &str) {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         let before = conversation.run.replace(run.to_owned());
@@ -204,7 +204,7 @@ impl Peer {
         }
     }
 
-    /// Shows words and confirms them; an echo is returned and not shown.
+    /// Shows words and confirms them (UC-CHAT-003); an echo is returned and not shown (UC-CHAT-010).
     fn show(&mut self, now: Now, id: ConversationId, handle: Handle, words: Words<'_>, at: WallTime, nick: Option<String>) {
         let receipt = Said::Receipt { id: words.id.clone(), original_at: at, ack: true, reason: None };
         self.answer(id, handle, now.wall, receipt);

@@ -129,7 +129,8 @@ impl Peer {
         let _ = self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default());
     }
 
-    /// Says something that nobody waits to have confirmed. If the queue is full it is kept, and reading stops until it is out.
+    /// Says something that nobody waits to have confirmed, on the connection that it answers (UC-CHAT-014). If the queue is full it
+    /// is kept, and reading stops until it is out.
     pub(super) fn answer(&mut self, id: ConversationId, handle: Handle, at: WallTime, said: Said<'_>) {
         let body = self.encode(handle, at, said);
         if let Some(conversation) = self.conversations.get_mut(&id) {

@@ -77,6 +77,7 @@ pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
         match raw {
             RawFrame::Handshake(frame) if handshake.is_none() => handshake = Some(frame),
             RawFrame::Handshake(_) => return Err(DecodeError::Misplaced),
+            // UC-WIRE-015
             RawFrame::Unknown(lengths) => {
                 skip_bytes(&mut payload, &lengths)?;
                 unknown_frames += 1;
@@ -85,6 +86,7 @@ pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
             raw => frames.push(raw.attach(&mut payload)?),
         }
     }
+    // UC-WIRE-016
     if !payload.is_empty() {
         return Err(DecodeError::BytesMismatch);
     }
@@ -128,7 +130,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head<'_>, DecodeError> {
     }
 }
 
-/// Reads a head; `stop` tells why it stopped before the end, which serde's own error type cannot say.
+/// Reads a head (UC-WIRE-002); `stop` tells why it stopped before the end, which serde's own error type cannot say.
 struct HeadSeed<'s> {
     stop: &'s mut Option<DecodeError>,
 }
@@ -174,6 +176,7 @@ impl<'de> Visitor<'de> for HeadSeed<'_> {
                     head.frames = map.next_value()?;
                     has_frames = true;
                 }
+                // UC-WIRE-004
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -163,7 +163,7 @@ pub enum PathFrame {
 /// The end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close<'a> {
-    /// A word from the registry of close codes; an unknown one is only shown.
+    /// A word from the registry of close codes; an unknown one is only shown (UC-CLOSE-007).
     #[serde(borrow)]
     pub code: Cow<'a, str>,
     /// For people, possibly empty.
@@ -216,7 +216,7 @@ pub struct Refuse<'a> {
 pub enum Mode {
     /// Not at all: for learning and testing.
     Clear,
-    /// In a way that this program does not know.
+    /// In a way that this program does not know (UC-HS-012).
     #[serde(other)]
     Unknown,
 }

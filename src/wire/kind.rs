@@ -20,7 +20,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// The kind of that `t`; None if this version has none such.
+            /// The kind of that `t`; None if this version has none such, as for the reserved ones (UC-WIRE-019).
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Kind::$variant),)*

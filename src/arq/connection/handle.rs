@@ -114,7 +114,7 @@ impl Connection {
         self.detect_losses(now);
     }
 
-    /// Finds what is lost and puts it back in its queue.
+    /// Finds what is lost and puts it back in its queue (UC-ARQ-016).
     pub(super) fn detect_losses(&mut self, now: Instant) {
         let lost = self.loss.detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         if !lost.is_empty() {
@@ -172,7 +172,7 @@ impl Connection {
     }
 
     fn keep_challenge(&mut self, path: Path, token: u64) {
-        // More than a few at once are an attempt to make us talk.
+        // More than a few at once are an attempt to make us talk (UC-PATH-004).
         if self.answers.len() < 4 {
             self.answers.push_back((path, token));
         }

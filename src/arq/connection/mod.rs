@@ -196,7 +196,8 @@ impl Connection {
         result
     }
 
-    /// Queues a message that is sent once, before `deadline` or never. If too many wait, the oldest is dropped: it is the latest.
+    /// Queues a message that is sent once, before `deadline` or never (UC-STR-012). If too many wait, the oldest is dropped: it is
+    /// the latest.
     pub fn submit_gram(&mut self, body: Vec<u8>, deadline: Option<Instant>) -> Result<(), SendError> {
         if !matches!(self.state, State::Connecting | State::Open) {
             return Err(SendError::Closed);
@@ -228,7 +229,7 @@ impl Connection {
         self.grams_in.pop_front()
     }
 
-    /// Ends the connection gracefully: what is queued goes first, for a bounded time. `code` is from the registry.
+    /// Ends the connection gracefully: what is queued goes first, for a bounded time (UC-CLOSE-001). `code` is from the registry.
     pub fn close(&mut self, now: Instant, code: &'static str, reason: &str) {
         match self.state {
             State::Connecting => self.finish(now, Closed::ByUs),
@@ -365,7 +366,7 @@ impl Connection {
         self.state = State::Closed { answer_due: false, forget_at };
     }
 
-    /// How long a closed connection is remembered: as long as the other side may repeat its close.
+    /// How long a closed connection is remembered: as long as the other side may repeat its close (UC-CLOSE-004).
     fn linger(&self) -> Duration {
         if self.remote_id.is_none() {
             return Duration::ZERO;

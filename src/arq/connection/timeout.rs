@@ -100,6 +100,7 @@ impl Connection {
     }
 
     fn handle_open_timeout(&mut self, now: Instant) {
+        // UC-ARQ-020
         if self.last_heard + self.idle_timeout <= now {
             self.finish(now, Closed::Silent);
             return;
@@ -129,12 +130,13 @@ impl Connection {
     }
 
     fn keep_alive_at(&self) -> Option<Instant> {
-        // A partner that forgets sooner than we do gets its pings sooner.
+        // A partner that forgets sooner than we do gets its pings sooner (UC-ARQ-018).
         let interval = self.config.keep_alive.min(self.idle_timeout * 4 / 9);
         let idle = self.sent.in_flight_bytes() == 0 && !self.ping_due;
         (self.wanted && idle).then(|| self.last_heard.max(self.last_sent) + interval)
     }
 
+    /// UC-ARQ-019
     fn silence_at(&self) -> Option<Instant> {
         let since = self.awaiting_since?;
         (!self.silent).then(|| since + self.config.silent_after)

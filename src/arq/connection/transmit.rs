@@ -9,7 +9,7 @@ use crate::time::Instant;
 use crate::wire::{Close, Frame, PacketWriter, PathFrame, Window};
 
 impl Connection {
-    /// How often a close is sent before its sender stops waiting for the answer.
+    /// How often a close is sent before its sender stops waiting for the answer (UC-CLOSE-002).
     pub(super) const CLOSE_TRIES: u32 = 5;
 
     /// The code of a close that answers a close; it is never answered itself.
@@ -49,7 +49,7 @@ impl Connection {
         self.write_packet(now, buffer)
     }
 
-    /// A challenge to a new address, within three times what came from there (UC-PATH-002).
+    /// A challenge to a new address (UC-PATH-003), within three times what came from there (UC-PATH-002).
     fn poll_challenge(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         let candidate = self.candidate.as_mut()?;
         if candidate.next_at > now || candidate.tries >= Self::CHALLENGE_TRIES || !candidate.may_be_asked() {
