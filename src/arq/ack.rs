@@ -181,6 +181,7 @@ mod tests {
         assert_eq!(said, expected);
     }
 
+    // UC-ARQ-003, UC-ARQ-006, UC-ARQ-007, UC-ARQ-008
     #[test]
     fn prompt_packets_are_acked_one_by_one_and_a_hole_is_told_once() {
         check(
@@ -190,6 +191,7 @@ mod tests {
         );
     }
 
+    // UC-ARQ-006
     #[test]
     fn bulk_is_acked_every_eighth_packet_but_a_hole_at_once() {
         check(
@@ -199,11 +201,13 @@ mod tests {
         );
     }
 
+    // UC-ARQ-002
     #[test]
     fn packets_that_want_no_ack_get_none() {
         check(&[1, 3, 2, 2], Urgency::None, &["-", "-", "-", "-"]);
     }
 
+    // UC-ARQ-004, UC-ARQ-005
     #[test]
     fn what_is_settled_is_forgotten_and_counts_as_a_duplicate() {
         let mut arrivals = Arrivals::new(Duration::from_millis(5));
@@ -217,6 +221,7 @@ mod tests {
         assert!(!arrivals.is_duplicate(7), "a sender cannot settle what never arrived");
     }
 
+    // UC-ARQ-003, UC-ARQ-005
     #[test]
     fn holes_without_end_stay_bounded() {
         let mut arrivals = Arrivals::new(Duration::from_millis(5));

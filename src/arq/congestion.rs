@@ -127,6 +127,7 @@ mod tests {
         }
     }
 
+    // UC-ARQ-021
     #[test]
     fn the_window_is_twice_the_rate_times_the_round_trip() {
         let mut controller = RateWindow::new();

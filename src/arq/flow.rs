@@ -88,6 +88,7 @@ impl Grant {
 mod tests {
     use super::*;
 
+    // UC-STR-008
     #[test]
     fn credit_is_spent_and_raised_and_never_lowered() {
         let mut credit = Credit::new(100);
@@ -100,6 +101,7 @@ mod tests {
         assert!(credit.covers(140));
     }
 
+    // UC-STR-009, UC-STR-010
     #[test]
     fn a_grant_is_renewed_by_quarters_and_guards_its_edge() {
         let mut grant = Grant::new(100);

@@ -164,6 +164,7 @@ mod tests {
         sent
     }
 
+    // UC-ARQ-010
     #[test]
     fn a_packet_has_its_own_deadline_even_when_nothing_later_is_acked() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
@@ -177,6 +178,7 @@ mod tests {
         assert_eq!(detector.deadline(&sent, &rtt, ACK_DELAY, &config), Some(at(160)));
     }
 
+    // UC-ARQ-011
     #[test]
     fn an_overtaken_packet_is_lost_after_the_reorder_window_and_not_before() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
@@ -189,6 +191,7 @@ mod tests {
         assert_eq!(detector.detect(at(110), &sent, &rtt, ACK_DELAY, &config), [1]);
     }
 
+    // UC-ARQ-012
     #[test]
     fn a_late_ack_widens_the_window_and_quiet_narrows_it_again() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
@@ -206,6 +209,7 @@ mod tests {
         assert_eq!(detector.overtaken_after(&rtt), Duration::from_millis(125));
     }
 
+    // UC-ARQ-013, UC-ARQ-014
     #[test]
     fn probes_are_linear_for_eight_rounds_and_then_double_up_to_the_cap() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());

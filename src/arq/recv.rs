@@ -310,6 +310,7 @@ mod tests {
             .collect()
     }
 
+    // UC-STR-003, UC-STR-004
     #[test]
     fn ordered_messages_wait_for_each_other_and_unordered_ones_for_nobody() {
         let mut streams = RecvStreams::new(LIMITS);
@@ -324,6 +325,7 @@ mod tests {
         assert_eq!(taken(&mut streams), Vec::<String>::new());
     }
 
+    // UC-STR-006
     #[test]
     fn parts_in_any_order_make_the_message() {
         let mut streams = RecvStreams::new(LIMITS);
@@ -336,6 +338,7 @@ mod tests {
         assert_eq!(streams.held_bytes(), 0);
     }
 
+    // UC-STR-011
     #[test]
     fn a_skip_lets_the_next_ones_through_and_gives_the_window_back() {
         let mut streams = RecvStreams::new(LIMITS);
@@ -348,6 +351,7 @@ mod tests {
         assert_eq!(taken(&mut streams), Vec::<String>::new());
     }
 
+    // UC-STR-002, UC-STR-005, UC-STR-006, UC-STR-009
     #[test]
     fn what_breaks_a_rule_is_named() {
         let long = [0; 101];
@@ -374,6 +378,7 @@ mod tests {
         }
     }
 
+    // UC-STR-010
     #[test]
     fn windows_are_told_again_by_quarters() {
         let mut streams = RecvStreams::new(LIMITS);

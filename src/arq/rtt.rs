@@ -90,6 +90,7 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
+    // UC-ARQ-010
     #[test]
     fn the_first_sample_sets_the_mean_and_half_of_it_the_variance() {
         let mut rtt = Rtt::new();
@@ -108,6 +109,7 @@ mod tests {
         assert_eq!(rtt.timeout(ms(5)), Some(ms(16)));
     }
 
+    // UC-ARQ-017
     #[test]
     fn an_ack_delay_that_cannot_be_true_is_not_believed() {
         let mut rtt = Rtt::new();

@@ -264,6 +264,7 @@ mod tests {
     const FROM_TO: &str = r#""from":{"nick":"ana","ip":"127.0.0.1","port":6000},"to":{"ip":"127.0.0.1","port":6001}"#;
     const TS: &str = r#""ts":"2026-11-21T12:00:00.000001Z""#;
 
+    // UC-CHAT-001
     #[test]
     fn a_message_has_every_field_of_the_seed() {
         check(
@@ -294,6 +295,7 @@ mod tests {
         );
     }
 
+    // UC-CHAT-004
     #[test]
     fn what_cannot_be_read_is_refused_by_its_id_or_dropped() {
         let cases = [
@@ -315,6 +317,7 @@ mod tests {
         }
     }
 
+    // UC-CHAT-011
     #[test]
     fn a_name_that_a_terminal_would_act_on_is_no_name() {
         let json = format!(r#"{{"kind":"message","id":"a-1","from":{{"nick":"a\u001b[2J","ip":"::1","port":1}},"to":{{"ip":"::1","port":1}},{TS},"text":"x"}}"#);

@@ -127,6 +127,7 @@ fn a_message_travels_and_its_sender_learns_it() {
     pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/1 oi", "a 0/1 Arrived"]);
 }
 
+// UC-ARQ-016
 #[test]
 fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     let mut pair = Pair::new(|_, ordinal| ordinal % 3 == 1);
@@ -142,6 +143,7 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
 }
 
+// UC-CLOSE-001, UC-CLOSE-004
 #[test]
 fn a_graceful_close_flushes_first_and_both_sides_forget() {
     let mut pair = Pair::new(|_, _| false);
@@ -172,6 +174,7 @@ fn nobody_answers() {
     assert_eq!(pair.ends[0].connections().count(), 0);
 }
 
+// UC-HS-014
 #[test]
 fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     let mut pair = Pair::new(|_, _| false);
@@ -184,6 +187,7 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     pair.expect(&["a Silent", "a replaced", "a 0/1 Unknown", "a Closed(Restarted)", "a Connected", "b accepted", "b Connected"]);
 }
 
+// UC-ARQ-018
 #[test]
 fn an_idle_connection_is_kept_alive_by_the_side_that_wanted_it() {
     let mut pair = Pair::new(|_, _| false);
@@ -193,6 +197,7 @@ fn an_idle_connection_is_kept_alive_by_the_side_that_wanted_it() {
     assert!(pair.sent < 45, "{}", pair.sent);
 }
 
+// UC-ARQ-019, UC-ARQ-020
 #[test]
 fn both_learn_of_a_dead_link_within_the_idle_bound() {
     let mut pair = Pair::new(|_, _| false);
@@ -205,6 +210,7 @@ fn both_learn_of_a_dead_link_within_the_idle_bound() {
     pair.expect(&["a Closed(Silent)", "a Silent", "b Closed(Silent)"]);
 }
 
+// UC-STR-011
 #[test]
 fn an_expired_message_makes_room_for_the_next() {
     let mut pair = Pair::new(|_, _| true);

@@ -34,6 +34,7 @@ fn to_digits(value: u32) -> [u8; DIGITS] {
 mod tests {
     use super::*;
 
+    // UC-WIRE-005
     #[test]
     fn the_digits_count_as_zeros_and_every_bit_counts() {
         let mut datagram = br#"{"v":1,"c":"00000000"}"#.to_vec();

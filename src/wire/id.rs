@@ -79,6 +79,7 @@ impl<'de> Deserialize<'de> for ConnectionId {
 mod tests {
     use super::*;
 
+    // UC-WIRE-006
     #[test]
     fn only_eight_small_letters_and_digits_are_an_id() {
         assert_eq!(ConnectionId::parse("k3f9q2a1").unwrap().as_str(), "k3f9q2a1");

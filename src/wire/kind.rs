@@ -66,6 +66,7 @@ kinds! {
 mod tests {
     use super::*;
 
+    // UC-WIRE-008, UC-WIRE-019
     #[test]
     fn every_name_leads_back_to_its_kind() {
         for &kind in Kind::ALL {
