@@ -41,18 +41,11 @@ const MAX_WAITING_LINES: usize = 32;
 pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let uses_terminal = !flags.json && !flags.plain && terminal::is_usable();
     if uses_terminal && flags.trace.as_deref() == Some("-") {
-        return Err(Failure::usage(
-            "--trace - would tear the screen; name a file, or add --plain",
-        ));
+        return Err(Failure::usage("--trace - would tear the screen; name a file, or add --plain"));
     }
     let (socket, busy) = bind(flags)?;
     let address = socket.local_address();
-    let notice = Notice::Ready {
-        address,
-        reachable: reachable_address(address),
-        busy,
-        talks: true,
-    };
+    let notice = Notice::Ready { address, reachable: reachable_address(address), busy, talks: true };
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
@@ -65,22 +58,14 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
             .map_err(|error| Failure::usage(format!("--nick: {error}")))?;
     }
     let directory = Directory::new(station.event_loop.waker(), reach);
-    let mut talk = Talk::new(
-        directory,
-        input_and_view(flags, uses_terminal, &station.event_loop)?,
-    );
+    let mut talk = Talk::new(directory, input_and_view(flags, uses_terminal, &station.event_loop)?);
     talk.model.tell(notice);
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
-        let opened = talk
-            .directory
-            .open(now, &mut station.peer, &mut talk.model, target, addresses);
+        let opened = talk.directory.open(now, &mut station.peer, &mut talk.model, target, addresses);
         let conversation = opened.map_err(Failure::failed)?;
         talk.model.choose_receiver(conversation);
     }
-    let exit = station
-        .event_loop
-        .run(&mut station.peer, &mut talk)
-        .map_err(Failure::failed)?;
+    let exit = station.event_loop.run(&mut station.peer, &mut talk).map_err(Failure::failed)?;
     talk.say_last_words(&station.peer, exit)
 }
 
@@ -108,11 +93,7 @@ fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop)
         let terminal = Terminal::start(Style::from_environment(), input);
         let terminal =
             terminal.map_err(|error| Failure::failed(format!("the terminal cannot be used: {error}")))?;
-        return Ok(Front {
-            lines: None,
-            view: Box::new(terminal),
-            has_person: true,
-        });
+        return Ok(Front { lines: None, view: Box::new(terminal), has_person: true });
     }
     Ok(Front {
         lines: Some(Lines::new(input)),
@@ -233,50 +214,20 @@ impl Talk {
         match action {
             Action::Say { text } => {
                 let to = self.receiver(now, peer)?;
-                self.submit(
-                    now,
-                    peer,
-                    to,
-                    text,
-                    Command::Say {
-                        to,
-                        text: text.clone(),
-                    },
-                )
+                self.submit(now, peer, to, text, Command::Say { to, text: text.clone() })
             }
             Action::Message { who, text } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
                 self.model.choose_receiver(to);
-                self.submit(
-                    now,
-                    peer,
-                    to,
-                    text,
-                    Command::Say {
-                        to,
-                        text: text.clone(),
-                    },
-                )
+                self.submit(now, peer, to, text, Command::Say { to, text: text.clone() })
             }
             Action::Reply { text } => {
-                let to = self
-                    .model
-                    .last_sender()
-                    .ok_or(Obstacle::Refused(CommandError::NothingToReplyTo))?;
+                let to = self.model.last_sender().ok_or(Obstacle::Refused(CommandError::NothingToReplyTo))?;
                 self.submit(now, peer, to, text, Command::Reply { text: text.clone() })
             }
             Action::Echo { text } => {
                 let to = self.receiver(now, peer)?;
-                self.submit(
-                    now,
-                    peer,
-                    to,
-                    text,
-                    Command::Echo {
-                        to,
-                        text: text.clone(),
-                    },
-                )
+                self.submit(now, peer, to, text, Command::Echo { to, text: text.clone() })
             }
             Action::To { who } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
@@ -312,9 +263,7 @@ impl Talk {
         let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else {
             return Ok(receiver);
         };
-        let again = self
-            .directory
-            .find(now, peer, &mut self.model, &name.to_string())?;
+        let again = self.directory.find(now, peer, &mut self.model, &name.to_string())?;
         self.model.choose_receiver(again);
         Ok(again)
     }
@@ -351,8 +300,7 @@ impl Talk {
 
     /// Says why a line was not carried out, and hands it back.
     fn refuse(&mut self, reason: String, line: Option<&str>) {
-        self.model
-            .tell(Notice::Error(crate::ui::filter::shorten(&reason, 400)));
+        self.model.tell(Notice::Error(crate::ui::filter::shorten(&reason, 400)));
         if let Some(line) = line {
             self.front.view.give_back(line);
         }
@@ -362,18 +310,12 @@ impl Talk {
     fn end(&mut self, now: Now, peer: &mut Peer, exit: Option<Exit>) {
         if let Some(ending) = &mut self.ending {
             // Whoever asks twice does not want to wait.
-            *ending = Ending {
-                exit: exit.or(ending.exit),
-                deadline: now.instant,
-            };
+            *ending = Ending { exit: exit.or(ending.exit), deadline: now.instant };
             return;
         }
         // A peer that is shutting down already has nothing against it.
         let _ = peer.handle_command(now, Command::Shutdown);
-        self.ending = Some(Ending {
-            exit,
-            deadline: now.instant + GOODBYE,
-        });
+        self.ending = Some(Ending { exit, deadline: now.instant + GOODBYE });
     }
 
     /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
@@ -417,11 +359,7 @@ impl Talk {
         if open == 0 {
             return Ok(exit);
         }
-        let (subject, object) = if open == 1 {
-            ("message was", "it")
-        } else {
-            ("messages were", "they")
-        };
+        let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
         complain(&format!(
             "{open} {subject} not confirmed before the end; nobody knows whether {object} arrived"
         ));
