@@ -64,10 +64,7 @@ impl RateWindow {
 
     /// A controller that knows nothing yet.
     pub const fn new() -> Self {
-        Self {
-            window_bytes: Self::FLOOR_BYTES,
-            rates: VecDeque::new(),
-        }
+        Self { window_bytes: Self::FLOOR_BYTES, rates: VecDeque::new() }
     }
 }
 
@@ -102,9 +99,7 @@ impl Controller for RateWindow {
         let best = self.rates.front().map_or(0, |&(_, best)| best);
         let product = u128::from(best) * ack.minimum_rtt.as_nanos() / 1_000_000_000;
         let product = u64::try_from(product).unwrap_or(u64::MAX);
-        self.window_bytes = product
-            .saturating_mul(2)
-            .clamp(Self::FLOOR_BYTES, Self::CEILING_BYTES);
+        self.window_bytes = product.saturating_mul(2).clamp(Self::FLOOR_BYTES, Self::CEILING_BYTES);
     }
 
     fn on_loss(&mut self, _now: Instant, _lost_bytes: u64) {

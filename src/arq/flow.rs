@@ -47,12 +47,7 @@ pub struct Grant {
 impl Grant {
     /// The window that the handshake granted.
     pub const fn new(size: u64) -> Self {
-        Self {
-            size,
-            received: 0,
-            consumed: 0,
-            edge: size,
-        }
+        Self { size, received: 0, consumed: 0, edge: size }
     }
 
     /// More arrived. False if it is more than was granted: the other side broke the rule (UC-STR-009).
@@ -70,11 +65,7 @@ impl Grant {
     /// The new edge, once it is worth a frame: when a quarter of the window has been used since the last one was told.
     pub const fn next_edge(&self) -> Option<u64> {
         let edge = self.consumed + self.size;
-        if edge - self.edge >= self.size.div_ceil(4) {
-            Some(edge)
-        } else {
-            None
-        }
+        if edge - self.edge >= self.size.div_ceil(4) { Some(edge) } else { None }
     }
 
     /// The edge as it was last told.

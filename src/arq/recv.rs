@@ -81,10 +81,7 @@ impl RecvStreams {
             return Ok(());
         }
         let known_length = stream.partial.get(&part.seq).and_then(|assembly| assembly.length);
-        let extent = stream
-            .partial
-            .get(&part.seq)
-            .map_or(0, |assembly| assembly.body.len() as u64);
+        let extent = stream.partial.get(&part.seq).map_or(0, |assembly| assembly.body.len() as u64);
         let contradicts = known_length.is_some_and(|length| end > length || (part.last && end != length));
         if contradicts || (part.last && extent > end) {
             return Err(Violation::PartMismatch);
@@ -111,10 +108,7 @@ impl RecvStreams {
             self.charge(skip.stream, seq, size)?;
             let stream = self.stream(skip.stream)?;
             // What it had charged is given back: nobody will take it.
-            let had = stream
-                .partial
-                .remove(&seq)
-                .map_or(0, |assembly| assembly.body.len() as u64);
+            let had = stream.partial.remove(&seq).map_or(0, |assembly| assembly.body.len() as u64);
             let charged = size.max(had);
             stream.grant.consume(charged);
             stream.settled.insert(seq);
@@ -170,9 +164,7 @@ impl RecvStreams {
     /// The windows as they were last told, to repeat a frame that was lost.
     pub fn told_window(&self, stream: Option<u32>) -> Option<Window> {
         match stream {
-            None => Some(Window::Connection {
-                bytes: self.grant.edge(),
-            }),
+            None => Some(Window::Connection { bytes: self.grant.edge() }),
             Some(stream) => self.streams.get(&stream).map(|state| Window::Stream {
                 stream,
                 bytes: state.grant.edge(),
@@ -197,11 +189,7 @@ impl RecvStreams {
     }
 
     fn check_message(&self, length: u64) -> Result<(), Violation> {
-        if length > self.limits.message_bytes {
-            Err(Violation::MessageLimit)
-        } else {
-            Ok(())
-        }
+        if length > self.limits.message_bytes { Err(Violation::MessageLimit) } else { Ok(()) }
     }
 
     fn stream(&mut self, stream: u32) -> Result<&mut RecvStream, Violation> {
@@ -223,17 +211,10 @@ impl RecvStreams {
     /// Charges what a message has newly shown of its length. An unfinished message counts up to its furthest byte.
     fn charge(&mut self, stream: u32, seq: u64, extent: u64) -> Result<(), Violation> {
         let state = self.stream(stream)?;
-        let known = state
-            .partial
-            .get(&seq)
-            .map_or(0, |assembly| assembly.body.len() as u64);
+        let known = state.partial.get(&seq).map_or(0, |assembly| assembly.body.len() as u64);
         let more = extent.saturating_sub(known);
         let within_stream = state.grant.receive(more);
-        if within_stream && self.grant.receive(more) {
-            Ok(())
-        } else {
-            Err(Violation::WindowOverrun)
-        }
+        if within_stream && self.grant.receive(more) { Ok(()) } else { Err(Violation::WindowOverrun) }
     }
 
     fn complete(&mut self, stream: u32, seq: u64, unordered: bool, body: Vec<u8>) {
@@ -269,9 +250,7 @@ impl RecvStreams {
         if !released.is_empty() {
             self.readable.push_back(stream);
         }
-        state
-            .ready
-            .extend(released.into_iter().map(|(seq, body)| Received { seq, body }));
+        state.ready.extend(released.into_iter().map(|(seq, body)| Received { seq, body }));
     }
 }
 
@@ -306,8 +285,7 @@ impl Assembly {
     }
 
     fn is_whole(&self) -> bool {
-        self.length
-            .is_some_and(|length| self.have.as_slice() == [[0, length - 1]])
+        self.length.is_some_and(|length| self.have.as_slice() == [[0, length - 1]])
     }
 }
 
@@ -327,23 +305,11 @@ mod tests {
     };
 
     fn message(seq: u64, unordered: bool, body: &[u8]) -> Messages<'_> {
-        Messages {
-            stream: 0,
-            seq,
-            unordered,
-            bodies: vec![body],
-        }
+        Messages { stream: 0, seq, unordered, bodies: vec![body] }
     }
 
     fn part(offset: u64, last: bool, body: &[u8]) -> Part<'_> {
-        Part {
-            stream: 0,
-            seq: 1,
-            unordered: false,
-            offset,
-            last,
-            body,
-        }
+        Part { stream: 0, seq: 1, unordered: false, offset, last, body }
     }
 
     fn taken(streams: &mut RecvStreams) -> Vec<String> {
@@ -383,13 +349,7 @@ mod tests {
         let mut streams = RecvStreams::new(LIMITS);
         streams.on_messages(&message(2, false, b"two")).unwrap();
         streams.on_part(&part(0, false, b"half")).unwrap();
-        streams
-            .on_skip(&Skip {
-                stream: 0,
-                seq: 1,
-                sizes: vec![50],
-            })
-            .unwrap();
+        streams.on_skip(&Skip { stream: 0, seq: 1, sizes: vec![50] }).unwrap();
         assert_eq!(taken(&mut streams), ["2:two"]);
         assert_eq!(streams.held_bytes(), 0);
         streams.on_part(&part(0, true, b"late")).unwrap();
@@ -404,27 +364,17 @@ mod tests {
     #[test]
     fn what_breaks_a_rule_is_named() {
         let (long, full) = ([0; 101], [0; 100]);
-        check_violation(
-            |streams| streams.on_messages(&message(1, false, &long)),
-            Violation::MessageLimit,
-        );
-        check_violation(
-            |streams| streams.on_messages(&message(9, false, b"")),
-            Violation::WindowOverrun,
-        );
+        check_violation(|streams| streams.on_messages(&message(1, false, &long)), Violation::MessageLimit);
+        check_violation(|streams| streams.on_messages(&message(9, false, b"")), Violation::WindowOverrun);
         check_violation(
             |streams| (2..=4).try_for_each(|seq| streams.on_messages(&message(seq, false, &full))),
             Violation::WindowOverrun,
         );
-        let foreign = Messages {
-            stream: 2,
-            ..message(1, false, b"")
-        };
+        let foreign = Messages { stream: 2, ..message(1, false, b"") };
         check_violation(|streams| streams.on_messages(&foreign), Violation::StreamLimit);
-        for contradiction in [
-            [part(3, true, b"d"), part(1, true, b"bc")],
-            [part(9, false, b"x"), part(0, true, b"ab")],
-        ] {
+        for contradiction in
+            [[part(3, true, b"d"), part(1, true, b"bc")], [part(9, false, b"x"), part(0, true, b"ab")]]
+        {
             check_violation(
                 |streams| contradiction.iter().try_for_each(|part| streams.on_part(part)),
                 Violation::PartMismatch,
@@ -443,24 +393,13 @@ mod tests {
         let windows: Vec<Window> = streams.next_windows().collect();
         assert_eq!(
             windows,
-            [
-                Window::Connection { bytes: 500 },
-                Window::Stream {
-                    stream: 0,
-                    bytes: 300,
-                    seq: 10
-                }
-            ]
+            [Window::Connection { bytes: 500 }, Window::Stream { stream: 0, bytes: 300, seq: 10 }]
         );
-        windows
-            .into_iter()
-            .for_each(|window| streams.on_window_sent(window));
+        windows.into_iter().for_each(|window| streams.on_window_sent(window));
         assert_eq!(streams.next_windows().count(), 0);
     }
 
     fn taken_bytes(streams: &mut RecvStreams) -> usize {
-        std::iter::from_fn(|| streams.take(0))
-            .map(|received| received.body.len())
-            .sum()
+        std::iter::from_fn(|| streams.take(0)).map(|received| received.body.len()).sum()
     }
 }

@@ -34,11 +34,8 @@ impl Rtt {
             self.minimum_at = now;
         }
         // A delay that would put the sample below the shortest one seen cannot be true (RFC 9002, section 5.3).
-        let adjusted = if round_trip >= self.minimum + ack_delay {
-            round_trip - ack_delay
-        } else {
-            round_trip
-        };
+        let adjusted =
+            if round_trip >= self.minimum + ack_delay { round_trip - ack_delay } else { round_trip };
         match self.smoothed {
             None => {
                 self.smoothed = Some(adjusted);
@@ -63,11 +60,7 @@ impl Rtt {
 
     /// The shortest round trip of the last ten seconds; None before the first sample.
     pub const fn minimum(&self) -> Option<Duration> {
-        if self.smoothed.is_some() {
-            Some(self.minimum)
-        } else {
-            None
-        }
+        if self.smoothed.is_some() { Some(self.minimum) } else { None }
     }
 
     /// The mean deviation.

@@ -121,15 +121,11 @@ impl SendStreams {
     /// Queues a message and tells its number.
     pub fn submit(&mut self, stream: u32, body: Vec<u8>, options: SendOptions) -> Result<u64, SendError> {
         if stream >= self.limits.streams {
-            return Err(SendError::NoSuchStream {
-                limit: self.limits.streams,
-            });
+            return Err(SendError::NoSuchStream { limit: self.limits.streams });
         }
         let length = body.len() as u64;
         if length > self.limits.message_bytes {
-            return Err(SendError::TooLong {
-                limit: self.limits.message_bytes,
-            });
+            return Err(SendError::TooLong { limit: self.limits.message_bytes });
         }
         if self.queued_messages >= self.max_queued_messages
             || self.queued_bytes + body.len() > self.max_queued_bytes
@@ -215,12 +211,7 @@ impl SendStreams {
     pub fn on_acked(&mut self, content: Content) {
         match content {
             Content::Message { stream, seq } => self.settle_if_on_its_way(stream, seq),
-            Content::Part {
-                stream,
-                seq,
-                offset,
-                length,
-            } => {
+            Content::Part { stream, seq, offset, length } => {
                 let Some(message) = self.outgoing(stream, seq) else {
                     return;
                 };
@@ -296,36 +287,27 @@ impl SendStreams {
 
     fn outgoing(&mut self, stream: u32, seq: u64) -> Option<&mut Outgoing> {
         let state = self.streams.get_mut(stream as usize)?;
-        state
-            .messages
-            .get_mut(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+        state.messages.get_mut(usize::try_from(seq.checked_sub(state.base)?).ok()?)
     }
 
     fn peek(&self, stream: u32, seq: u64) -> Option<&Outgoing> {
         let state = self.streams.get(stream as usize)?;
-        state
-            .messages
-            .get(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+        state.messages.get(usize::try_from(seq.checked_sub(state.base)?).ok()?)
     }
 
     /// Whether the other side still needs it.
     fn is_wanted(&self, content: Content) -> bool {
         match content {
-            Content::Message { stream, seq } => self
-                .peek(stream, seq)
-                .is_some_and(|message| message.phase == Phase::OnItsWay),
-            Content::Part {
-                stream,
-                seq,
-                offset,
-                length,
-            } => self.peek(stream, seq).is_some_and(|message| {
+            Content::Message { stream, seq } => {
+                self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay)
+            }
+            Content::Part { stream, seq, offset, length } => self.peek(stream, seq).is_some_and(|message| {
                 message.phase == Phase::OnItsWay
                     && message.acked.gaps(offset, offset + length - 1).next().is_some()
             }),
-            Content::Skip { stream, seq } => self
-                .peek(stream, seq)
-                .is_some_and(|message| matches!(message.phase, Phase::Skipped { .. })),
+            Content::Skip { stream, seq } => {
+                self.peek(stream, seq).is_some_and(|message| matches!(message.phase, Phase::Skipped { .. }))
+            }
             _ => false,
         }
     }
@@ -353,34 +335,20 @@ impl SendStreams {
         match content {
             Content::Message { stream, seq } => {
                 let mut run = 1;
-                while self.again.get(run)
-                    == Some(&Content::Message {
-                        stream,
-                        seq: seq + run as u64,
-                    })
-                {
+                while self.again.get(run) == Some(&Content::Message { stream, seq: seq + run as u64 }) {
                     run += 1;
                 }
                 let sent = self.write_messages(stream, seq, run, writer, contents);
                 self.again.drain(..sent);
                 sent > 0
             }
-            Content::Part {
-                stream,
-                seq,
-                offset,
-                length,
-            } => {
+            Content::Part { stream, seq, offset, length } => {
                 let sent = self.write_part(stream, seq, offset, length, writer, contents);
                 if sent == length {
                     self.again.pop_front();
                 } else if sent > 0 {
-                    self.again[0] = Content::Part {
-                        stream,
-                        seq,
-                        offset: offset + sent,
-                        length: length - sent,
-                    };
+                    self.again[0] =
+                        Content::Part { stream, seq, offset: offset + sent, length: length - sent };
                 }
                 sent == length
             }
@@ -389,11 +357,7 @@ impl SendStreams {
                     Some(Phase::Skipped { charged }) => charged,
                     _ => 0,
                 };
-                let fits = writer.push(&Frame::Skip(Skip {
-                    stream,
-                    seq,
-                    sizes: vec![charged],
-                }));
+                let fits = writer.push(&Frame::Skip(Skip { stream, seq, sizes: vec![charged] }));
                 if fits {
                     contents.push(content);
                     self.again.pop_front();
@@ -500,9 +464,7 @@ impl SendStreams {
         let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else {
             return 0;
         };
-        let mut room = writer
-            .room()
-            .saturating_sub(Messages::head_bytes(stream, seq, unordered));
+        let mut room = writer.room().saturating_sub(Messages::head_bytes(stream, seq, unordered));
         let mut bodies = Vec::with_capacity(run.min(crate::wire::MAX_LIST));
         for seq in seq..seq + run.min(crate::wire::MAX_LIST) as u64 {
             let Some(message) = self.peek(stream, seq) else {
@@ -517,14 +479,7 @@ impl SendStreams {
             bodies.push(message.body.as_slice());
         }
         let count = bodies.len();
-        if count == 0
-            || !writer.push(&Frame::Msg(Messages {
-                stream,
-                seq,
-                unordered,
-                bodies,
-            }))
-        {
+        if count == 0 || !writer.push(&Frame::Msg(Messages { stream, seq, unordered, bodies })) {
             return 0;
         }
         contents.extend((seq..seq + count as u64).map(|seq| Content::Message { stream, seq }));
@@ -545,31 +500,17 @@ impl SendStreams {
             return 0;
         };
         let unordered = message.options.unordered;
-        let room = writer
-            .room()
-            .saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
+        let room = writer.room().saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
         if room < length.min(LEAST_PART_BYTES) {
             return 0;
         }
         let taken = length.min(room);
         let body = &message.body[offset as usize..(offset + taken) as usize];
         let last = offset + taken == message.length;
-        if !writer.push(&Frame::Part(Part {
-            stream,
-            seq,
-            unordered,
-            offset,
-            last,
-            body,
-        })) {
+        if !writer.push(&Frame::Part(Part { stream, seq, unordered, offset, last, body })) {
             return 0;
         }
-        contents.push(Content::Part {
-            stream,
-            seq,
-            offset,
-            length: taken,
-        });
+        contents.push(Content::Part { stream, seq, offset, length: taken });
         taken
     }
 
@@ -605,10 +546,7 @@ impl SendStreams {
     }
 
     fn settle_if_on_its_way(&mut self, stream: u32, seq: u64) {
-        if self
-            .peek(stream, seq)
-            .is_some_and(|message| message.phase == Phase::OnItsWay)
-        {
+        if self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay) {
             self.settle(stream, seq, Some(Outcome::Arrived));
         }
     }
@@ -634,11 +572,7 @@ impl SendStreams {
             self.outcomes.push_back((stream, seq, outcome));
         }
         let state = &mut self.streams[stream as usize];
-        while state
-            .messages
-            .front()
-            .is_some_and(|message| message.phase == Phase::Settled)
-        {
+        while state.messages.front().is_some_and(|message| message.phase == Phase::Settled) {
             state.messages.pop_front();
             state.base += 1;
         }
@@ -648,16 +582,13 @@ impl SendStreams {
 
 impl SendStream {
     fn peek_new(&self) -> Option<&Outgoing> {
-        self.messages
-            .get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
+        self.messages.get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
     }
 }
 
 /// The longest message that travels whole: with the longest heads it still fits the shortest packet.
 fn whole_limit(datagram_bytes: u64) -> u64 {
-    datagram_bytes
-        .min(crate::wire::BASE_DATAGRAM_BYTES as u64)
-        .saturating_sub(WHOLE_MARGIN_BYTES)
+    datagram_bytes.min(crate::wire::BASE_DATAGRAM_BYTES as u64).saturating_sub(WHOLE_MARGIN_BYTES)
 }
 
 /// The head of a packet and of a `msg` frame, an ack of a few ranges: what stands before a message in its packet.

@@ -32,42 +32,19 @@ pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let address = socket.local_address();
     let reachable = reachable_address(address);
     let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
-    let mut listener = Listener {
-        view: view(flags.json),
-        model: Model::default(),
-        remaining: flags.count,
-        ending: None,
-    };
-    listener.model.tell(Notice::Ready {
-        address,
-        reachable,
-        busy: None,
-        talks: false,
-    });
-    station
-        .event_loop
-        .run(&mut station.peer, &mut listener)
-        .map_err(Failure::failed)
+    let mut listener =
+        Listener { view: view(flags.json), model: Model::default(), remaining: flags.count, ending: None };
+    listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false });
+    station.event_loop.run(&mut station.peer, &mut listener).map_err(Failure::failed)
 }
 
 /// The view without a keyboard.
 pub(super) fn view(json: bool) -> Box<dyn View> {
     let style = |is_terminal: bool| {
-        if is_terminal {
-            Style::from_environment()
-        } else {
-            Style::PLAIN
-        }
+        if is_terminal { Style::from_environment() } else { Style::PLAIN }
     };
-    let (data, chatter) = (
-        style(io::stdout().is_terminal()),
-        style(io::stderr().is_terminal()),
-    );
-    if json {
-        Box::new(JsonView::new(chatter))
-    } else {
-        Box::new(LineView::new(data, chatter, Limit::NONE))
-    }
+    let (data, chatter) = (style(io::stdout().is_terminal()), style(io::stderr().is_terminal()));
+    if json { Box::new(JsonView::new(chatter)) } else { Box::new(LineView::new(data, chatter, Limit::NONE)) }
 }
 
 struct Listener {
@@ -89,10 +66,7 @@ impl Listener {
         if self.ending.is_none() {
             // A peer that is shutting down already has nothing against it.
             let _ = peer.handle_command(now, Command::Shutdown);
-            self.ending = Some(Ending {
-                exit,
-                deadline: now.instant + patience,
-            });
+            self.ending = Some(Ending { exit, deadline: now.instant + patience });
         }
     }
 }
@@ -107,12 +81,7 @@ impl Handler<Peer> for Listener {
     fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
         match &mut self.ending {
             // Whoever asks twice does not want to wait.
-            Some(ending) => {
-                *ending = Ending {
-                    exit: Exit::Interrupted,
-                    deadline: now.instant,
-                }
-            }
+            Some(ending) => *ending = Ending { exit: Exit::Interrupted, deadline: now.instant },
             None => self.end(now, peer, Exit::Interrupted, GOODBYE),
         }
     }

@@ -25,18 +25,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let uses_terminal = !flags.json && !flags.plain && terminal::is_usable();
     if uses_terminal && flags.trace.as_deref() == Some("-") {
-        return Err(Failure::usage(
-            "--trace - would tear the screen; name a file, or add --plain",
-        ));
+        return Err(Failure::usage("--trace - would tear the screen; name a file, or add --plain"));
     }
     let (socket, busy) = bind(flags)?;
     let address = socket.local_address();
-    let notice = Notice::Ready {
-        address,
-        reachable: reachable_address(address),
-        busy,
-        talks: true,
-    };
+    let notice = Notice::Ready { address, reachable: reachable_address(address), busy, talks: true };
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
@@ -49,22 +42,15 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
             .map_err(|error| Failure::usage(format!("--nick: {error}")))?;
     }
     let directory = Directory::new(station.event_loop.waker(), reach);
-    let mut talk = Talk::new(
-        directory,
-        input_and_view(flags, uses_terminal, &station.event_loop)?,
-    );
+    let mut talk = Talk::new(directory, input_and_view(flags, uses_terminal, &station.event_loop)?);
     talk.begin(notice);
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
-        talk.open(now, &mut station.peer, target, addresses)
-            .map_err(|obstacle| match obstacle {
-                Obstacle::NoPort => Failure::usage(obstacle),
-                obstacle => Failure::failed(obstacle),
-            })?;
+        talk.open(now, &mut station.peer, target, addresses).map_err(|obstacle| match obstacle {
+            Obstacle::NoPort => Failure::usage(obstacle),
+            obstacle => Failure::failed(obstacle),
+        })?;
     }
-    let exit = station
-        .event_loop
-        .run(&mut station.peer, &mut talk)
-        .map_err(Failure::failed)?;
+    let exit = station.event_loop.run(&mut station.peer, &mut talk).map_err(Failure::failed)?;
     Ok(talk.say_last_words(&station.peer, exit))
 }
 
@@ -84,11 +70,7 @@ fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop)
         let terminal = Terminal::start(Style::from_environment(), input);
         let terminal =
             terminal.map_err(|error| Failure::failed(format!("the terminal cannot be used: {error}")))?;
-        return Ok(Front {
-            lines: None,
-            view: Box::new(terminal),
-            has_person: true,
-        });
+        return Ok(Front { lines: None, view: Box::new(terminal), has_person: true });
     }
     Ok(Front {
         lines: Some(Lines::new(input)),

@@ -32,19 +32,14 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     let addresses = station::look_up(&flags.to)?;
     let socket = bind_for(&addresses).map_err(Failure::failed)?;
     let reach = socket.reach();
-    let addresses: Vec<SocketAddr> = addresses
-        .into_iter()
-        .filter(|&address| reach.includes(address))
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        addresses.into_iter().filter(|&address| reach.includes(address)).collect();
     if addresses.is_empty() {
         return Err(unreachable(&flags.to));
     }
     let mut station = Station::new(socket, flags.trace.as_deref(), flags.timeout)?;
     let now = station.clock.now();
-    let opened = station
-        .peer
-        .handle_command(now, Command::Open { addresses })
-        .map_err(Failure::failed)?;
+    let opened = station.peer.handle_command(now, Command::Open { addresses }).map_err(Failure::failed)?;
     let Id::Conversation(conversation) = opened else {
         return Err(Failure::failed("the peer opened nothing"));
     };
@@ -54,10 +49,7 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
         Source::Text(Some(flags.text.clone()))
     };
     let mut sender = Sender::new(source, conversation, flags.timeout, now.instant);
-    let exit = station
-        .event_loop
-        .run(&mut station.peer, &mut sender)
-        .map_err(Failure::failed)?;
+    let exit = station.event_loop.run(&mut station.peer, &mut sender).map_err(Failure::failed)?;
     Ok(sender.report(exit))
 }
 
@@ -65,11 +57,7 @@ fn bind_for(addresses: &[SocketAddr]) -> Result<Socket, BindError> {
     let wildcard = wildcard_for(addresses);
     Socket::bind(wildcard).or_else(|error| {
         // A machine without IPv6 still reaches the name's other addresses.
-        if wildcard.is_ipv6() {
-            Socket::bind(wildcard_for(&[]))
-        } else {
-            Err(error)
-        }
+        if wildcard.is_ipv6() { Socket::bind(wildcard_for(&[])) } else { Err(error) }
     })
 }
 
@@ -163,11 +151,7 @@ impl Sender {
             unfit: 0,
             connected: false,
             trouble: None,
-            patience: Patience {
-                timeout,
-                progress: 0,
-                since: now,
-            },
+            patience: Patience { timeout, progress: 0, since: now },
             phase: Phase::Sending,
         }
     }
@@ -207,10 +191,7 @@ impl Sender {
     }
 
     fn say(&mut self, now: Now, peer: &mut Peer, text: String) {
-        let command = Command::Say {
-            to: self.conversation,
-            text: text.clone(),
-        };
+        let command = Command::Say { to: self.conversation, text: text.clone() };
         match peer.handle_command(now, command) {
             Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text, false),
             Ok(Id::Conversation(_) | Id::None) => {}
@@ -228,10 +209,7 @@ impl Sender {
     fn fail(&mut self, now: Now, peer: &mut Peer, exit: Exit, trouble: String) {
         if matches!(self.phase, Phase::Sending) {
             self.trouble.get_or_insert(trouble);
-            self.phase = Phase::Counting {
-                exit,
-                deadline: now.instant + COUNTING,
-            };
+            self.phase = Phase::Counting { exit, deadline: now.instant + COUNTING };
             // It has nothing to refuse. Every message gets its outcome, and the other side, if it is there, a goodbye.
             let _ = peer.handle_command(now, Command::GiveUp);
         }
@@ -257,16 +235,9 @@ impl Sender {
         if self.input_ended && self.held.is_none() && !waiting {
             // It has nothing left to do, so it cannot object.
             let _ = peer.handle_command(now, Command::Shutdown);
-            self.phase = Phase::Leaving {
-                deadline: now.instant + GOODBYE,
-            };
+            self.phase = Phase::Leaving { deadline: now.instant + GOODBYE };
         } else if waiting && self.patience.deadline() <= now.instant {
-            self.fail(
-                now,
-                peer,
-                Exit::NoAnswer,
-                format!("no answer for {:?}", self.patience.timeout),
-            );
+            self.fail(now, peer, Exit::NoAnswer, format!("no answer for {:?}", self.patience.timeout));
         }
         None
     }
@@ -290,21 +261,9 @@ impl Sender {
     }
 
     fn counts(&self) -> Counts {
-        let Tally {
-            delivered,
-            refused,
-            unknown,
-            ..
-        } = self.model.tally();
+        let Tally { delivered, refused, unknown, .. } = self.model.tally();
         let unsent = self.read.saturating_sub(delivered + refused + unknown);
-        Counts {
-            total: self.read,
-            all_counted: self.input_ended,
-            delivered,
-            refused,
-            unknown,
-            unsent,
-        }
+        Counts { total: self.read, all_counted: self.input_ended, delivered, refused, unknown, unsent }
     }
 }
 
@@ -335,12 +294,8 @@ impl Handler<Peer> for Sender {
                 let reason = filter::shorten(&reason.to_string(), 120);
                 self.fail(now, peer, Exit::NoAnswer, reason);
             }
-            Event::Failed {
-                reason: FailReason::Refused { words },
-                ..
-            } => {
-                self.trouble
-                    .get_or_insert(format!("refused: {}", filter::shorten(words, 120)));
+            Event::Failed { reason: FailReason::Refused { words }, .. } => {
+                self.trouble.get_or_insert(format!("refused: {}", filter::shorten(words, 120)));
             }
             _ => {}
         }
@@ -377,11 +332,7 @@ mod tests {
     #[test]
     fn time_passes_only_while_something_is_awaited() {
         let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
-        let mut patience = Patience {
-            timeout: Duration::from_secs(10),
-            progress: 0,
-            since: at(0),
-        };
+        let mut patience = Patience { timeout: Duration::from_secs(10), progress: 0, since: at(0) };
         patience.observe(0, false, at(5));
         assert_eq!(patience.deadline(), at(15));
         patience.observe(0, true, at(9));

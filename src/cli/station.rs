@@ -50,16 +50,8 @@ impl Station {
         let local_port = socket.local_address().port();
         let event_loop = EventLoop::new(socket, clock, trace).map_err(Failure::failed)?;
         let seed = entropy::seed().map_err(Failure::failed)?;
-        let config = PeerConfig {
-            local_port,
-            connect_timeout,
-            ..PeerConfig::default()
-        };
-        Ok(Self {
-            event_loop,
-            peer: Peer::new(config, seed, clock.now()),
-            clock,
-        })
+        let config = PeerConfig { local_port, connect_timeout, ..PeerConfig::default() };
+        Ok(Self { event_loop, peer: Peer::new(config, seed, clock.now()), clock })
     }
 }
 

@@ -95,9 +95,7 @@ impl Talk {
         target: &Target,
         addresses: Vec<SocketAddr>,
     ) -> Result<(), Obstacle> {
-        let conversation = self
-            .directory
-            .open(now, peer, &mut self.model, target, addresses)?;
+        let conversation = self.directory.open(now, peer, &mut self.model, target, addresses)?;
         self.model.choose_receiver(conversation);
         Ok(())
     }
@@ -218,9 +216,7 @@ impl Talk {
         let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else {
             return Ok(receiver);
         };
-        let again = self
-            .directory
-            .find(now, peer, &mut self.model, &name.to_string())?;
+        let again = self.directory.find(now, peer, &mut self.model, &name.to_string())?;
         self.model.choose_receiver(again);
         Ok(again)
     }
@@ -273,18 +269,12 @@ impl Talk {
     fn end(&mut self, now: Now, peer: &mut Peer, exit: Option<Exit>) {
         if let Some(ending) = &mut self.ending {
             // Whoever asks twice does not want to wait.
-            *ending = Ending {
-                exit: exit.or(ending.exit),
-                deadline: now.instant,
-            };
+            *ending = Ending { exit: exit.or(ending.exit), deadline: now.instant };
             return;
         }
         // A peer that is shutting down already has nothing against it.
         let _ = peer.handle_command(now, Command::Shutdown);
-        self.ending = Some(Ending {
-            exit,
-            deadline: now.instant + GOODBYE,
-        });
+        self.ending = Some(Ending { exit, deadline: now.instant + GOODBYE });
     }
 
     /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
@@ -328,11 +318,7 @@ impl Talk {
         if open == 0 {
             return exit;
         }
-        let (subject, object) = if open == 1 {
-            ("message was", "it")
-        } else {
-            ("messages were", "they")
-        };
+        let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
         complain(&format!(
             "{open} {subject} not confirmed before the end; nobody knows whether {object} arrived"
         ));

@@ -29,14 +29,8 @@ fn address(end: usize) -> SocketAddr {
 impl Pair {
     fn new(drop: fn(usize, u64) -> bool) -> Self {
         Self {
-            now: Now {
-                instant: Instant::from_nanos(1),
-                wall: WallTime::default(),
-            },
-            ends: [
-                Endpoint::new(EndpointConfig::default(), 1),
-                Endpoint::new(EndpointConfig::default(), 2),
-            ],
+            now: Now { instant: Instant::from_nanos(1), wall: WallTime::default() },
+            ends: [Endpoint::new(EndpointConfig::default(), 1), Endpoint::new(EndpointConfig::default(), 2)],
             wire: BTreeMap::new(),
             sent: 0,
             drop,
@@ -58,8 +52,7 @@ impl Pair {
                 self.sent_by[end] += 1;
                 if !(self.drop)(end, self.sent_by[end]) {
                     let datagram = buffer[..transmit.length].to_vec();
-                    self.wire
-                        .insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
+                    self.wire.insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
                 }
             }
             while let Some(event) = self.ends[end].poll_event() {
@@ -73,24 +66,17 @@ impl Pair {
         match event {
             Event::Accepted { .. } => self.log.push(format!("{name} accepted")),
             Event::Replaced { .. } => self.log.push(format!("{name} replaced")),
-            Event::Connection {
-                handle,
-                event: arq::Event::Readable { stream },
-            } => {
+            Event::Connection { handle, event: arq::Event::Readable { stream } } => {
                 while let Some(received) = self.ends[end].take(handle, stream) {
                     let text = if received.body.len() > 20 {
                         format!("{} bytes", received.body.len())
                     } else {
                         String::from_utf8_lossy(&received.body).into_owned()
                     };
-                    self.log
-                        .push(format!("{name} got {stream}/{} {text}", received.seq));
+                    self.log.push(format!("{name} got {stream}/{} {text}", received.seq));
                 }
             }
-            Event::Connection {
-                event: arq::Event::Outcome { stream, seq, outcome },
-                ..
-            } => {
+            Event::Connection { event: arq::Event::Outcome { stream, seq, outcome }, .. } => {
                 self.log.push(format!("{name} {stream}/{seq} {outcome:?}"));
             }
             Event::Connection { event, .. } => self.log.push(format!("{name} {event:?}")),
@@ -104,12 +90,7 @@ impl Pair {
             self.flush();
             if !self.wire.is_empty() || self.ends.iter().any(|end| end.poll_timeout().is_some()) {
                 let arrival = self.wire.keys().next().map(|&(at, _)| at);
-                let timer = self
-                    .ends
-                    .iter()
-                    .filter_map(|end| end.poll_timeout())
-                    .map(|(at, _)| at)
-                    .min();
+                let timer = self.ends.iter().filter_map(|end| end.poll_timeout()).map(|(at, _)| at).min();
                 let next = arrival.into_iter().chain(timer).min().unwrap();
                 if next > until {
                     break;
@@ -141,17 +122,9 @@ impl Pair {
 fn a_message_travels_and_its_sender_learns_it() {
     let mut pair = Pair::new(|_, _| false);
     let handle = pair.connect();
-    pair.ends[0]
-        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"oi".to_vec(), SendOptions::default()).unwrap();
     pair.run(100);
-    pair.expect(&[
-        "a Connected",
-        "b accepted",
-        "b Connected",
-        "b got 0/1 oi",
-        "a 0/1 Arrived",
-    ]);
+    pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/1 oi", "a 0/1 Arrived"]);
 }
 
 #[test]
@@ -159,18 +132,9 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     let mut pair = Pair::new(|_, ordinal| ordinal % 3 == 1);
     let handle = pair.connect();
     for number in 0..5 {
-        pair.ends[0]
-            .submit(
-                handle,
-                0,
-                format!("m{number}").into_bytes(),
-                SendOptions::default(),
-            )
-            .unwrap();
+        pair.ends[0].submit(handle, 0, format!("m{number}").into_bytes(), SendOptions::default()).unwrap();
     }
-    pair.ends[0]
-        .submit(handle, 1, vec![7; 100_000], SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 1, vec![7; 100_000], SendOptions::default()).unwrap();
     pair.run(5_000);
     let mut log = std::mem::take(&mut pair.log);
     log.retain(|line| line.starts_with("b got"));
@@ -192,14 +156,10 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
 fn a_graceful_close_flushes_first_and_both_sides_forget() {
     let mut pair = Pair::new(|_, _| false);
     let handle = pair.connect();
-    pair.ends[0]
-        .submit(handle, 0, b"bye".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"bye".to_vec(), SendOptions::default()).unwrap();
     pair.run(100);
     pair.log.clear();
-    pair.ends[0]
-        .submit(handle, 0, b"last".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"last".to_vec(), SendOptions::default()).unwrap();
     let now = pair.now;
     pair.ends[0].close(now, handle, "done", "good night");
     pair.run(10_000);
@@ -216,9 +176,7 @@ fn a_graceful_close_flushes_first_and_both_sides_forget() {
 fn nobody_answers() {
     let mut pair = Pair::new(|_, _| true);
     let handle = pair.connect();
-    pair.ends[0]
-        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"oi".to_vec(), SendOptions::default()).unwrap();
     pair.run(60_000);
     pair.expect(&["a 0/1 NotSent", "a Closed(NoAnswer { hint: None })"]);
     assert_eq!(pair.ends[0].connections().count(), 0);
@@ -231,9 +189,7 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     pair.run(100);
     pair.log.clear();
     pair.ends[1] = Endpoint::new(EndpointConfig::default(), 77);
-    pair.ends[0]
-        .submit(handle, 0, b"lost".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"lost".to_vec(), SendOptions::default()).unwrap();
     pair.run(5_000);
     pair.expect(&[
         "a Silent",
@@ -273,28 +229,12 @@ fn an_expired_message_makes_room_for_the_next() {
     let handle = pair.connect();
     let deadline = pair.now.instant + Duration::from_millis(500);
     pair.ends[0]
-        .submit(
-            handle,
-            0,
-            b"stale".to_vec(),
-            SendOptions {
-                deadline: Some(deadline),
-                unordered: false,
-            },
-        )
+        .submit(handle, 0, b"stale".to_vec(), SendOptions { deadline: Some(deadline), unordered: false })
         .unwrap();
-    pair.ends[0]
-        .submit(handle, 0, b"fresh".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"fresh".to_vec(), SendOptions::default()).unwrap();
     pair.run(700);
     pair.expect(&["a 0/1 Expired"]);
     pair.drop = |_, _| false;
     pair.run(2_000);
-    pair.expect(&[
-        "a Connected",
-        "b accepted",
-        "b Connected",
-        "b got 0/2 fresh",
-        "a 0/2 Arrived",
-    ]);
+    pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/2 fresh", "a 0/2 Arrived"]);
 }

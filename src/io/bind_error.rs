@@ -52,18 +52,10 @@ impl fmt::Display for BindError {
                 Bracketed(address.ip())
             ),
             Self::NotOurs { address } => {
-                write!(
-                    f,
-                    "{} is no address of this machine; 0.0.0.0 stands for all of them",
-                    address.ip()
-                )
+                write!(f, "{} is no address of this machine; 0.0.0.0 stands for all of them", address.ip())
             }
             Self::Denied { address } => {
-                write!(
-                    f,
-                    "the system does not allow port {}; choose one from 1024 on",
-                    address.port()
-                )
+                write!(f, "the system does not allow port {}; choose one from 1024 on", address.port())
             }
             Self::Other { address, error } => write!(f, "cannot listen on {address}: {error}"),
         }

@@ -115,11 +115,7 @@ pub struct LoopError(io::Error);
 
 impl fmt::Display for LoopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the system does not let the program wait for events: {}",
-            self.0
-        )
+        write!(f, "the system does not let the program wait for events: {}", self.0)
     }
 }
 
@@ -137,16 +133,7 @@ impl EventLoop {
         let signals = Signals::register(poll.registry(), SIGNALS)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let incoming = vec![0; MAX_DATAGRAM_BYTES];
-        Ok(Self {
-            poll,
-            socket,
-            signals,
-            waker,
-            clock,
-            trace,
-            incoming,
-            outgoing: Vec::new(),
-        })
+        Ok(Self { poll, socket, signals, waker, clock, trace, incoming, outgoing: Vec::new() })
     }
 
     /// What a thread needs to give the loop a turn.
@@ -169,10 +156,7 @@ impl EventLoop {
         loop {
             // 1. Deadlines first: they were due before anything that came in meanwhile.
             let now = self.clock.now();
-            if machine
-                .poll_timeout()
-                .is_some_and(|deadline| deadline <= now.instant)
-            {
+            if machine.poll_timeout().is_some_and(|deadline| deadline <= now.instant) {
                 machine.handle_timeout(now);
             }
             // 2. Datagrams, as many as a turn may take.
@@ -217,13 +201,7 @@ impl EventLoop {
                 Received::Datagram { length, path } => {
                     let datagram = &mut self.incoming[..length];
                     if let Some(trace) = &mut self.trace {
-                        trace.record(
-                            now.wall,
-                            Direction::In,
-                            self.socket.local_address(),
-                            path,
-                            datagram,
-                        );
+                        trace.record(now.wall, Direction::In, self.socket.local_address(), path, datagram);
                     }
                     machine.handle_datagram(now, path, datagram);
                 }
@@ -261,10 +239,8 @@ impl EventLoop {
             };
             if let Some(trace) = &mut self.trace {
                 let remote = transmit.path.remote;
-                transmit.path.local_ip = transmit
-                    .path
-                    .local_ip
-                    .or_else(|| self.socket.local_ip(remote, now.instant));
+                transmit.path.local_ip =
+                    transmit.path.local_ip.or_else(|| self.socket.local_ip(remote, now.instant));
                 let bytes = &self.outgoing[..transmit.length];
                 let segment_size = transmit.segment_size.unwrap_or(bytes.len()).max(1);
                 for segment in bytes.chunks(segment_size) {

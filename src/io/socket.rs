@@ -146,11 +146,8 @@ impl Socket {
             return Ok(());
         }
         self.waits_for_room = self.is_blocked();
-        let interest = if self.waits_for_room {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
+        let interest =
+            if self.waits_for_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         registry.reregister(&mut self.socket, token, interest)
     }
 
@@ -159,13 +156,7 @@ impl Socket {
         match self.socket.recv_from(buffer) {
             Ok((length, remote)) => {
                 let remote = canonical(remote);
-                Received::Datagram {
-                    length,
-                    path: Path {
-                        remote,
-                        local_ip: self.local_ip(remote, now),
-                    },
-                }
+                Received::Datagram { length, path: Path { remote, local_ip: self.local_ip(remote, now) } }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Empty,
             Err(error) => {
@@ -178,11 +169,7 @@ impl Socket {
     /// Our address as `remote` sees it, as best we know.
     pub fn local_ip(&mut self, remote: SocketAddr, now: Instant) -> Option<IpAddr> {
         let bound = self.local.ip();
-        if bound.is_unspecified() {
-            self.local_ips.towards(remote.ip(), now)
-        } else {
-            Some(bound)
-        }
+        if bound.is_unspecified() { self.local_ips.towards(remote.ip(), now) } else { Some(bound) }
     }
 
     /// Sends what a machine asked for. What the system has no room for is kept, and [`Socket::is_blocked`] says so.
@@ -193,11 +180,7 @@ impl Socket {
         let sent = self.send_segments(transmit.path.remote, bytes, segment_size);
         if sent < bytes.len() {
             let bytes = bytes[sent..].to_vec();
-            self.held = Some(Held {
-                remote: transmit.path.remote,
-                bytes,
-                segment_size,
-            });
+            self.held = Some(Held { remote: transmit.path.remote, bytes, segment_size });
         }
     }
 
@@ -211,10 +194,7 @@ impl Socket {
         if let Some(held) = self.held.take() {
             let sent = self.send_segments(held.remote, &held.bytes, held.segment_size);
             if sent < held.bytes.len() {
-                self.held = Some(Held {
-                    bytes: held.bytes[sent..].to_vec(),
-                    ..held
-                });
+                self.held = Some(Held { bytes: held.bytes[sent..].to_vec(), ..held });
             }
         }
     }
@@ -343,12 +323,7 @@ mod tests {
     }
 
     fn datagram(remote: SocketAddr, length: usize, segment_size: Option<usize>) -> Transmit {
-        Transmit {
-            path: Path::to(remote),
-            length,
-            segment_size,
-            ecn: None,
-        }
+        Transmit { path: Path::to(remote), length, segment_size, ecn: None }
     }
 
     #[test]
@@ -394,13 +369,7 @@ mod tests {
         let (mut sender, receiver) = (loopback(), loopback());
         let bytes = vec![0; MAX_DATAGRAM_BYTES];
         sender.send(&datagram(receiver.local_address(), bytes.len(), None), &bytes);
-        assert_eq!(
-            sender.counters(),
-            SocketCounters {
-                too_long: 1,
-                ..SocketCounters::default()
-            }
-        );
+        assert_eq!(sender.counters(), SocketCounters { too_long: 1, ..SocketCounters::default() });
         assert!(!sender.is_blocked());
     }
 

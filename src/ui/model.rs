@@ -67,22 +67,13 @@ impl Model {
             | Event::Resumed { .. }
             | Event::Closed { .. } => self.follow_presence(event, wall),
             Event::Message(incoming) => self.receive(incoming, wall),
-            Event::Echoed {
-                id,
-                conversation,
-                text,
-                rtt,
-            } => {
+            Event::Echoed { id, conversation, text, rtt } => {
                 self.echoes.remove(&id);
                 let from = self.party(conversation);
                 self.notices.push_back(Notice::Echoed { id, from, text, rtt });
             }
             Event::Delivered { id, rtt } => {
-                self.settle(
-                    id,
-                    |tally| &mut tally.delivered,
-                    |message| Notice::Delivered { message, rtt },
-                );
+                self.settle(id, |tally| &mut tally.delivered, |message| Notice::Delivered { message, rtt });
             }
             Event::Failed { id, reason } => {
                 self.echoes.remove(&id);
@@ -94,11 +85,7 @@ impl Model {
             }
             Event::Unknown { id } => {
                 self.echoes.remove(&id);
-                self.settle(
-                    id,
-                    |tally| &mut tally.unknown,
-                    |message| Notice::Unknown { message },
-                );
+                self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
             }
             // Only whoever was refused waits for this.
             Event::Writable { .. } => {}
@@ -107,9 +94,7 @@ impl Model {
 
     /// Notes that a conversation was begun, or found again.
     pub fn opened(&mut self, conversation: ConversationId, address: SocketAddr, wall: WallTime) {
-        let gone = self
-            .presence(conversation)
-            .is_none_or(|presence| presence == Presence::Gone);
+        let gone = self.presence(conversation).is_none_or(|presence| presence == Presence::Gone);
         if gone {
             self.meet(conversation, address, None, Presence::Awaited, wall);
         }
@@ -118,16 +103,8 @@ impl Model {
     /// Notes that the peer took a message, or an echo, which is still open when it was delivered: it has to come back.
     pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str, is_echo: bool) {
         let preview = filter::shorten(text, PREVIEW_COLUMNS);
-        let message = Outgoing {
-            id: id.clone(),
-            to: self.party(to),
-            preview: preview.clone(),
-        };
-        self.notices.push_back(Notice::Sent {
-            message,
-            text: text.to_owned(),
-            is_echo,
-        });
+        let message = Outgoing { id: id.clone(), to: self.party(to), preview: preview.clone() };
+        self.notices.push_back(Notice::Sent { message, text: text.to_owned(), is_echo });
         if is_echo {
             self.echoes.insert(id.clone(), to);
         }
@@ -157,10 +134,8 @@ impl Model {
 
     /// Has plain lines go to whoever wrote last, unless the user chose a receiver, or the one found so is still there.
     pub fn adopt_receiver(&mut self) {
-        let is_there = |conversation| {
-            self.presence(conversation)
-                .is_some_and(|presence| presence != Presence::Gone)
-        };
+        let is_there =
+            |conversation| self.presence(conversation).is_some_and(|presence| presence != Presence::Gone);
         let is_settled = self.receiver_is_chosen || self.receiver.is_some_and(is_there);
         if let Some(sender) = self.last_sender.filter(|&sender| !is_settled && is_there(sender)) {
             self.set_receiver(sender);
@@ -180,15 +155,9 @@ impl Model {
 
     /// The other side of a conversation.
     pub fn party(&self, conversation: ConversationId) -> Party {
-        let known = self
-            .contacts
-            .get(&conversation)
-            .map(|contact| contact.party.clone());
+        let known = self.contacts.get(&conversation).map(|contact| contact.party.clone());
         // The peer names no conversation that it did not tell of before; this keeps a mistake there from being a panic here.
-        known.unwrap_or(Party {
-            address: ([0, 0, 0, 0], 0).into(),
-            nick: None,
-        })
+        known.unwrap_or(Party { address: ([0, 0, 0, 0], 0).into(), nick: None })
     }
 
     /// Whether the other side is there; None for a conversation that nobody told of.
@@ -210,10 +179,7 @@ impl Model {
     /// The conversation with whoever is at an address, if it has not ended.
     pub fn at(&self, address: SocketAddr) -> Option<ConversationId> {
         let open = |contact: &Contact| contact.presence != Presence::Gone && contact.party.address == address;
-        self.contacts
-            .iter()
-            .find(|(_, contact)| open(contact))
-            .map(|(&conversation, _)| conversation)
+        self.contacts.iter().find(|(_, contact)| open(contact)).map(|(&conversation, _)| conversation)
     }
 
     /// Everybody we talk to or talked to.
@@ -244,45 +210,26 @@ impl Model {
     /// The events that tell who is there.
     fn follow_presence(&mut self, event: Event, wall: WallTime) {
         match event {
-            Event::Connected {
-                conversation,
-                address,
-                nick,
-            } => {
+            Event::Connected { conversation, address, nick } => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
-                self.notices
-                    .push_back(Notice::Connected(self.party(conversation)));
+                self.notices.push_back(Notice::Connected(self.party(conversation)));
             }
-            Event::Renamed {
-                conversation,
-                before,
-                nick,
-            } => {
+            Event::Renamed { conversation, before, nick } => {
                 if let Some(contact) = self.contacts.get_mut(&conversation) {
                     contact.party.nick = Some(nick);
                     let party = contact.party.clone();
                     self.notices.push_back(Notice::Renamed { party, before });
                 }
             }
-            Event::Silent {
-                conversation,
-                address,
-            } => {
+            Event::Silent { conversation, address } => {
                 self.meet(conversation, address, None, Presence::Silent, wall);
                 self.notices.push_back(Notice::Silent(self.party(conversation)));
             }
-            Event::Resumed {
-                conversation,
-                address,
-            } => {
+            Event::Resumed { conversation, address } => {
                 self.meet(conversation, address, None, Presence::Here, wall);
                 self.notices.push_back(Notice::Resumed(self.party(conversation)));
             }
-            Event::Closed {
-                conversation,
-                address,
-                reason,
-            } => {
+            Event::Closed { conversation, address, reason } => {
                 self.meet(conversation, address, None, Presence::Gone, wall);
                 self.echoes.retain(|_, from| *from != conversation);
                 let party = self.party(conversation);
@@ -303,11 +250,7 @@ impl Model {
         wall: WallTime,
     ) {
         let party = Party { address, nick: None };
-        let contact = self.contacts.entry(conversation).or_insert(Contact {
-            party,
-            presence,
-            since: wall,
-        });
+        let contact = self.contacts.entry(conversation).or_insert(Contact { party, presence, since: wall });
         contact.party.address = address;
         contact.party.nick = nick.or(contact.party.nick.take());
         if contact.presence != presence {
@@ -318,32 +261,11 @@ impl Model {
 
     fn receive(&mut self, incoming: Incoming, wall: WallTime) {
         let nick = incoming.nick.clone();
-        self.meet(
-            incoming.conversation,
-            incoming.address,
-            nick.clone(),
-            Presence::Here,
-            wall,
-        );
+        self.meet(incoming.conversation, incoming.address, nick.clone(), Presence::Here, wall);
         self.last_sender = Some(incoming.conversation);
-        let from = Party {
-            address: incoming.address,
-            nick,
-        };
-        let Incoming {
-            id,
-            text,
-            sent_at,
-            reply_to,
-            ..
-        } = incoming;
-        self.notices.push_back(Notice::Message(Arrival {
-            id,
-            from,
-            text,
-            sent_at,
-            reply_to,
-        }));
+        let from = Party { address: incoming.address, nick };
+        let Incoming { id, text, sent_at, reply_to, .. } = incoming;
+        self.notices.push_back(Notice::Message(Arrival { id, from, text, sent_at, reply_to }));
     }
 
     fn settle(
@@ -357,11 +279,7 @@ impl Model {
             return;
         };
         *column(&mut self.tally) += 1;
-        let message = Outgoing {
-            id,
-            to: self.party(pending.to),
-            preview: pending.preview,
-        };
+        let message = Outgoing { id, to: self.party(pending.to), preview: pending.preview };
         self.notices.push_back(notice(message));
     }
 
@@ -389,10 +307,7 @@ mod tests {
 
     /// Two conversations as a peer would name them.
     fn conversations() -> [ConversationId; 2] {
-        let now = Now {
-            instant: Instant::ZERO,
-            wall: WallTime::default(),
-        };
+        let now = Now { instant: Instant::ZERO, wall: WallTime::default() };
         let mut peer = Peer::new(PeerConfig::default(), 1, now);
         [6001, 6002].map(|port| {
             let addresses = vec![([127, 0, 0, 1], port).into()];
@@ -465,22 +380,14 @@ mod tests {
         let reason = FailReason::NoAnswer;
         let rtt = std::time::Duration::ZERO;
         for event in [
-            Event::Delivered {
-                id: delivered.clone(),
-                rtt,
-            },
+            Event::Delivered { id: delivered.clone(), rtt },
             Event::Delivered { id: delivered, rtt },
             Event::Failed { id: failed, reason },
             Event::Unknown { id: unknown },
         ] {
             model.handle_event(event, WallTime::default());
         }
-        let expected = Tally {
-            delivered: 1,
-            unsent: 1,
-            refused: 0,
-            unknown: 1,
-        };
+        let expected = Tally { delivered: 1, unsent: 1, refused: 0, unknown: 1 };
         assert_eq!((model.tally(), model.pending()), (expected, 0));
     }
 
@@ -494,15 +401,7 @@ mod tests {
         model.handle_event(Event::Delivered { id: id.clone(), rtt }, WallTime::default());
         assert_eq!((model.pending(), model.pending_echoes()), (0, 1));
         let text = "hi".to_owned();
-        model.handle_event(
-            Event::Echoed {
-                id,
-                conversation: to,
-                text,
-                rtt,
-            },
-            WallTime::default(),
-        );
+        model.handle_event(Event::Echoed { id, conversation: to, text, rtt }, WallTime::default());
         assert_eq!(model.pending_echoes(), 0);
     }
 }

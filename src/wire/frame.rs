@@ -271,18 +271,12 @@ fn lengths<S: Serializer>(bodies: &Vec<&[u8]>, serializer: S) -> Result<S::Ok, S
     list.end()
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands skip_serializing_if a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
 const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands skip_serializing_if a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
 }

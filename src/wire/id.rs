@@ -28,10 +28,7 @@ impl ConnectionId {
     /// The identifier that `text` spells; None if it is no identifier.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::BYTES] = text.as_bytes().try_into().ok()?;
-        bytes
-            .iter()
-            .all(|byte| Self::ALPHABET.contains(byte))
-            .then_some(Self(bytes))
+        bytes.iter().all(|byte| Self::ALPHABET.contains(byte)).then_some(Self(bytes))
     }
 
     /// The identifier as it travels.

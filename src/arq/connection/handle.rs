@@ -121,15 +121,12 @@ impl Connection {
 
     /// Finds what is lost and puts it back in its queue.
     pub(super) fn detect_losses(&mut self, now: Instant) {
-        let lost = self
-            .loss
-            .detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let lost = self.loss.detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         if !lost.is_empty() {
             let in_flight_before = self.sent.in_flight_bytes();
             let contents = self.sent.mark_lost(now, &lost);
             self.statistics.packets_lost += lost.len() as u64;
-            self.controller
-                .on_loss(now, in_flight_before - self.sent.in_flight_bytes());
+            self.controller.on_loss(now, in_flight_before - self.sent.in_flight_bytes());
             for content in contents {
                 match content {
                     Content::ConnectionWindow => self.windows_again.push(None),
@@ -203,10 +200,7 @@ impl Connection {
         let closed = match &self.state {
             State::Closing { closed, .. } => closed.clone(),
             _ if is_answer => Closed::Restarted,
-            _ => Closed::ByPeer {
-                code: close.code.to_string(),
-                reason: close.reason.to_string(),
-            },
+            _ => Closed::ByPeer { code: close.code.to_string(), reason: close.reason.to_string() },
         };
         while let Some(stream) = self.recv.poll_readable() {
             self.events.push_back(Event::Readable { stream });

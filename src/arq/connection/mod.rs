@@ -182,10 +182,7 @@ impl Connection {
         self.last_heard = now;
         // An ack delay beyond a quarter of a second would switch retransmission off; it is not believed.
         self.peer_ack_delay = Duration::from_micros(limits.ack_delay_us.min(250_000));
-        self.idle_timeout = self
-            .config
-            .idle_timeout
-            .min(Duration::from_millis(limits.idle_ms.max(1_000)));
+        self.idle_timeout = self.config.idle_timeout.min(Duration::from_millis(limits.idle_ms.max(1_000)));
         self.config.datagram_bytes = self.config.datagram_bytes.min(datagram_bytes(limits));
         self.send.establish(*limits);
         // The side that was welcomed must be heard once, or the other side keeps no state (UC-HS-008).
@@ -252,11 +249,7 @@ impl Connection {
             State::Connecting => self.finish(now, Closed::ByUs),
             State::Open => {
                 let until = now + self.config.flush_timeout;
-                self.state = State::Flushing {
-                    code,
-                    reason: clip(reason),
-                    until,
-                };
+                self.state = State::Flushing { code, reason: clip(reason), until };
             }
             State::Flushing { .. } | State::Closing { .. } | State::Closed { .. } => {}
         }
@@ -376,24 +369,13 @@ impl Connection {
         if matches!(self.state, State::Closing { .. } | State::Closed { .. }) {
             return;
         }
-        self.begin_closing_now(
-            now,
-            "violation",
-            violation.rule().to_owned(),
-            Closed::Violation(violation),
-        );
+        self.begin_closing_now(now, "violation", violation.rule().to_owned(), Closed::Violation(violation));
     }
 
     fn begin_closing_now(&mut self, now: Instant, code: &'static str, reason: String, closed: Closed) {
         self.send.abandon();
         self.grams_out.clear();
-        self.state = State::Closing {
-            code,
-            reason,
-            tries: 0,
-            next_at: now,
-            closed,
-        };
+        self.state = State::Closing { code, reason, tries: 0, next_at: now, closed };
     }
 
     fn finish(&mut self, now: Instant, closed: Closed) {
@@ -405,10 +387,7 @@ impl Connection {
         self.grams_out.clear();
         self.events.push_back(Event::Closed(closed));
         let forget_at = now + self.linger();
-        self.state = State::Closed {
-            answer_due: false,
-            forget_at,
-        };
+        self.state = State::Closed { answer_due: false, forget_at };
     }
 
     /// How long a closed connection is remembered: as long as the other side may repeat its close.

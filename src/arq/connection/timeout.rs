@@ -67,9 +67,7 @@ impl Connection {
     }
 
     fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 8] {
-        let loss = self
-            .loss
-            .deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let loss = self.loss.deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         let idle = self.last_heard + self.idle_timeout;
         let flush = match self.state {
             State::Flushing { until, .. } => Some(until),
@@ -135,11 +133,7 @@ impl Connection {
     fn keep_alive_at(&self) -> Option<Instant> {
         // A partner that forgets sooner than we do gets its pings sooner.
         let interval = self.config.keep_alive.min(self.idle_timeout * 4 / 9);
-        let interval = if self.attentive {
-            self.config.attentive_keep_alive
-        } else {
-            interval
-        };
+        let interval = if self.attentive { self.config.attentive_keep_alive } else { interval };
         let idle = self.sent.in_flight_bytes() == 0 && !self.ping_due;
         ((self.wanted || self.attentive) && idle).then(|| self.last_heard.max(self.last_sent) + interval)
     }
