@@ -101,19 +101,18 @@ impl SendStreams {
             state.bytes = Credit::new(limits.stream_bytes);
             state.seq_edge = limits.stream_messages;
             for (seq, message) in (state.base..).zip(&mut state.messages) {
-                let fits = message.length <= limits.message_bytes && stream < limits.streams;
-                if fits || message.phase != Phase::Waiting {
-                    continue;
-                }
-                self.queued_bytes -= std::mem::take(&mut message.body).len();
-                if stream < limits.streams {
+                let is_granted = stream < limits.streams;
+                let fits = message.length <= limits.message_bytes && is_granted;
+                if message.phase == Phase::Waiting && !fits {
+                    self.queued_bytes -= std::mem::take(&mut message.body).len();
                     message.phase = Phase::Skipped { charged: 0 };
-                    self.again.push_back(Content::Skip { stream, seq });
-                } else {
+                    self.outcomes.push_back((stream, seq, Outcome::TooLong));
+                }
+                // On a stream that there is not, nobody can be told that a message was given up.
+                if !is_granted && message.phase != Phase::Settled {
                     message.phase = Phase::Settled;
                     self.queued_messages -= 1;
                 }
-                self.outcomes.push_back((stream, seq, Outcome::TooLong));
             }
         }
     }
@@ -318,11 +317,14 @@ impl SendStreams {
         let Some(message) = state.peek_new() else {
             return false;
         };
-        message.phase == Phase::OnItsWay
-            || message.phase != Phase::Waiting
-            || (state.next_new <= state.seq_edge
-                && state.bytes.covers(message.length)
-                && self.credit.covers(message.length))
+        let is_numbered = state.next_new <= state.seq_edge;
+        match message.phase {
+            Phase::OnItsWay | Phase::Settled => true,
+            Phase::Skipped { .. } => is_numbered,
+            Phase::Waiting => {
+                is_numbered && state.bytes.covers(message.length) && self.credit.covers(message.length)
+            }
+        }
     }
 
     /// Sends the front of `again`, with its successors where one frame can carry them. False if the packet is full.
@@ -353,13 +355,8 @@ impl SendStreams {
                 sent == length
             }
             Content::Skip { stream, seq } => {
-                let charged = match self.peek(stream, seq).map(|message| message.phase) {
-                    Some(Phase::Skipped { charged }) => charged,
-                    _ => 0,
-                };
-                let fits = writer.push(&Frame::Skip(Skip { stream, seq, sizes: vec![charged] }));
+                let fits = self.write_skip(stream, seq, writer, contents);
                 if fits {
-                    contents.push(content);
                     self.again.pop_front();
                 }
                 fits
@@ -380,7 +377,12 @@ impl SendStreams {
             return false;
         };
         if matches!(message.phase, Phase::Skipped { .. } | Phase::Settled) {
-            state.next_new += 1;
+            // One that was begun is told with the losses; one that was not, here: its number is within the window now.
+            let is_untold = message.phase != Phase::Settled && message.sent_bytes == 0;
+            if is_untold && !self.write_skip(stream, seq, writer, contents) {
+                return false;
+            }
+            self.streams[index].next_new += 1;
             return true;
         }
         // A message that an otherwise empty packet can carry travels whole, any other in parts.
@@ -514,6 +516,26 @@ impl SendStreams {
         taken
     }
 
+    /// Writes that a message was given up; tells whether it fitted.
+    fn write_skip(
+        &self,
+        stream: u32,
+        seq: u64,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
+        let charged = match self.peek(stream, seq).map(|message| message.phase) {
+            Some(Phase::Skipped { charged }) => charged,
+            _ => 0,
+        };
+        let sizes = vec![charged];
+        let fits = writer.push(&Frame::Skip(Skip { stream, seq, sizes }));
+        if fits {
+            contents.push(Content::Skip { stream, seq });
+        }
+        fits
+    }
+
     /// Charges a message to the windows when it is begun (UC-STR-007).
     fn charge(&mut self, stream: u32, seq: u64) {
         let Some(message) = self.outgoing(stream, seq) else {
@@ -538,10 +560,14 @@ impl SendStreams {
             Phase::OnItsWay => (message.length, Outcome::Unknown),
             Phase::Skipped { .. } | Phase::Settled => return,
         };
+        // One that waits is told when its turn comes: until then its number may be beyond the window.
+        let is_begun = message.phase == Phase::OnItsWay;
         message.phase = Phase::Skipped { charged };
         let freed = std::mem::take(&mut message.body).len();
         self.queued_bytes -= freed;
-        self.again.push_back(Content::Skip { stream, seq });
+        if is_begun {
+            self.again.push_back(Content::Skip { stream, seq });
+        }
         self.outcomes.push_back((stream, seq, outcome));
     }
 
