@@ -314,3 +314,28 @@ fn what_was_given_up_on_a_stream_that_is_not_granted_is_not_mentioned() {
     ]);
     assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
 }
+
+#[test]
+fn a_silent_connection_that_is_to_end_gets_no_successor() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.run(100);
+    pair.log.clear();
+    pair.drop = |end, _| end == 0;
+    pair.ends[0]
+        .submit(handle, 0, b"late".to_vec(), SendOptions::default())
+        .unwrap();
+    pair.run(4_000);
+    pair.ends[0].close(pair.now, handle, "done", "");
+    pair.run(7_050);
+    pair.drop = |_, _| false;
+    pair.run(30_000);
+    pair.expect(&[
+        "a Silent",
+        "b Closed(ByPeer { code: \"done\", reason: \"\" })",
+        "a Resumed",
+        "a 0/1 Unknown",
+        "a Closed(ByUs)",
+    ]);
+    assert_eq!(pair.ends.each_ref().map(|end| end.connections().count()), [0, 0]);
+}

@@ -311,9 +311,10 @@ impl Connection {
         self.send.stream_count()
     }
 
-    /// Whether this side wants the connection even when nothing is said, or has something to say.
+    /// Whether this side wants the connection even when nothing is said, or has something to say, and was not
+    /// asked to end it.
     pub fn is_wanted(&self) -> bool {
-        self.wanted || !self.send.is_empty()
+        matches!(self.state, State::Connecting | State::Open) && (self.wanted || !self.send.is_empty())
     }
 
     /// Whether messages can travel.
