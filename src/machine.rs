@@ -25,10 +25,7 @@ pub struct Path {
 impl Path {
     /// The way to `remote` from whichever address the system picks.
     pub const fn to(remote: SocketAddr) -> Self {
-        Self {
-            remote,
-            local_ip: None,
-        }
+        Self { remote, local_ip: None }
     }
 }
 

@@ -17,9 +17,7 @@ impl Random {
             key = key.wrapping_add(GOLDEN);
             finalize(key)
         };
-        Self {
-            state: [next(), next(), next(), next()],
-        }
+        Self { state: [next(), next(), next(), next()] }
     }
 
     /// The next 64 bits.
@@ -104,9 +102,7 @@ mod tests {
         assert_eq!(keyed_draw(&[1, 2, 3]), keyed_draw(&[1, 2, 3]));
         assert_ne!(keyed_draw(&[1, 2, 3]), keyed_draw(&[1, 3, 2]));
         assert_ne!(keyed_draw(&[0]), keyed_draw(&[0, 0]));
-        let hits = (0..100_000)
-            .filter(|n| scale(keyed_draw(&[9, *n]), 1_000_000) < 200_000)
-            .count();
+        let hits = (0..100_000).filter(|n| scale(keyed_draw(&[9, *n]), 1_000_000) < 200_000).count();
         assert!((19_500..20_500).contains(&hits), "{hits}");
     }
 }

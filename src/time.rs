@@ -19,10 +19,7 @@ impl Now {
     /// The moment `elapsed` later, on both clocks.
     pub fn after(self, elapsed: Duration) -> Self {
         let wall_us = i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX);
-        Self {
-            instant: self.instant + elapsed,
-            wall: WallTime(self.wall.0.saturating_add(wall_us)),
-        }
+        Self { instant: self.instant + elapsed, wall: WallTime(self.wall.0.saturating_add(wall_us)) }
     }
 }
 
@@ -77,12 +74,7 @@ impl Sub<Duration> for Instant {
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{:06}s",
-            self.0 / 1_000_000_000,
-            self.0 % 1_000_000_000 / 1_000
-        )
+        write!(f, "{}.{:06}s", self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1_000)
     }
 }
 
@@ -116,10 +108,7 @@ mod tests {
 
     #[test]
     fn both_clocks_advance_together() {
-        let start = Now {
-            instant: Instant::ZERO,
-            wall: WallTime::from_unix_micros(7),
-        };
+        let start = Now { instant: Instant::ZERO, wall: WallTime::from_unix_micros(7) };
         let later = start.after(Duration::from_millis(2));
         assert_eq!(later.instant.as_nanos(), 2_000_000);
         assert_eq!(later.wall.as_unix_micros(), 2_007);

@@ -10,21 +10,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn udpchat(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_udpchat"));
-    command
-        .args(arguments)
-        .timeout(PATIENCE)
-        .env_remove("UDPCHAT_LOG")
-        .env("NO_COLOR", "1");
+    command.args(arguments).timeout(PATIENCE).env_remove("UDPCHAT_LOG").env("NO_COLOR", "1");
     command
 }
 
 /// Runs the program with `input` and demands an exit code, and sentences on standard error.
 #[track_caller]
 fn check(arguments: &[&str], input: &[u8], code: i32, sentences: &[&str]) {
-    let output = udpchat(arguments)
-        .write_stdin(input)
-        .output()
-        .expect("the program runs");
+    let output = udpchat(arguments).write_stdin(input).output().expect("the program runs");
     let stderr = String::from_utf8(output.stderr).expect("sentences are text");
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
     for sentence in sentences {
@@ -41,48 +34,23 @@ fn silent_address() -> (UdpSocket, String) {
 
 #[test]
 fn mistyped_addresses_are_usage_errors() {
-    check(
-        &["send", "--to", "nohost", "hi"],
-        b"",
-        2,
-        &["\"nohost\" has no port; write host:port"],
-    );
-    check(
-        &["send", "--to", "127.0.0.1:0", "hi"],
-        b"",
-        2,
-        &["nobody listens on port 0"],
-    );
+    check(&["send", "--to", "nohost", "hi"], b"", 2, &["\"nohost\" has no port; write host:port"]);
+    check(&["send", "--to", "127.0.0.1:0", "hi"], b"", 2, &["nobody listens on port 0"]);
     check(
         &["listen", "--bind", "::1:6000"],
         b"",
         2,
         &["put an IPv6 address in brackets, such as [::1]:6000"],
     );
-    check(
-        &["peer", "--bind", "0.0.0.0:65536"],
-        b"",
-        2,
-        &["a port is a number from 0 to 65535"],
-    );
+    check(&["peer", "--bind", "0.0.0.0:65536"], b"", 2, &["a port is a number from 0 to 65535"]);
 }
 
 #[test]
 fn mistyped_flags_are_usage_errors() {
     check(&["send", "hi"], b"", 2, &["--to"]);
-    check(
-        &["send", "--to", "127.0.0.1:1", "--timeout", "soon", "hi"],
-        b"",
-        2,
-        &["such as 500ms, 10s or 2m"],
-    );
+    check(&["send", "--to", "127.0.0.1:1", "--timeout", "soon", "hi"], b"", 2, &["such as 500ms, 10s or 2m"]);
     check(&["listen", "--count", "0"], b"", 2, &["--count"]);
-    check(
-        &["peer", "--bind", "127.0.0.1:0", "--nick", "two words"],
-        b"",
-        2,
-        &["--nick: a nick has 1 to 32"],
-    );
+    check(&["peer", "--bind", "127.0.0.1:0", "--nick", "two words"], b"", 2, &["--nick: a nick has 1 to 32"]);
     check(&["chat"], b"", 2, &["unrecognized subcommand"]);
 }
 
@@ -96,13 +64,7 @@ fn name_that_leads_nowhere_is_a_failure() {
         &["no.such.host.invalid was not found"],
     );
     check(
-        &[
-            "peer",
-            "--bind",
-            "127.0.0.1:0",
-            "--to",
-            "no.such.host.invalid:6000",
-        ],
+        &["peer", "--bind", "127.0.0.1:0", "--to", "no.such.host.invalid:6000"],
         b"",
         1,
         &["was not found"],
@@ -119,24 +81,14 @@ fn busy_port_is_a_failure_when_it_was_asked_for() {
 
 #[test]
 fn foreign_address_cannot_be_listened_on() {
-    check(
-        &["listen", "--bind", "192.0.2.1:6000"],
-        b"",
-        1,
-        &["192.0.2.1 is no address of this machine"],
-    );
+    check(&["listen", "--bind", "192.0.2.1:6000"], b"", 1, &["192.0.2.1 is no address of this machine"]);
 }
 
 #[test]
 fn nobody_answers() {
     let (_socket, address) = silent_address();
     let sentence = "0 of 3 acknowledged, 3 not sent: no answer";
-    check(
-        &["send", "--to", &address, "--timeout", "1s", "-"],
-        b"1\n2\n3\n",
-        3,
-        &[sentence],
-    );
+    check(&["send", "--to", &address, "--timeout", "1s", "-"], b"1\n2\n3\n", 3, &[sentence]);
 }
 
 #[test]
@@ -156,12 +108,7 @@ fn lines_of_a_pipe_that_mean_nothing_are_told_and_make_it_fail() {
 
 #[test]
 fn peer_with_nothing_to_do_ends_well() {
-    check(
-        &["peer", "--bind", "127.0.0.1:0"],
-        b"",
-        0,
-        &["listening on 127.0.0.1:", "CLEAR: not encrypted"],
-    );
+    check(&["peer", "--bind", "127.0.0.1:0"], b"", 0, &["listening on 127.0.0.1:", "CLEAR: not encrypted"]);
     check(&["peer", "--bind", "127.0.0.1:0"], b"/quit\n", 0, &[]);
 }
 
@@ -169,44 +116,23 @@ fn peer_with_nothing_to_do_ends_well() {
 fn default_port_gives_way_and_says_so() {
     // Whoever has the port, we or another program, it is taken.
     let _socket = UdpSocket::bind("0.0.0.0:6000");
-    check(
-        &["peer"],
-        b"",
-        0,
-        &["port 6000 is in use by another program, so this one has 60"],
-    );
+    check(&["peer"], b"", 0, &["port 6000 is in use by another program, so this one has 60"]);
 }
 
 #[test]
 fn json_begins_with_ready() {
-    let output = udpchat(&["peer", "--json", "--bind", "127.0.0.1:0"])
-        .output()
-        .expect("the program runs");
+    let output = udpchat(&["peer", "--json", "--bind", "127.0.0.1:0"]).output().expect("the program runs");
     let stdout = String::from_utf8(output.stdout).expect("JSON is text");
-    assert!(
-        stdout.starts_with(r#"{"event":"ready","addr":"127.0.0.1:"#),
-        "{stdout}"
-    );
+    assert!(stdout.starts_with(r#"{"event":"ready","addr":"127.0.0.1:"#), "{stdout}");
     assert_eq!(stdout.lines().count(), 1, "{stdout}");
 }
 
 #[test]
 fn decode_goes_on_after_a_bad_line_and_fails_in_the_end() {
-    let output = udpchat(&["decode"])
-        .write_stdin("xyz\n\n7b7d\n")
-        .output()
-        .expect("the program runs");
+    let output = udpchat(&["decode"]).write_stdin("xyz\n\n7b7d\n").output().expect("the program runs");
     let stdout = String::from_utf8(output.stdout).expect("JSON is text");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stdout.lines().count(), 2, "{stdout}");
-    assert!(
-        stdout.lines().all(|line| line.starts_with(r#"{"error":""#)),
-        "{stdout}"
-    );
-    check(
-        &["decode", "/no/such/file"],
-        b"",
-        1,
-        &["/no/such/file cannot be read"],
-    );
+    assert!(stdout.lines().all(|line| line.starts_with(r#"{"error":""#)), "{stdout}");
+    check(&["decode", "/no/such/file"], b"", 1, &["/no/such/file cannot be read"]);
 }

@@ -40,12 +40,7 @@ struct Seen {
 
 impl Session {
     fn start(arguments: &[&str]) -> Self {
-        let size = PtySize {
-            rows: ROWS.get(),
-            cols: COLUMNS.get(),
-            pixel_width: 0,
-            pixel_height: 0,
-        };
+        let size = PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mode_before = mode(pair.master.as_ref());
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_udpchat"));
@@ -55,40 +50,19 @@ impl Session {
         command.env_remove("NO_COLOR");
         let child = pair.slave.spawn_command(command).expect("the program runs");
         let parser = vt100::Parser::new(ROWS, COLUMNS, 1_000);
-        let seen = Arc::new(Mutex::new(Seen {
-            parser,
-            bytes: Vec::new(),
-            is_over: false,
-        }));
-        watch(
-            pair.master.try_clone_reader().expect("a reader"),
-            Arc::clone(&seen),
-        );
+        let seen = Arc::new(Mutex::new(Seen { parser, bytes: Vec::new(), is_over: false }));
+        watch(pair.master.try_clone_reader().expect("a reader"), Arc::clone(&seen));
         let keyboard = pair.master.take_writer().expect("a writer");
-        Self {
-            program: Program(child),
-            keyboard,
-            seen,
-            master: pair.master,
-            _slave: pair.slave,
-            mode_before,
-        }
+        Self { program: Program(child), keyboard, seen, master: pair.master, _slave: pair.slave, mode_before }
     }
 
     fn press(&mut self, keys: &str) {
-        self.keyboard
-            .write_all(keys.as_bytes())
-            .expect("the terminal takes keys");
+        self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");
         self.keyboard.flush().expect("the terminal takes keys");
     }
 
     fn screen(&self) -> String {
-        self.seen
-            .lock()
-            .expect("no reader panics")
-            .parser
-            .screen()
-            .contents()
+        self.seen.lock().expect("no reader panics").parser.screen().contents()
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -100,10 +74,7 @@ impl Session {
         let seen = self.seen.lock().expect("no reader panics");
         let screen = seen.parser.screen();
         let (row, column) = screen.cursor_position();
-        let text = screen
-            .rows(0, COLUMNS.get())
-            .nth(usize::from(row))
-            .expect("the cursor is on the screen");
+        let text = screen.rows(0, COLUMNS.get()).nth(usize::from(row)).expect("the cursor is on the screen");
         (text, column)
     }
 
@@ -140,14 +111,8 @@ impl Session {
 
     #[track_caller]
     fn check_restored(&self) {
-        assert_eq!(
-            mode(self.master.as_ref()),
-            self.mode_before,
-            "the terminal's mode is not what it was"
-        );
-        self.wait_for("the end of paste mode", |session| {
-            contains(&session.bytes(), b"\x1b[?2004l")
-        });
+        assert_eq!(mode(self.master.as_ref()), self.mode_before, "the terminal's mode is not what it was");
+        self.wait_for("the end of paste mode", |session| contains(&session.bytes(), b"\x1b[?2004l"));
     }
 }
 
@@ -172,10 +137,7 @@ impl Drop for Program {
 }
 
 fn mode(master: &dyn MasterPty) -> String {
-    format!(
-        "{:?}",
-        master.get_termios().expect("a pseudo-terminal has a mode")
-    )
+    format!("{:?}", master.get_termios().expect("a pseudo-terminal has a mode"))
 }
 
 fn watch(mut reader: Box<dyn Read + Send>, seen: Arc<Mutex<Seen>>) {
@@ -217,32 +179,24 @@ fn typed_line_survives_a_hundred_messages() {
     let mut session = Session::start(&[]);
     let address = session.address();
     session.press("half a l\u{ed}ne 漢");
-    session.wait_for("the typed line", |session| {
-        session.typed_row().0.contains("half a líne 漢")
-    });
+    session.wait_for("the typed line", |session| session.typed_row().0.contains("half a líne 漢"));
     let (row, column) = session.typed_row();
     let lines: String = (1..=100).map(|number| format!("message {number}\n")).collect();
     send(&address, &lines);
     session.wait_for_text("message 100");
-    session.wait_for("the same row again", |session| {
-        session.typed_row() == (row.clone(), column)
-    });
+    session.wait_for("the same row again", |session| session.typed_row() == (row.clone(), column));
     // Everything above it is whole: each row is one message, in order.
     let screen = session.screen();
     for number in 80..=100 {
         assert!(
-            screen
-                .lines()
-                .any(|row| row.ends_with(&format!(": message {number}"))),
+            screen.lines().any(|row| row.ends_with(&format!(": message {number}"))),
             "{number} in\n{screen}"
         );
     }
     assert_eq!(screen.matches("half a").count(), 1, "{screen}");
     // It is still the line that is edited.
     session.press(" end");
-    session.wait_for("the longer line", |session| {
-        session.typed_row().0.contains("half a líne 漢 end")
-    });
+    session.wait_for("the longer line", |session| session.typed_row().0.contains("half a líne 漢 end"));
     session.press("\x15\x04");
     assert_eq!(session.wait_for_end(), 0);
     session.check_restored();
@@ -292,9 +246,7 @@ fn line_that_cannot_be_sent_is_kept() {
     session.address();
     session.press("to nobody\r");
     session.wait_for_text("nobody was chosen to send to");
-    session.wait_for("the line again", |session| {
-        session.typed_row().0.contains("to nobody")
-    });
+    session.wait_for("the line again", |session| session.typed_row().0.contains("to nobody"));
 }
 
 #[test]
@@ -302,10 +254,7 @@ fn terminal_is_restored_after_a_signal() {
     let mut session = Session::start(&[]);
     session.address();
     let id = session.program.0.process_id().expect("it runs").to_string();
-    let killed = Command::new("kill")
-        .args(["-TERM", &id])
-        .status()
-        .expect("kill runs");
+    let killed = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
     assert!(killed.success());
     assert_eq!(session.wait_for_end(), 130);
     session.check_restored();
@@ -315,22 +264,12 @@ fn terminal_is_restored_after_a_signal() {
 fn program_ends_with_its_terminal() {
     let session = Session::start(&[]);
     session.address();
-    let Session {
-        mut program,
-        mut keyboard,
-        seen,
-        master,
-        _slave: slave,
-        ..
-    } = session;
+    let Session { mut program, mut keyboard, seen, master, _slave: slave, .. } = session;
     // A reader that still has the terminal would keep it alive; the echo of a key makes it look.
     seen.lock().expect("no reader panics").is_over = true;
     keyboard.write_all(b"x").expect("the terminal takes keys");
     drop((keyboard, master, slave));
-    assert!(
-        program.wait_for_end().is_some(),
-        "the program outlives its terminal"
-    );
+    assert!(program.wait_for_end().is_some(), "the program outlives its terminal");
 }
 
 #[test]
@@ -340,9 +279,7 @@ fn interrupt_empties_the_line_first_and_then_ends() {
     session.press("something");
     session.wait_for("the line", |session| session.typed_row().0.contains("something"));
     session.press("\x03");
-    session.wait_for("an empty line", |session| {
-        !session.typed_row().0.contains("something")
-    });
+    session.wait_for("an empty line", |session| !session.typed_row().0.contains("something"));
     session.press("\x03");
     assert_eq!(session.wait_for_end(), 130);
     session.check_restored();

@@ -109,10 +109,7 @@ impl Arrivals {
         let ranges = self.received.as_slice();
         let newest = &ranges[ranges.len().saturating_sub(MAX_ACK_RANGES)..];
         let delay_us = u64::try_from(now.since(self.newest_at).as_micros()).unwrap_or(0);
-        (!newest.is_empty()).then(|| Ack {
-            got: newest.to_vec(),
-            delay_us,
-        })
+        (!newest.is_empty()).then(|| Ack { got: newest.to_vec(), delay_us })
     }
 
     /// The holes that opened since the last nack and are still open (UC-ARQ-008); None if there are none.
@@ -125,9 +122,7 @@ impl Arrivals {
         }
         let ranges = miss.as_slice();
         let newest = &ranges[ranges.len().saturating_sub(MAX_ACK_RANGES)..];
-        (!newest.is_empty()).then(|| Nack {
-            miss: newest.to_vec(),
-        })
+        (!newest.is_empty()).then(|| Nack { miss: newest.to_vec() })
     }
 
     /// An ack went out.
@@ -176,9 +171,7 @@ mod tests {
             }
             said.push(if arrivals.deadline().is_some_and(|at| at <= now) {
                 let ack = arrivals.ack(now).unwrap();
-                let nack = arrivals
-                    .nack()
-                    .map_or(String::new(), |nack| format!(" miss {:?}", nack.miss));
+                let nack = arrivals.nack().map_or(String::new(), |nack| format!(" miss {:?}", nack.miss));
                 arrivals.on_ack_sent();
                 format!("got {:?}{nack}", ack.got)
             } else {
@@ -188,6 +181,7 @@ mod tests {
         assert_eq!(said, expected);
     }
 
+    // UC-ARQ-003, UC-ARQ-006, UC-ARQ-007, UC-ARQ-008
     #[test]
     fn prompt_packets_are_acked_one_by_one_and_a_hole_is_told_once() {
         check(
@@ -204,6 +198,7 @@ mod tests {
         );
     }
 
+    // UC-ARQ-006
     #[test]
     fn bulk_is_acked_every_eighth_packet_but_a_hole_at_once() {
         check(
@@ -224,11 +219,13 @@ mod tests {
         );
     }
 
+    // UC-ARQ-002
     #[test]
     fn packets_that_want_no_ack_get_none() {
         check(&[1, 3, 2, 2], Urgency::None, &["-", "-", "-", "-"]);
     }
 
+    // UC-ARQ-004, UC-ARQ-005
     #[test]
     fn what_is_settled_is_forgotten_and_counts_as_a_duplicate() {
         let mut arrivals = Arrivals::new(Duration::from_millis(5));
@@ -239,12 +236,10 @@ mod tests {
         assert_eq!(arrivals.ack(Instant::ZERO).unwrap().got, [[5, 6]]);
         assert!(arrivals.is_duplicate(3));
         arrivals.settle_below(900);
-        assert!(
-            !arrivals.is_duplicate(7),
-            "a sender cannot settle what never arrived"
-        );
+        assert!(!arrivals.is_duplicate(7), "a sender cannot settle what never arrived");
     }
 
+    // UC-ARQ-003, UC-ARQ-005
     #[test]
     fn holes_without_end_stay_bounded() {
         let mut arrivals = Arrivals::new(Duration::from_millis(5));

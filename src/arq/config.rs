@@ -55,6 +55,7 @@ impl Default for Config {
                 stream_messages: 4096,
                 // Chat uses two; the rest is for files and calls. Each costs nothing until it is used.
                 streams: 16,
+                // UC-WIRE-017
                 datagram_bytes: 1452,
                 // Short enough to be lost in the noise of a round trip, long enough to join the acks of a burst.
                 ack_delay_us: 5_000,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Decides how many bytes may be in flight.
+/// Decides how many bytes may be in flight (UC-ARQ-021).
 pub trait Controller: fmt::Debug {
     /// The most bytes in flight now.
     fn window_bytes(&self) -> u64;
@@ -64,10 +64,7 @@ impl RateWindow {
 
     /// A controller that knows nothing yet.
     pub const fn new() -> Self {
-        Self {
-            window_bytes: Self::FLOOR_BYTES,
-            rates: VecDeque::new(),
-        }
+        Self { window_bytes: Self::FLOOR_BYTES, rates: VecDeque::new() }
     }
 }
 
@@ -102,9 +99,7 @@ impl Controller for RateWindow {
         let best = self.rates.front().map_or(0, |&(_, best)| best);
         let product = u128::from(best) * ack.minimum_rtt.as_nanos() / 1_000_000_000;
         let product = u64::try_from(product).unwrap_or(u64::MAX);
-        self.window_bytes = product
-            .saturating_mul(2)
-            .clamp(Self::FLOOR_BYTES, Self::CEILING_BYTES);
+        self.window_bytes = product.saturating_mul(2).clamp(Self::FLOOR_BYTES, Self::CEILING_BYTES);
     }
 
     fn on_loss(&mut self, _now: Instant, _lost_bytes: u64) {
@@ -132,6 +127,7 @@ mod tests {
         }
     }
 
+    // UC-ARQ-021
     #[test]
     fn the_window_is_twice_the_rate_times_the_round_trip() {
         let mut controller = RateWindow::new();

@@ -80,7 +80,7 @@ pub enum Closed {
     Violation(Violation),
 }
 
-/// A rule that the other side broke; the connection is closed with it.
+/// A rule that the other side broke; the connection is closed with it (UC-CLOSE-006).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// More bytes or messages than the windows allowed (UC-STR-009).

@@ -47,12 +47,7 @@ pub struct Grant {
 impl Grant {
     /// The window that the handshake granted.
     pub const fn new(size: u64) -> Self {
-        Self {
-            size,
-            received: 0,
-            consumed: 0,
-            edge: size,
-        }
+        Self { size, received: 0, consumed: 0, edge: size }
     }
 
     /// More arrived. False if it is more than was granted: the other side broke the rule (UC-STR-009).
@@ -70,11 +65,7 @@ impl Grant {
     /// The new edge, once it is worth a frame: when a quarter of the window has been used since the last one was told.
     pub const fn next_edge(&self) -> Option<u64> {
         let edge = self.consumed + self.size;
-        if edge - self.edge >= self.size.div_ceil(4) {
-            Some(edge)
-        } else {
-            None
-        }
+        if edge - self.edge >= self.size.div_ceil(4) { Some(edge) } else { None }
     }
 
     /// The edge as it was last told.
@@ -97,6 +88,7 @@ impl Grant {
 mod tests {
     use super::*;
 
+    // UC-STR-008
     #[test]
     fn credit_is_spent_and_raised_and_never_lowered() {
         let mut credit = Credit::new(100);
@@ -109,6 +101,7 @@ mod tests {
         assert!(credit.covers(140));
     }
 
+    // UC-STR-009, UC-STR-010
     #[test]
     fn a_grant_is_renewed_by_quarters_and_guards_its_edge() {
         let mut grant = Grant::new(100);

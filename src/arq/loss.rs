@@ -105,11 +105,8 @@ impl LossDetector {
         let (number, packet) = sent.oldest_in_flight()?;
         let interval = self.interval(rtt, peer_ack_delay, config);
         // Packets are numbered in the order of their departure, so the oldest one has the earliest deadline of either kind.
-        let wait = if number < self.newest_acked {
-            self.overtaken_after(rtt).min(interval)
-        } else {
-            interval
-        };
+        let wait =
+            if number < self.newest_acked { self.overtaken_after(rtt).min(interval) } else { interval };
         Some(packet.sent_at + wait)
     }
 
@@ -117,9 +114,7 @@ impl LossDetector {
     pub fn interval(&self, rtt: &Rtt, peer_ack_delay: Duration, config: &Config) -> Duration {
         // What reordering delays for longer than the variance shows is late and not lost.
         let late = basis(rtt) + self.learned_window + peer_ack_delay;
-        let base = rtt
-            .timeout(peer_ack_delay)
-            .map_or(config.initial_timeout, |timeout| timeout.max(late));
+        let base = rtt.timeout(peer_ack_delay).map_or(config.initial_timeout, |timeout| timeout.max(late));
         let doublings = self.silent_rounds.saturating_sub(config.linear_probes).min(16);
         (base * (1 << doublings)).min(config.probe_cap.max(base))
     }
@@ -188,22 +183,21 @@ mod tests {
         sent
     }
 
+    // UC-ARQ-010
     #[test]
     fn a_packet_has_its_own_deadline_even_when_nothing_later_is_acked() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
         let mut sent = sent_at(&[0, 50]);
         // 100 ms, a twentieth of it as slack, 5 ms that the other side may wait.
         assert_eq!(detector.deadline(&sent, &rtt, ACK_DELAY, &config), Some(at(110)));
-        assert_eq!(
-            detector.detect(at(109), &sent, &rtt, ACK_DELAY, &config),
-            [0_u64; 0]
-        );
+        assert_eq!(detector.detect(at(109), &sent, &rtt, ACK_DELAY, &config), [0_u64; 0]);
         let lost = detector.detect(at(110), &sent, &rtt, ACK_DELAY, &config);
         assert_eq!(lost, [1]);
         sent.mark_lost(at(110), &lost);
         assert_eq!(detector.deadline(&sent, &rtt, ACK_DELAY, &config), Some(at(160)));
     }
 
+    // UC-ARQ-011
     #[test]
     fn an_overtaken_packet_is_lost_after_the_reorder_window_and_not_before() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
@@ -216,6 +210,7 @@ mod tests {
         assert_eq!(detector.detect(at(110), &sent, &rtt, ACK_DELAY, &config), [1]);
     }
 
+    // UC-ARQ-012
     #[test]
     fn a_late_ack_widens_the_window_and_quiet_narrows_it_again() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
@@ -233,6 +228,7 @@ mod tests {
         assert_eq!(detector.overtaken_after(&rtt), Duration::from_millis(125));
     }
 
+    // UC-ARQ-013, UC-ARQ-014
     #[test]
     fn probes_are_linear_for_eight_rounds_and_then_double_up_to_the_cap() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
@@ -247,12 +243,7 @@ mod tests {
             let lost = detector.detect(now, &sent, &rtt, ACK_DELAY, &config);
             sent.mark_lost(now, &lost);
         }
-        assert_eq!(
-            intervals_ms,
-            [
-                110, 110, 110, 110, 110, 110, 110, 110, 110, 220, 440, 880, 1500, 1500
-            ]
-        );
+        assert_eq!(intervals_ms, [110, 110, 110, 110, 110, 110, 110, 110, 110, 220, 440, 880, 1500, 1500]);
         assert!(detector.is_probing());
     }
 }

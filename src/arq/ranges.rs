@@ -18,14 +18,9 @@ impl Ranges {
     pub fn insert_range(&mut self, first: u64, last: u64) -> u64 {
         debug_assert!(first <= last, "an empty range");
         // Ranges that overlap the new one or touch it are at `from..to`.
-        let from = self
-            .ranges
-            .partition_point(|range| range[1].saturating_add(1) < first);
+        let from = self.ranges.partition_point(|range| range[1].saturating_add(1) < first);
         let to = from + self.ranges[from..].partition_point(|range| range[0] <= last.saturating_add(1));
-        let old: u64 = self.ranges[from..to]
-            .iter()
-            .map(|range| overlap(*range, first, last))
-            .sum();
+        let old: u64 = self.ranges[from..to].iter().map(|range| overlap(*range, first, last)).sum();
         let merged = match self.ranges.get(from..to) {
             Some([]) | None => [first, last],
             Some(touched) => [first.min(touched[0][0]), last.max(touched[touched.len() - 1][1])],
@@ -78,9 +73,7 @@ impl Ranges {
     pub fn gaps(&self, first: u64, last: u64) -> impl Iterator<Item = [u64; 2]> {
         let mut next = first;
         let from = self.ranges.partition_point(|range| range[1] < first);
-        let mut inside = self.ranges[from..]
-            .iter()
-            .take_while(move |range| range[0] <= last);
+        let mut inside = self.ranges[from..].iter().take_while(move |range| range[0] <= last);
         std::iter::from_fn(move || {
             loop {
                 if next > last {

@@ -81,10 +81,7 @@ impl RecvStreams {
             return Ok(());
         }
         let known_length = stream.partial.get(&part.seq).and_then(|assembly| assembly.length);
-        let extent = stream
-            .partial
-            .get(&part.seq)
-            .map_or(0, |assembly| assembly.body.len() as u64);
+        let extent = stream.partial.get(&part.seq).map_or(0, |assembly| assembly.body.len() as u64);
         let contradicts = known_length.is_some_and(|length| end > length || (part.last && end != length));
         if contradicts || (part.last && extent > end) {
             return Err(Violation::PartMismatch);
@@ -101,7 +98,7 @@ impl RecvStreams {
         Ok(())
     }
 
-    /// Takes the sender's word that messages will not come.
+    /// Takes the sender's word that messages will not come (UC-STR-011).
     pub fn on_skip(&mut self, skip: &Skip) -> Result<(), Violation> {
         for (seq, &size) in (skip.seq..).zip(&skip.sizes) {
             self.check_message(size)?;
@@ -111,10 +108,7 @@ impl RecvStreams {
             self.charge(skip.stream, seq, size)?;
             let stream = self.stream(skip.stream)?;
             // What it had charged is given back: nobody will take it.
-            let had = stream
-                .partial
-                .remove(&seq)
-                .map_or(0, |assembly| assembly.body.len() as u64);
+            let had = stream.partial.remove(&seq).map_or(0, |assembly| assembly.body.len() as u64);
             let charged = size.max(had);
             stream.grant.consume(charged);
             stream.settled.insert(seq);
@@ -139,7 +133,7 @@ impl RecvStreams {
         self.readable.pop_front()
     }
 
-    /// Windows that are worth telling anew, the connection's first. [`RecvStreams::on_window_sent`] marks one as told.
+    /// Windows that are worth telling anew, the connection's first (UC-STR-010). [`RecvStreams::on_window_sent`] marks one as told.
     pub fn next_windows(&self) -> impl Iterator<Item = Window> {
         let connection = self.grant.next_edge().map(|bytes| Window::Connection { bytes });
         let streams = self.streams.iter().filter_map(|(&stream, state)| {
@@ -170,9 +164,7 @@ impl RecvStreams {
     /// The windows as they were last told, to repeat a frame that was lost.
     pub fn told_window(&self, stream: Option<u32>) -> Option<Window> {
         match stream {
-            None => Some(Window::Connection {
-                bytes: self.grant.edge(),
-            }),
+            None => Some(Window::Connection { bytes: self.grant.edge() }),
             Some(stream) => self.streams.get(&stream).map(|state| Window::Stream {
                 stream,
                 bytes: state.grant.edge(),
@@ -197,11 +189,7 @@ impl RecvStreams {
     }
 
     fn check_message(&self, length: u64) -> Result<(), Violation> {
-        if length > self.limits.message_bytes {
-            Err(Violation::MessageLimit)
-        } else {
-            Ok(())
-        }
+        if length > self.limits.message_bytes { Err(Violation::MessageLimit) } else { Ok(()) }
     }
 
     fn stream(&mut self, stream: u32) -> Result<&mut RecvStream, Violation> {
@@ -223,17 +211,10 @@ impl RecvStreams {
     /// Charges what a message has newly shown of its length. An unfinished message counts up to its furthest byte.
     fn charge(&mut self, stream: u32, seq: u64, extent: u64) -> Result<(), Violation> {
         let state = self.stream(stream)?;
-        let known = state
-            .partial
-            .get(&seq)
-            .map_or(0, |assembly| assembly.body.len() as u64);
+        let known = state.partial.get(&seq).map_or(0, |assembly| assembly.body.len() as u64);
         let more = extent.saturating_sub(known);
         let within_stream = state.grant.receive(more);
-        if within_stream && self.grant.receive(more) {
-            Ok(())
-        } else {
-            Err(Violation::WindowOverrun)
-        }
+        if within_stream && self.grant.receive(more) { Ok(()) } else { Err(Violation::WindowOverrun) }
     }
 
     fn complete(&mut self, stream: u32, seq: u64, unordered: bool, body: Vec<u8>) {
@@ -251,7 +232,7 @@ impl RecvStreams {
         self.advance(stream);
     }
 
-    /// Moves the floor over what is settled and makes ready what waited for it.
+    /// Moves the floor over what is settled and makes ready what waited for it (UC-STR-004).
     fn advance(&mut self, stream: u32) {
         let Some(state) = self.streams.get_mut(&stream) else {
             return;
@@ -269,9 +250,7 @@ impl RecvStreams {
         if !released.is_empty() {
             self.readable.push_back(stream);
         }
-        state
-            .ready
-            .extend(released.into_iter().map(|(seq, body)| Received { seq, body }));
+        state.ready.extend(released.into_iter().map(|(seq, body)| Received { seq, body }));
     }
 }
 
@@ -306,8 +285,7 @@ impl Assembly {
     }
 
     fn is_whole(&self) -> bool {
-        self.length
-            .is_some_and(|length| self.have.as_slice() == [[0, length - 1]])
+        self.length.is_some_and(|length| self.have.as_slice() == [[0, length - 1]])
     }
 }
 
@@ -327,23 +305,11 @@ mod tests {
     };
 
     fn message(seq: u64, unordered: bool, body: &[u8]) -> Messages<'_> {
-        Messages {
-            stream: 0,
-            seq,
-            unordered,
-            bodies: vec![body],
-        }
+        Messages { stream: 0, seq, unordered, bodies: vec![body] }
     }
 
     fn part(offset: u64, last: bool, body: &[u8]) -> Part<'_> {
-        Part {
-            stream: 0,
-            seq: 1,
-            unordered: false,
-            offset,
-            last,
-            body,
-        }
+        Part { stream: 0, seq: 1, unordered: false, offset, last, body }
     }
 
     fn taken(streams: &mut RecvStreams) -> Vec<String> {
@@ -352,6 +318,7 @@ mod tests {
             .collect()
     }
 
+    // UC-STR-003, UC-STR-004
     #[test]
     fn ordered_messages_wait_for_each_other_and_unordered_ones_for_nobody() {
         let mut streams = RecvStreams::new(LIMITS);
@@ -366,6 +333,7 @@ mod tests {
         assert_eq!(taken(&mut streams), Vec::<String>::new());
     }
 
+    // UC-STR-006
     #[test]
     fn parts_in_any_order_make_the_message() {
         let mut streams = RecvStreams::new(LIMITS);
@@ -378,18 +346,13 @@ mod tests {
         assert_eq!(streams.held_bytes(), 0);
     }
 
+    // UC-STR-011
     #[test]
     fn a_skip_lets_the_next_ones_through_and_gives_the_window_back() {
         let mut streams = RecvStreams::new(LIMITS);
         streams.on_messages(&message(2, false, b"two")).unwrap();
         streams.on_part(&part(0, false, b"half")).unwrap();
-        streams
-            .on_skip(&Skip {
-                stream: 0,
-                seq: 1,
-                sizes: vec![50],
-            })
-            .unwrap();
+        streams.on_skip(&Skip { stream: 0, seq: 1, sizes: vec![50] }).unwrap();
         assert_eq!(taken(&mut streams), ["2:two"]);
         assert_eq!(streams.held_bytes(), 0);
         streams.on_part(&part(0, true, b"late")).unwrap();
@@ -401,30 +364,21 @@ mod tests {
         assert_eq!(act(&mut RecvStreams::new(LIMITS)), Err(expected));
     }
 
+    // UC-STR-002, UC-STR-005, UC-STR-006, UC-STR-009
     #[test]
     fn what_breaks_a_rule_is_named() {
         let (long, full) = ([0; 101], [0; 100]);
-        check_violation(
-            |streams| streams.on_messages(&message(1, false, &long)),
-            Violation::MessageLimit,
-        );
-        check_violation(
-            |streams| streams.on_messages(&message(9, false, b"")),
-            Violation::WindowOverrun,
-        );
+        check_violation(|streams| streams.on_messages(&message(1, false, &long)), Violation::MessageLimit);
+        check_violation(|streams| streams.on_messages(&message(9, false, b"")), Violation::WindowOverrun);
         check_violation(
             |streams| (2..=4).try_for_each(|seq| streams.on_messages(&message(seq, false, &full))),
             Violation::WindowOverrun,
         );
-        let foreign = Messages {
-            stream: 2,
-            ..message(1, false, b"")
-        };
+        let foreign = Messages { stream: 2, ..message(1, false, b"") };
         check_violation(|streams| streams.on_messages(&foreign), Violation::StreamLimit);
-        for contradiction in [
-            [part(3, true, b"d"), part(1, true, b"bc")],
-            [part(9, false, b"x"), part(0, true, b"ab")],
-        ] {
+        for contradiction in
+            [[part(3, true, b"d"), part(1, true, b"bc")], [part(9, false, b"x"), part(0, true, b"ab")]]
+        {
             check_violation(
                 |streams| contradiction.iter().try_for_each(|part| streams.on_part(part)),
                 Violation::PartMismatch,
@@ -432,6 +386,7 @@ mod tests {
         }
     }
 
+    // UC-STR-010
     #[test]
     fn windows_are_told_again_by_quarters() {
         let mut streams = RecvStreams::new(LIMITS);
@@ -443,24 +398,13 @@ mod tests {
         let windows: Vec<Window> = streams.next_windows().collect();
         assert_eq!(
             windows,
-            [
-                Window::Connection { bytes: 500 },
-                Window::Stream {
-                    stream: 0,
-                    bytes: 300,
-                    seq: 10
-                }
-            ]
+            [Window::Connection { bytes: 500 }, Window::Stream { stream: 0, bytes: 300, seq: 10 }]
         );
-        windows
-            .into_iter()
-            .for_each(|window| streams.on_window_sent(window));
+        windows.into_iter().for_each(|window| streams.on_window_sent(window));
         assert_eq!(streams.next_windows().count(), 0);
     }
 
     fn taken_bytes(streams: &mut RecvStreams) -> usize {
-        std::iter::from_fn(|| streams.take(0))
-            .map(|received| received.body.len())
-            .sum()
+        std::iter::from_fn(|| streams.take(0)).map(|received| received.body.len()).sum()
     }
 }

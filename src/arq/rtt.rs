@@ -26,7 +26,7 @@ impl Rtt {
         }
     }
 
-    /// Takes one round trip, of which the other side says that it spent `ack_delay` waiting.
+    /// Takes one round trip, of which the other side says that it spent `ack_delay` waiting (UC-ARQ-017).
     pub fn sample(&mut self, now: Instant, round_trip: Duration, ack_delay: Duration) {
         self.latest = round_trip;
         if round_trip <= self.minimum || now.since(self.minimum_at) > MINIMUM_AGE {
@@ -34,11 +34,8 @@ impl Rtt {
             self.minimum_at = now;
         }
         // A delay that would put the sample below the shortest one seen cannot be true (RFC 9002, section 5.3).
-        let adjusted = if round_trip >= self.minimum + ack_delay {
-            round_trip - ack_delay
-        } else {
-            round_trip
-        };
+        let adjusted =
+            if round_trip >= self.minimum + ack_delay { round_trip - ack_delay } else { round_trip };
         match self.smoothed {
             None => {
                 self.smoothed = Some(adjusted);
@@ -63,11 +60,7 @@ impl Rtt {
 
     /// The shortest round trip of the last ten seconds; None before the first sample.
     pub const fn minimum(&self) -> Option<Duration> {
-        if self.smoothed.is_some() {
-            Some(self.minimum)
-        } else {
-            None
-        }
+        if self.smoothed.is_some() { Some(self.minimum) } else { None }
     }
 
     /// The mean deviation.
@@ -98,6 +91,7 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
+    // UC-ARQ-010
     #[test]
     fn the_first_sample_sets_the_mean_and_half_of_it_the_variance() {
         let mut rtt = Rtt::new();
@@ -116,6 +110,7 @@ mod tests {
         assert_eq!(rtt.timeout(ms(5)), Some(ms(16)));
     }
 
+    // UC-ARQ-017
     #[test]
     fn an_ack_delay_that_cannot_be_true_is_not_believed() {
         let mut rtt = Rtt::new();

@@ -232,6 +232,7 @@ mod tests {
         Instant::from_nanos(milliseconds * 1_000_000)
     }
 
+    // UC-ARQ-001
     #[test]
     fn numbers_never_come_back_and_low_follows_what_is_settled() {
         let mut sent = SentPackets::new();
@@ -247,6 +248,7 @@ mod tests {
         assert_eq!((sent.low(), sent.next_number()), (4, 5));
     }
 
+    // UC-ARQ-015
     #[test]
     fn an_ack_of_the_whole_number_space_costs_no_more_than_the_table() {
         let mut sent = SentPackets::new();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What names a message for as long as anybody remembers it: chosen by its sender, unique among the sender's messages, at most
-/// [`MessageId::MAX_BYTES`] long. Cloning copies no text.
+/// [`MessageId::MAX_BYTES`] long (UC-CHAT-008). Cloning copies no text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(Arc<str>);
 

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest text of one message, in bytes.
+/// The longest text of one message, in bytes (UC-CHAT-007).
 pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 
 /// The longest text that a reply quotes; a longer original is cut between two characters (UC-CHAT-006). Repeating sixteen
@@ -47,7 +47,7 @@ pub struct Party {
     pub port: u16,
 }
 
-/// Whether `nick` may be shown as a name: 1 to 32 characters, none of them a space or one that a terminal acts on.
+/// Whether `nick` may be shown as a name (UC-CHAT-011): 1 to 32 characters, none of them a space or one that a terminal acts on.
 pub fn is_nick(nick: &str) -> bool {
     let count = nick.chars().take(MAX_NICK_CHARS + 1).count();
     (1..=MAX_NICK_CHARS).contains(&count) && !nick.chars().any(|c| c.is_control() || c.is_whitespace())

@@ -114,22 +114,13 @@ impl<'a> Say<'a> {
                     wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 }
             }
-            Said::Receipt {
-                id,
-                original_at,
-                ack,
-                reason,
-            } => {
+            Said::Receipt { id, original_at, ack, reason } => {
                 wire.id = Some(Cow::Borrowed(id.as_str()));
                 wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 wire.ack = Some(*ack);
                 wire.reason = reason.as_deref().map(Cow::Borrowed);
             }
-            Said::Echoed {
-                id,
-                original_at,
-                text,
-            } => {
+            Said::Echoed { id, original_at, text } => {
                 wire.id = Some(Cow::Borrowed(id.as_str()));
                 wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 wire.text = Some(Cow::Borrowed(text));
@@ -138,7 +129,7 @@ impl<'a> Say<'a> {
         serde_json::to_vec(&wire).expect("texts and numbers are always JSON")
     }
 
-    /// What the JSON says.
+    /// What the JSON says (UC-CHAT-001).
     pub fn decode(json: &'a [u8]) -> Result<Self, ChatError> {
         let wire: Wire<'a> = serde_json::from_slice(json).map_err(|_| refusal(json, "it is not valid"))?;
         wire.read().map_err(|why| refusal(json, why))
@@ -148,9 +139,7 @@ impl<'a> Say<'a> {
         match &self.said {
             Said::Introduce { .. } => "introduce",
             Said::Words(Words { is_echo: true, .. }) => "echo",
-            Said::Words(Words {
-                reply_to: Some(_), ..
-            }) => "reply",
+            Said::Words(Words { reply_to: Some(_), .. }) => "reply",
             Said::Words(_) => "message",
             Said::Receipt { .. } => "receipt",
             Said::Echoed { .. } => "echoed",
@@ -194,11 +183,8 @@ impl<'a> Wire<'a> {
         let at = parse_timestamp(&self.ts).ok_or("its time is not a time")?;
         // A name that cannot be shown is no name; the words are shown all the same.
         from.nick = from.nick.filter(|nick| is_nick(nick));
-        let id = self
-            .id
-            .as_deref()
-            .map(|id| MessageId::parse(id).ok_or("its id is not an id"))
-            .transpose()?;
+        let id =
+            self.id.as_deref().map(|id| MessageId::parse(id).ok_or("its id is not an id")).transpose()?;
         let original_at = self
             .ts_original
             .as_deref()
@@ -226,29 +212,16 @@ impl<'a> Wire<'a> {
                 text: self.text.ok_or("it has no text")?,
             },
             ("reply", Some(id)) => {
-                let re = self
-                    .re
-                    .as_deref()
-                    .and_then(MessageId::parse)
-                    .ok_or("it does not say what it answers")?;
+                let re =
+                    self.re.as_deref().and_then(MessageId::parse).ok_or("it does not say what it answers")?;
                 let original = self.original.ok_or("it does not quote what it answers")?;
                 let original_at = original_at.ok_or("it does not tell its original's time")?;
                 let text = self.text.ok_or("it has no text")?;
-                Said::Words(Words {
-                    id,
-                    text,
-                    is_echo: false,
-                    reply_to: Some((re, original, original_at)),
-                })
+                Said::Words(Words { id, text, is_echo: false, reply_to: Some((re, original, original_at)) })
             }
             (kind @ ("message" | "echo"), Some(id)) => {
                 let text = self.text.ok_or("it has no text")?;
-                Said::Words(Words {
-                    id,
-                    text,
-                    is_echo: kind == "echo",
-                    reply_to: None,
-                })
+                Said::Words(Words { id, text, is_echo: kind == "echo", reply_to: None })
             }
             _ => return Err("its kind is not known here"),
         };
@@ -284,22 +257,13 @@ mod tests {
     use super::*;
 
     fn party(nick: Option<&str>, port: u16) -> Party {
-        Party {
-            nick: nick.map(str::to_owned),
-            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port,
-        }
+        Party { nick: nick.map(str::to_owned), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port }
     }
 
     #[track_caller]
     fn check(said: Said<'_>, json: &str) {
         let at = WallTime::from_unix_micros(1_795_262_400_000_001);
-        let say = Say {
-            from: party(Some("ana"), 6000),
-            to: party(None, 6001),
-            at,
-            said,
-        };
+        let say = Say { from: party(Some("ana"), 6000), to: party(None, 6001), at, said };
         let encoded = say.encode();
         assert_eq!(std::str::from_utf8(&encoded).unwrap(), json);
         assert_eq!(Say::decode(&encoded), Ok(say));
@@ -313,14 +277,12 @@ mod tests {
         r#""from":{"nick":"ana","ip":"127.0.0.1","port":6000},"to":{"ip":"127.0.0.1","port":6001}"#;
     const TS: &str = r#""ts":"2026-11-21T12:00:00.000001Z""#;
 
+    // UC-CHAT-001
     #[test]
     fn a_message_has_every_field_of_the_seed() {
         check(
             Said::Words(Words {
-                id: id("k3-1"),
-                text: "oi \"você\"".into(),
-                is_echo: false,
-                reply_to: None,
+                id: id("k3-1"), text: "oi \"você\"".into(), is_echo: false, reply_to: None
             }),
             &format!(r#"{{"kind":"message","id":"k3-1",{FROM_TO},{TS},"text":"oi \"você\""}}"#),
         );
@@ -346,18 +308,14 @@ mod tests {
     fn a_receipt_is_true_or_false_with_a_reason() {
         let original_at = WallTime::from_unix_micros(1_795_262_399_000_000);
         check(
-            Said::Receipt {
-                id: id("b7-9"),
-                original_at,
-                ack: false,
-                reason: Some("full".into()),
-            },
+            Said::Receipt { id: id("b7-9"), original_at, ack: false, reason: Some("full".into()) },
             &format!(
                 r#"{{"kind":"receipt","id":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"ack":false,"reason":"full"}}"#
             ),
         );
     }
 
+    // UC-CHAT-004
     #[test]
     fn what_cannot_be_read_is_refused_by_its_id_or_dropped() {
         let cases = [
@@ -385,6 +343,7 @@ mod tests {
         }
     }
 
+    // UC-CHAT-011
     #[test]
     fn a_name_that_a_terminal_would_act_on_is_no_name() {
         let json = format!(

@@ -1,4 +1,4 @@
-//! Dates on the wire: RFC 3339 in UTC, to the microsecond.
+//! Dates on the wire: RFC 3339 in UTC, to the microsecond (UC-CHAT-009).
 
 use chrono::{DateTime, SecondsFormat};
 
@@ -21,6 +21,7 @@ pub fn parse_timestamp(text: &str) -> Option<WallTime> {
 mod tests {
     use super::*;
 
+    // UC-CHAT-009
     #[test]
     fn a_moment_survives_the_wire_to_the_microsecond() {
         let moment = WallTime::from_unix_micros(1_795_262_400_123_456);

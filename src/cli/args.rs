@@ -120,10 +120,7 @@ pub struct DecodeArgs {
     pub file: String,
 }
 
-#[expect(
-    missing_docs,
-    reason = "a doc comment would become the help of every command that has the flag"
-)]
+#[expect(missing_docs, reason = "a doc comment would become the help of every command that has the flag")]
 #[derive(Debug, Args)]
 pub struct ClearArgs {
     /// Do not encrypt. Every run is in the clear until encryption is built, whether this is said or not
@@ -134,9 +131,8 @@ pub struct ClearArgs {
 /// A number with a unit, or of seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let mistake = || "write a time such as 500ms, 10s or 2m".to_owned();
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit() && character != '.')
-        .unwrap_or(text.len());
+    let digits =
+        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| mistake())?;
     let seconds = match unit {
@@ -147,11 +143,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(mistake()),
     };
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| mistake())?;
-    if duration.is_zero() {
-        Err("the time must be longer than nothing".to_owned())
-    } else {
-        Ok(duration)
-    }
+    if duration.is_zero() { Err("the time must be longer than nothing".to_owned()) } else { Ok(duration) }
 }
 
 #[cfg(test)]
@@ -170,15 +162,7 @@ mod tests {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1_500)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in [
-            "",
-            "s",
-            "-1s",
-            "10 parsecs",
-            "0",
-            "1.2.3s",
-            "9999999999999999999999h",
-        ] {
+        for wrong in ["", "s", "-1s", "10 parsecs", "0", "1.2.3s", "9999999999999999999999h"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

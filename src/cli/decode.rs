@@ -128,11 +128,7 @@ fn bodies<'a>(head: &[u8], mut payload: &'a [u8]) -> Vec<Body<'a>> {
             let end = usize::try_from(length).unwrap_or(usize::MAX).min(payload.len());
             let (bytes, rest) = payload.split_at(end);
             payload = rest;
-            bodies.push(Body {
-                frame,
-                kind: fields["t"].as_str().unwrap_or_default().to_owned(),
-                bytes,
-            });
+            bodies.push(Body { frame, kind: fields["t"].as_str().unwrap_or_default().to_owned(), bytes });
         }
     }
     bodies
@@ -171,10 +167,7 @@ mod tests {
 
     #[track_caller]
     fn check(head: &str, payload: &[u8], expected: &[&str]) {
-        let shown: Vec<String> = bodies(head.as_bytes(), payload)
-            .iter()
-            .map(Body::describe)
-            .collect();
+        let shown: Vec<String> = bodies(head.as_bytes(), payload).iter().map(Body::describe).collect();
         assert_eq!(shown, expected);
     }
 

@@ -93,12 +93,7 @@ struct LookUp {
 
 impl Directory {
     pub(super) fn new(waker: Arc<Waker>, reach: Reach) -> Self {
-        Self {
-            resolver: Resolver::new(waker),
-            reach,
-            look_up: None,
-            by_name: BTreeMap::new(),
-        }
+        Self { resolver: Resolver::new(waker), reach, look_up: None, by_name: BTreeMap::new() }
     }
 
     /// Takes in what was looked up meanwhile.
@@ -157,9 +152,7 @@ impl Directory {
             return Err(Obstacle::NoPort);
         }
         addresses.retain(|&address| self.reach.includes(address));
-        let first = *addresses
-            .first()
-            .ok_or_else(|| Obstacle::Unreachable(target.clone()))?;
+        let first = *addresses.first().ok_or_else(|| Obstacle::Unreachable(target.clone()))?;
         match peer.handle_command(now, Command::Open { addresses }) {
             Ok(Id::Conversation(conversation)) => {
                 model.opened(conversation, first, now.wall);
@@ -181,28 +174,19 @@ impl Directory {
 
     fn open_by_name(&self, model: &Model, target: &Target) -> Option<ConversationId> {
         let conversation = *self.by_name.get(target)?;
-        let open = model
-            .presence(conversation)
-            .is_some_and(|presence| presence != Presence::Gone);
+        let open = model.presence(conversation).is_some_and(|presence| presence != Presence::Gone);
         open.then_some(conversation)
     }
 
     /// The addresses of a name, or [`Obstacle::LookingUp`] until they are known.
     fn look_up(&mut self, target: &Target) -> Result<Vec<SocketAddr>, Obstacle> {
         match self.look_up.take().filter(|look_up| look_up.target == *target) {
-            Some(LookUp {
-                answer: Some(answer), ..
-            }) => answer.map_err(Obstacle::NotFound),
+            Some(LookUp { answer: Some(answer), .. }) => answer.map_err(Obstacle::NotFound),
             waiting => {
                 if waiting.is_none() {
-                    self.resolver
-                        .look_up(target.clone())
-                        .map_err(Obstacle::NotFound)?;
+                    self.resolver.look_up(target.clone()).map_err(Obstacle::NotFound)?;
                 }
-                self.look_up = Some(LookUp {
-                    target: target.clone(),
-                    answer: None,
-                });
+                self.look_up = Some(LookUp { target: target.clone(), answer: None });
                 Err(Obstacle::LookingUp)
             }
         }
@@ -212,9 +196,5 @@ impl Directory {
 fn by_nick(model: &Model, nick: &str) -> Result<Option<ConversationId>, Obstacle> {
     let mut named = model.named(nick);
     let first = named.next();
-    if named.next().is_some() {
-        Err(Obstacle::Ambiguous)
-    } else {
-        Ok(first)
-    }
+    if named.next().is_some() { Err(Obstacle::Ambiguous) } else { Ok(first) }
 }

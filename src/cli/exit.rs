@@ -57,18 +57,12 @@ pub struct Failure {
 impl Failure {
     /// It was asked for in a way that means nothing.
     pub fn usage(error: impl fmt::Display) -> Self {
-        Self {
-            exit: Exit::Usage,
-            text: error.to_string(),
-        }
+        Self { exit: Exit::Usage, text: error.to_string() }
     }
 
     /// The system or somebody else is in the way.
     pub fn failed(error: impl fmt::Display) -> Self {
-        Self {
-            exit: Exit::Failed,
-            text: error.to_string(),
-        }
+        Self { exit: Exit::Failed, text: error.to_string() }
     }
 }
 
@@ -86,24 +80,11 @@ mod tests {
 
     #[test]
     fn open_fate_weighs_more_than_a_refusal() {
-        let tally = Tally {
-            delivered: 5,
-            ..Tally::default()
-        };
+        let tally = Tally { delivered: 5, ..Tally::default() };
         assert_eq!(Exit::of(tally, false), Exit::Done);
         assert_eq!(Exit::of(tally, true), Exit::Failed);
         assert_eq!(Exit::of(Tally { refused: 1, ..tally }, false), Exit::Failed);
-        assert_eq!(
-            Exit::of(
-                Tally {
-                    refused: 1,
-                    unknown: 1,
-                    ..tally
-                },
-                true
-            ),
-            Exit::NoAnswer
-        );
+        assert_eq!(Exit::of(Tally { refused: 1, unknown: 1, ..tally }, true), Exit::NoAnswer);
         assert_eq!(Exit::of(Tally { unsent: 1, ..tally }, false), Exit::NoAnswer);
     }
 }

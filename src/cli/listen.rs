@@ -9,7 +9,7 @@ use super::station::{self, GOODBYE, Station};
 use crate::io::event_loop::{Handler, More};
 use crate::io::local_ip::reachable_address;
 use crate::io::signals::Signal;
-use crate::peer::{Command, Event, Peer};
+use crate::peer::{Command, Event, Peer, PeerConfig};
 use crate::time::{Instant, Now};
 use crate::ui::json::JsonView;
 use crate::ui::lines::LineView;
@@ -23,51 +23,27 @@ use crate::ui::view::{Status, View};
 /// round-trip time.
 const LAST_RECEIPTS: Duration = Duration::from_secs(5);
 
-/// Nobody is called from here, so nobody can fail to answer; the peer wants a number all the same.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Runs the command.
 pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let socket = station::bind(&flags.bind)?;
     let address = socket.local_address();
     let reachable = reachable_address(address);
-    let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
-    let mut listener = Listener {
-        view: view(flags.json),
-        model: Model::default(),
-        remaining: flags.count,
-        ending: None,
-    };
-    listener.model.tell(Notice::Ready {
-        address,
-        reachable,
-        busy: None,
-        talks: false,
-    });
-    station
-        .event_loop
-        .run(&mut station.peer, &mut listener)
-        .map_err(Failure::failed)
+    // What comes beyond the count is refused, not taken and thrown away.
+    let config = PeerConfig { message_limit: flags.count, ..PeerConfig::default() };
+    let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
+    let mut listener =
+        Listener { view: view(flags.json), model: Model::default(), remaining: flags.count, ending: None };
+    listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false });
+    station.event_loop.run(&mut station.peer, &mut listener).map_err(Failure::failed)
 }
 
 /// The view without a keyboard.
 pub(super) fn view(json: bool) -> Box<dyn View> {
     let style = |is_terminal: bool| {
-        if is_terminal {
-            Style::from_environment()
-        } else {
-            Style::PLAIN
-        }
+        if is_terminal { Style::from_environment() } else { Style::PLAIN }
     };
-    let (data, chatter) = (
-        style(io::stdout().is_terminal()),
-        style(io::stderr().is_terminal()),
-    );
-    if json {
-        Box::new(JsonView::new(chatter))
-    } else {
-        Box::new(LineView::new(data, chatter, Limit::NONE))
-    }
+    let (data, chatter) = (style(io::stdout().is_terminal()), style(io::stderr().is_terminal()));
+    if json { Box::new(JsonView::new(chatter)) } else { Box::new(LineView::new(data, chatter, Limit::NONE)) }
 }
 
 struct Listener {
@@ -89,10 +65,7 @@ impl Listener {
         if self.ending.is_none() {
             // A peer that is shutting down already has nothing against it.
             let _ = peer.handle_command(now, Command::Shutdown);
-            self.ending = Some(Ending {
-                exit,
-                deadline: now.instant + patience,
-            });
+            self.ending = Some(Ending { exit, deadline: now.instant + patience });
         }
     }
 }
@@ -107,22 +80,14 @@ impl Handler<Peer> for Listener {
     fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
         match &mut self.ending {
             // Whoever asks twice does not want to wait.
-            Some(ending) => {
-                *ending = Ending {
-                    exit: Exit::Interrupted,
-                    deadline: now.instant,
-                }
-            }
+            Some(ending) => *ending = Ending { exit: Exit::Interrupted, deadline: now.instant },
             None => self.end(now, peer, Exit::Interrupted, GOODBYE),
         }
     }
 
     fn handle_event(&mut self, now: Now, peer: &mut Peer, event: Event) {
         if let (Event::Message(_), Some(remaining)) = (&event, &mut self.remaining) {
-            if *remaining == 0 {
-                return;
-            }
-            *remaining -= 1;
+            *remaining = remaining.saturating_sub(1);
             if *remaining == 0 {
                 self.end(now, peer, Exit::Done, LAST_RECEIPTS);
             }

@@ -3,6 +3,7 @@
 //! Each command is one handler of [`crate::io::event_loop`]; nothing imports this module but the program itself.
 
 pub mod args;
+mod counts;
 mod decode;
 mod directory;
 pub mod exit;
@@ -10,6 +11,7 @@ mod listen;
 mod peer;
 mod send;
 mod station;
+mod talk;
 
 use std::env;
 use std::process::ExitCode;
@@ -50,10 +52,7 @@ fn complain(text: &str) {
 /// The flag wins over the environment, as everywhere. Errors only by default: what a user must know is told in other ways.
 fn log_level(verbose: u8) -> LevelFilter {
     match verbose {
-        0 => env::var("UDPCHAT_LOG")
-            .ok()
-            .and_then(|name| name.parse().ok())
-            .unwrap_or(LevelFilter::Error),
+        0 => env::var("UDPCHAT_LOG").ok().and_then(|name| name.parse().ok()).unwrap_or(LevelFilter::Error),
         1 => LevelFilter::Info,
         2 => LevelFilter::Debug,
         _ => LevelFilter::Trace,

@@ -1,20 +1,21 @@
 //! `udpchat send`: sends a text or the lines of standard input, and tells exactly what was acknowledged.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::args::SendArgs;
 use super::complain;
+use super::counts::Counts;
 use super::exit::{Exit, Failure};
 use super::station::{self, GOODBYE, Station};
+use crate::io::bind_error::BindError;
 use crate::io::event_loop::{Handler, More};
 use crate::io::lines::{Lines, Next};
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
-use crate::io::socket::{BindError, Socket, wildcard_for};
-use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer};
+use crate::io::socket::{Socket, wildcard_for};
+use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer, PeerConfig};
 use crate::time::{Instant, Now};
 use crate::ui::filter;
 use crate::ui::model::{Model, Tally};
@@ -31,19 +32,15 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     let addresses = station::look_up(&flags.to)?;
     let socket = bind_for(&addresses).map_err(Failure::failed)?;
     let reach = socket.reach();
-    let addresses: Vec<SocketAddr> = addresses
-        .into_iter()
-        .filter(|&address| reach.includes(address))
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        addresses.into_iter().filter(|&address| reach.includes(address)).collect();
     if addresses.is_empty() {
         return Err(unreachable(&flags.to));
     }
-    let mut station = Station::new(socket, flags.trace.as_deref(), flags.timeout)?;
+    let config = PeerConfig { connect_timeout: flags.timeout, ..PeerConfig::default() };
+    let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
-    let opened = station
-        .peer
-        .handle_command(now, Command::Open { addresses })
-        .map_err(Failure::failed)?;
+    let opened = station.peer.handle_command(now, Command::Open { addresses }).map_err(Failure::failed)?;
     let Id::Conversation(conversation) = opened else {
         return Err(Failure::failed("the peer opened nothing"));
     };
@@ -53,10 +50,7 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
         Source::Text(Some(flags.text.clone()))
     };
     let mut sender = Sender::new(source, conversation, flags.timeout, now.instant);
-    let exit = station
-        .event_loop
-        .run(&mut station.peer, &mut sender)
-        .map_err(Failure::failed)?;
+    let exit = station.event_loop.run(&mut station.peer, &mut sender).map_err(Failure::failed)?;
     Ok(sender.report(exit))
 }
 
@@ -64,11 +58,7 @@ fn bind_for(addresses: &[SocketAddr]) -> Result<Socket, BindError> {
     let wildcard = wildcard_for(addresses);
     Socket::bind(wildcard).or_else(|error| {
         // A machine without IPv6 still reaches the name's other addresses.
-        if wildcard.is_ipv6() {
-            Socket::bind(wildcard_for(&[]))
-        } else {
-            Err(error)
-        }
+        if wildcard.is_ipv6() { Socket::bind(wildcard_for(&[])) } else { Err(error) }
     })
 }
 
@@ -162,11 +152,7 @@ impl Sender {
             unfit: 0,
             connected: false,
             trouble: None,
-            patience: Patience {
-                timeout,
-                progress: 0,
-                since: now,
-            },
+            patience: Patience { timeout, progress: 0, since: now },
             phase: Phase::Sending,
         }
     }
@@ -206,10 +192,7 @@ impl Sender {
     }
 
     fn say(&mut self, now: Now, peer: &mut Peer, text: String) {
-        let command = Command::Say {
-            to: self.conversation,
-            text: text.clone(),
-        };
+        let command = Command::Say { to: self.conversation, text: text.clone() };
         match peer.handle_command(now, command) {
             Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text, false),
             Ok(Id::Conversation(_) | Id::None) => {}
@@ -227,10 +210,7 @@ impl Sender {
     fn fail(&mut self, now: Now, peer: &mut Peer, exit: Exit, trouble: String) {
         if matches!(self.phase, Phase::Sending) {
             self.trouble.get_or_insert(trouble);
-            self.phase = Phase::Counting {
-                exit,
-                deadline: now.instant + COUNTING,
-            };
+            self.phase = Phase::Counting { exit, deadline: now.instant + COUNTING };
             // It has nothing to refuse. Every message gets its outcome, and the other side, if it is there, a goodbye.
             let _ = peer.handle_command(now, Command::GiveUp);
         }
@@ -256,16 +236,9 @@ impl Sender {
         if self.input_ended && self.held.is_none() && !waiting {
             // It has nothing left to do, so it cannot object.
             let _ = peer.handle_command(now, Command::Shutdown);
-            self.phase = Phase::Leaving {
-                deadline: now.instant + GOODBYE,
-            };
+            self.phase = Phase::Leaving { deadline: now.instant + GOODBYE };
         } else if waiting && self.patience.deadline() <= now.instant {
-            self.fail(
-                now,
-                peer,
-                Exit::NoAnswer,
-                format!("no answer for {:?}", self.patience.timeout),
-            );
+            self.fail(now, peer, Exit::NoAnswer, format!("no answer for {:?}", self.patience.timeout));
         }
         None
     }
@@ -289,21 +262,9 @@ impl Sender {
     }
 
     fn counts(&self) -> Counts {
-        let Tally {
-            delivered,
-            refused,
-            unknown,
-            ..
-        } = self.model.tally();
+        let Tally { delivered, refused, unknown, .. } = self.model.tally();
         let unsent = self.read.saturating_sub(delivered + refused + unknown);
-        Counts {
-            total: self.read,
-            all_counted: self.input_ended,
-            delivered,
-            refused,
-            unknown,
-            unsent,
-        }
+        Counts { total: self.read, all_counted: self.input_ended, delivered, refused, unknown, unsent }
     }
 }
 
@@ -334,12 +295,8 @@ impl Handler<Peer> for Sender {
                 let reason = filter::shorten(&reason.to_string(), 120);
                 self.fail(now, peer, Exit::NoAnswer, reason);
             }
-            Event::Failed {
-                reason: FailReason::Refused { words },
-                ..
-            } => {
-                self.trouble
-                    .get_or_insert(format!("refused: {}", filter::shorten(words, 120)));
+            Event::Failed { reason: FailReason::Refused { words }, .. } => {
+                self.trouble.get_or_insert(format!("refused: {}", filter::shorten(words, 120)));
             }
             _ => {}
         }
@@ -369,80 +326,14 @@ impl Handler<Peer> for Sender {
     }
 }
 
-/// What became of the messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Counts {
-    total: u64,
-    all_counted: bool,
-    delivered: u64,
-    refused: u64,
-    unknown: u64,
-    unsent: u64,
-}
-
-impl Counts {
-    fn sentence(self, trouble: Option<&str>) -> String {
-        let at_least = if self.all_counted { "" } else { "at least " };
-        let mut sentence = format!("{} of {at_least}{} acknowledged", self.delivered, self.total);
-        for (count, word) in [
-            (self.refused, "refused"),
-            (self.unknown, "unknown"),
-            (self.unsent, "not sent"),
-        ] {
-            if count > 0 {
-                // Writing to a string cannot fail.
-                let _ = write!(sentence, ", {count} {word}");
-            }
-        }
-        if let Some(trouble) = trouble {
-            let _ = write!(sentence, ": {trouble}");
-        }
-        sentence
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sentence_names_every_fate_that_occurred() {
-        let all = Counts {
-            total: 3,
-            all_counted: true,
-            delivered: 3,
-            refused: 0,
-            unknown: 0,
-            unsent: 0,
-        };
-        assert_eq!(all.sentence(None), "3 of 3 acknowledged");
-        let some = Counts {
-            total: 10_000,
-            delivered: 3,
-            unknown: 7,
-            unsent: 9_990,
-            ..all
-        };
-        assert_eq!(
-            some.sentence(Some("no answer for 10s")),
-            "3 of 10000 acknowledged, 7 unknown, 9990 not sent: no answer for 10s"
-        );
-        let open = Counts {
-            all_counted: false,
-            refused: 1,
-            ..all
-        };
-        assert_eq!(open.sentence(None), "3 of at least 3 acknowledged, 1 refused");
-    }
-
-    #[test]
     fn time_passes_only_while_something_is_awaited() {
         let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
-        let mut patience = Patience {
-            timeout: Duration::from_secs(10),
-            progress: 0,
-            since: at(0),
-        };
+        let mut patience = Patience { timeout: Duration::from_secs(10), progress: 0, since: at(0) };
         patience.observe(0, false, at(5));
         assert_eq!(patience.deadline(), at(15));
         patience.observe(0, true, at(9));

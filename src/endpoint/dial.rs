@@ -8,7 +8,7 @@ use crate::machine::{Path, Transmit};
 use crate::time::Instant;
 use crate::wire::{self, ConnectionId, Handshake, Hello, Mode, Refuse, Welcome};
 
-/// An attempt to connect.
+/// An attempt to connect (UC-HS-001).
 #[derive(Debug)]
 pub(super) struct Dial {
     paths: Vec<Path>,
@@ -52,12 +52,7 @@ impl Dial {
         }
         buffer.clear();
         buffer.extend_from_slice(&self.hello);
-        Some(Transmit {
-            path,
-            length: buffer.len(),
-            segment_size: None,
-            ecn: None,
-        })
+        Some(Transmit { path, length: buffer.len(), segment_size: None, ecn: None })
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -78,12 +73,7 @@ impl Endpoint {
         }
         let id = self.fresh_id();
         let old_id = old.and_then(|old| self.connection(old)?.remote_id());
-        let hello = Hello {
-            id,
-            mode: Mode::Clear,
-            limits: self.config.connection.limits,
-            old: old_id,
-        };
+        let hello = Hello { id, mode: Mode::Clear, limits: self.config.connection.limits, old: old_id };
         let mut bytes = Vec::new();
         wire::encode_handshake(&mut bytes, &Handshake::Hello(hello));
         let dial = Dial {
@@ -114,16 +104,12 @@ impl Endpoint {
             return Disposition::StaleHandshake;
         };
         let entry = &mut self.connections[index];
-        let Some(dial) = entry
-            .dial
-            .take_if(|dial| dial.paths.iter().any(|asked| asked.remote == path.remote))
+        let Some(dial) =
+            entry.dial.take_if(|dial| dial.paths.iter().any(|asked| asked.remote == path.remote))
         else {
             return Disposition::StaleHandshake;
         };
-        let new = Handle {
-            serial: entry.serial,
-            index,
-        };
+        let new = Handle { serial: entry.serial, index };
         if let Some(old) = dial.old {
             if welcome.alive || !self.connection(old).is_some_and(Connection::is_wanted) {
                 // The other side still knows the silent connection: the link was down, nobody was started anew (UC-HS-010).
@@ -171,11 +157,7 @@ impl Endpoint {
                 found = true;
             }
         }
-        if found {
-            Disposition::Refuse
-        } else {
-            Disposition::StaleHandshake
-        }
+        if found { Disposition::Refuse } else { Disposition::StaleHandshake }
     }
 
     pub(super) fn handle_dial_timeout(&mut self, now: Instant, index: usize) {
@@ -192,13 +174,10 @@ impl Endpoint {
         }
     }
 
-    /// A connection fell silent: a fresh hello beside its probes, in case the other side was started anew.
+    /// A connection fell silent: a fresh hello beside its probes, in case the other side was started anew (UC-HS-014).
     pub(super) fn begin_again(&mut self, index: usize) {
         let entry = &self.connections[index];
-        let old = Handle {
-            serial: entry.serial,
-            index,
-        };
+        let old = Handle { serial: entry.serial, index };
         let path = entry.connection.path();
         if entry.successor.is_some() {
             return;
@@ -220,10 +199,7 @@ impl Endpoint {
         let Some(successor) = self.connections[index].successor.take() else {
             return;
         };
-        if self
-            .entry_mut(successor)
-            .is_some_and(|entry| entry.dial.is_some())
-        {
+        if self.entry_mut(successor).is_some_and(|entry| entry.dial.is_some()) {
             self.remove(successor.index);
         }
     }
@@ -231,11 +207,9 @@ impl Endpoint {
 
 fn hint(refuse: &Refuse<'_>) -> String {
     match refuse.code.as_ref() {
-        "version" => format!(
-            "it speaks the versions {:?}, and this program {}",
-            refuse.speaks,
-            wire::VERSION
-        ),
+        "version" => {
+            format!("it speaks the versions {:?}, and this program {}", refuse.speaks, wire::VERSION)
+        }
         "mode" => "it does not accept clear connections".to_owned(),
         "busy" => "it has no room for another connection".to_owned(),
         other => other.to_owned(),

@@ -37,12 +37,7 @@ const LIFETIME: Duration = Duration::from_secs(15);
 
 impl HalfOpenTable {
     pub(super) const fn new(capacity: usize) -> Self {
-        Self {
-            by_id: BTreeMap::new(),
-            by_hello: BTreeMap::new(),
-            order: VecDeque::new(),
-            capacity,
-        }
+        Self { by_id: BTreeMap::new(), by_hello: BTreeMap::new(), order: VecDeque::new(), capacity }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -77,7 +72,8 @@ impl HalfOpenTable {
 }
 
 impl Endpoint {
-    /// Somebody asks for a connection: the same hello gets the same bytes as its answer, one answer each (UC-HS-003).
+    /// Somebody asks for a connection: the same hello gets the same bytes as its answer, one answer each (UC-HS-003), and one that
+    /// is shorter than the hello (UC-HS-013).
     pub(super) fn handle_hello(
         &mut self,
         now: Instant,
@@ -87,12 +83,7 @@ impl Endpoint {
     ) -> Disposition {
         self.half_open.remove_expired(now);
         let key = (path, datagram.to_vec());
-        if let Some(entry) = self
-            .half_open
-            .by_hello
-            .get(&key)
-            .and_then(|id| self.half_open.by_id.get(id))
-        {
+        if let Some(entry) = self.half_open.by_hello.get(&key).and_then(|id| self.half_open.by_id.get(id)) {
             if entry.is_promoted {
                 return Disposition::StaleHandshake;
             }
@@ -109,26 +100,13 @@ impl Endpoint {
             return Disposition::Refused;
         }
         let id = self.fresh_id();
-        let alive = hello
-            .old
-            .and_then(|old| self.by_id.get(&old))
-            .is_some_and(|&index| {
-                let connection = &self.connections[index].connection;
-                connection.is_open()
-            });
+        let alive = hello.old.and_then(|old| self.by_id.get(&old)).is_some_and(|&index| {
+            let connection = &self.connections[index].connection;
+            connection.is_open()
+        });
         let mut welcome = Vec::new();
-        let answer = Welcome {
-            id,
-            limits: self.config.connection.limits,
-            alive,
-        };
-        wire::encode_handshake(
-            &mut welcome,
-            &Handshake::Welcome {
-                to: hello.id,
-                welcome: answer,
-            },
-        );
+        let answer = Welcome { id, limits: self.config.connection.limits, alive };
+        wire::encode_handshake(&mut welcome, &Handshake::Welcome { to: hello.id, welcome: answer });
         self.half_open.insert(
             id,
             HalfOpen {
@@ -172,10 +150,7 @@ impl Endpoint {
         }
         self.next_refusal_at = now + Duration::from_millis(20);
         let mut datagram = Vec::new();
-        let refuse = Refuse {
-            code: code.into(),
-            speaks: vec![VERSION],
-        };
+        let refuse = Refuse { code: code.into(), speaks: vec![VERSION] };
         wire::encode_handshake(&mut datagram, &Handshake::Refuse { to, refuse });
         self.answer(path, datagram);
     }

@@ -185,7 +185,7 @@ impl Endpoint {
         self.dial(now.instant, paths, None)
     }
 
-    /// One datagram arrived. Whatever it is, it is counted once, and nothing is returned: noise is no error.
+    /// One datagram arrived. Whatever it is, it is counted once, and nothing is returned: noise is no error (UC-WIRE-014).
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
         let disposition = match wire::decode(datagram) {
             Ok(Datagram::Packet(packet)) => self.handle_packet(now.instant, path, &packet, datagram.len()),
@@ -212,11 +212,7 @@ impl Endpoint {
                 return;
             }
             self.timers.pop();
-            let Some(entry) = self
-                .connections
-                .get_mut(index)
-                .filter(|entry| entry.serial == serial)
-            else {
+            let Some(entry) = self.connections.get_mut(index).filter(|entry| entry.serial == serial) else {
                 continue;
             };
             if entry.timer != Some(at) {
@@ -236,22 +232,14 @@ impl Endpoint {
         if let Some((path, datagram)) = self.outbox.pop_front() {
             buffer.clear();
             buffer.extend_from_slice(&datagram);
-            return Some(self.sent(Transmit {
-                path,
-                length: buffer.len(),
-                segment_size: None,
-                ecn: None,
-            }));
+            return Some(self.sent(Transmit { path, length: buffer.len(), segment_size: None, ecn: None }));
         }
         while let Some(&index) = self.to_transmit.front() {
             let Some(entry) = self.connections.get_mut(index) else {
                 self.to_transmit.pop_front();
                 continue;
             };
-            let dialled = entry
-                .dial
-                .as_mut()
-                .and_then(|dial| dial.poll_transmit(now.instant, buffer));
+            let dialled = entry.dial.as_mut().and_then(|dial| dial.poll_transmit(now.instant, buffer));
             if let Some(transmit) = dialled.or_else(|| entry.connection.poll_transmit(now.instant, buffer)) {
                 // The others get their turn between two packets of one.
                 self.to_transmit.rotate_left(1);
@@ -271,10 +259,7 @@ impl Endpoint {
                 return Some(event);
             }
             let &index = self.to_announce.front()?;
-            let event = self
-                .connections
-                .get_mut(index)
-                .and_then(|entry| entry.connection.poll_event());
+            let event = self.connections.get_mut(index).and_then(|entry| entry.connection.poll_event());
             let Some(event) = event else {
                 if let Some(entry) = self.connections.get_mut(index) {
                     entry.in_announce = false;
@@ -283,10 +268,7 @@ impl Endpoint {
                 continue;
             };
             let entry = &self.connections[index];
-            let handle = Handle {
-                serial: entry.serial,
-                index,
-            };
+            let handle = Handle { serial: entry.serial, index };
             match event {
                 arq::Event::Silent if entry.connection.is_wanted() => self.begin_again(index),
                 arq::Event::Resumed | arq::Event::Closed(_) => self.abandon_successor(index),
@@ -387,15 +369,9 @@ impl Endpoint {
 
     /// Every connection that is remembered, in no meaningful order but the same one in every run.
     pub fn connections(&self) -> impl Iterator<Item = (Handle, &Connection)> {
-        self.connections.iter().map(|(index, entry)| {
-            (
-                Handle {
-                    serial: entry.serial,
-                    index,
-                },
-                &entry.connection,
-            )
-        })
+        self.connections
+            .iter()
+            .map(|(index, entry)| (Handle { serial: entry.serial, index }, &entry.connection))
     }
 
     /// How many half-open entries are held, for the bound's checker.
@@ -423,11 +399,7 @@ impl Endpoint {
         let is_duplicate = connection.statistics().duplicates > duplicates_before;
         self.statistics.bytes_confirmed += connection.statistics().bytes_confirmed - confirmed_before;
         self.touch(index);
-        if is_duplicate {
-            Disposition::Duplicate
-        } else {
-            Disposition::Packet
-        }
+        if is_duplicate { Disposition::Duplicate } else { Disposition::Packet }
     }
 
     fn handle_handshake(
@@ -470,19 +442,13 @@ impl Endpoint {
     }
 
     fn forget_if_over(&mut self, now: Instant, index: usize) {
-        if self
-            .connections
-            .get(index)
-            .is_some_and(|entry| entry.connection.is_forgettable(now))
-        {
+        if self.connections.get(index).is_some_and(|entry| entry.connection.is_forgettable(now)) {
             self.remove(index);
         }
     }
 
     fn entry_mut(&mut self, handle: Handle) -> Option<&mut Entry> {
-        self.connections
-            .get_mut(handle.index)
-            .filter(|entry| entry.serial == handle.serial)
+        self.connections.get_mut(handle.index).filter(|entry| entry.serial == handle.serial)
     }
 
     /// Something about a connection changed: it may have to send, to tell, or to wake at another time.
@@ -503,10 +469,7 @@ impl Endpoint {
         let Some(entry) = self.connections.get_mut(index) else {
             return;
         };
-        let own = entry
-            .connection
-            .poll_timeout()
-            .map(|(at, reason)| (at, Reason::Connection(reason)));
+        let own = entry.connection.poll_timeout().map(|(at, reason)| (at, Reason::Connection(reason)));
         let hello = entry.dial.as_ref().map(|dial| (dial.deadline(), Reason::Hello));
         let Some((at, reason)) = own.into_iter().chain(hello).min() else {
             return;

@@ -29,14 +29,8 @@ fn address(end: usize) -> SocketAddr {
 impl Pair {
     fn new(drop: fn(usize, u64) -> bool) -> Self {
         Self {
-            now: Now {
-                instant: Instant::from_nanos(1),
-                wall: WallTime::default(),
-            },
-            ends: [
-                Endpoint::new(EndpointConfig::default(), 1),
-                Endpoint::new(EndpointConfig::default(), 2),
-            ],
+            now: Now { instant: Instant::from_nanos(1), wall: WallTime::default() },
+            ends: [Endpoint::new(EndpointConfig::default(), 1), Endpoint::new(EndpointConfig::default(), 2)],
             wire: BTreeMap::new(),
             sent: 0,
             drop,
@@ -58,8 +52,7 @@ impl Pair {
                 self.sent_by[end] += 1;
                 if !(self.drop)(end, self.sent_by[end]) {
                     let datagram = buffer[..transmit.length].to_vec();
-                    self.wire
-                        .insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
+                    self.wire.insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
                 }
             }
             while let Some(event) = self.ends[end].poll_event() {
@@ -73,24 +66,17 @@ impl Pair {
         match event {
             Event::Accepted { .. } => self.log.push(format!("{name} accepted")),
             Event::Replaced { .. } => self.log.push(format!("{name} replaced")),
-            Event::Connection {
-                handle,
-                event: arq::Event::Readable { stream },
-            } => {
+            Event::Connection { handle, event: arq::Event::Readable { stream } } => {
                 while let Some(received) = self.ends[end].take(handle, stream) {
                     let text = if received.body.len() > 20 {
                         format!("{} bytes", received.body.len())
                     } else {
                         String::from_utf8_lossy(&received.body).into_owned()
                     };
-                    self.log
-                        .push(format!("{name} got {stream}/{} {text}", received.seq));
+                    self.log.push(format!("{name} got {stream}/{} {text}", received.seq));
                 }
             }
-            Event::Connection {
-                event: arq::Event::Outcome { stream, seq, outcome },
-                ..
-            } => {
+            Event::Connection { event: arq::Event::Outcome { stream, seq, outcome }, .. } => {
                 self.log.push(format!("{name} {stream}/{seq} {outcome:?}"));
             }
             Event::Connection { event, .. } => self.log.push(format!("{name} {event:?}")),
@@ -104,12 +90,7 @@ impl Pair {
             self.flush();
             if !self.wire.is_empty() || self.ends.iter().any(|end| end.poll_timeout().is_some()) {
                 let arrival = self.wire.keys().next().map(|&(at, _)| at);
-                let timer = self
-                    .ends
-                    .iter()
-                    .filter_map(|end| end.poll_timeout())
-                    .map(|(at, _)| at)
-                    .min();
+                let timer = self.ends.iter().filter_map(|end| end.poll_timeout()).map(|(at, _)| at).min();
                 let next = arrival.into_iter().chain(timer).min().unwrap();
                 if next > until {
                     break;
@@ -141,36 +122,20 @@ impl Pair {
 fn a_message_travels_and_its_sender_learns_it() {
     let mut pair = Pair::new(|_, _| false);
     let handle = pair.connect();
-    pair.ends[0]
-        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"oi".to_vec(), SendOptions::default()).unwrap();
     pair.run(100);
-    pair.expect(&[
-        "a Connected",
-        "b accepted",
-        "b Connected",
-        "b got 0/1 oi",
-        "a 0/1 Arrived",
-    ]);
+    pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/1 oi", "a 0/1 Arrived"]);
 }
 
+// UC-ARQ-016
 #[test]
 fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     let mut pair = Pair::new(|_, ordinal| ordinal % 3 == 1);
     let handle = pair.connect();
     for number in 0..5 {
-        pair.ends[0]
-            .submit(
-                handle,
-                0,
-                format!("m{number}").into_bytes(),
-                SendOptions::default(),
-            )
-            .unwrap();
+        pair.ends[0].submit(handle, 0, format!("m{number}").into_bytes(), SendOptions::default()).unwrap();
     }
-    pair.ends[0]
-        .submit(handle, 1, vec![7; 100_000], SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 1, vec![7; 100_000], SendOptions::default()).unwrap();
     pair.run(5_000);
     let mut log = std::mem::take(&mut pair.log);
     log.retain(|line| line.starts_with("b got"));
@@ -188,18 +153,15 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
 }
 
+// UC-CLOSE-001, UC-CLOSE-004
 #[test]
 fn a_graceful_close_flushes_first_and_both_sides_forget() {
     let mut pair = Pair::new(|_, _| false);
     let handle = pair.connect();
-    pair.ends[0]
-        .submit(handle, 0, b"bye".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"bye".to_vec(), SendOptions::default()).unwrap();
     pair.run(100);
     pair.log.clear();
-    pair.ends[0]
-        .submit(handle, 0, b"last".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"last".to_vec(), SendOptions::default()).unwrap();
     let now = pair.now;
     pair.ends[0].close(now, handle, "done", "good night");
     pair.run(10_000);
@@ -216,14 +178,13 @@ fn a_graceful_close_flushes_first_and_both_sides_forget() {
 fn nobody_answers() {
     let mut pair = Pair::new(|_, _| true);
     let handle = pair.connect();
-    pair.ends[0]
-        .submit(handle, 0, b"oi".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"oi".to_vec(), SendOptions::default()).unwrap();
     pair.run(60_000);
     pair.expect(&["a 0/1 NotSent", "a Closed(NoAnswer { hint: None })"]);
     assert_eq!(pair.ends[0].connections().count(), 0);
 }
 
+// UC-HS-014
 #[test]
 fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     let mut pair = Pair::new(|_, _| false);
@@ -231,9 +192,7 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     pair.run(100);
     pair.log.clear();
     pair.ends[1] = Endpoint::new(EndpointConfig::default(), 77);
-    pair.ends[0]
-        .submit(handle, 0, b"lost".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"lost".to_vec(), SendOptions::default()).unwrap();
     pair.run(5_000);
     pair.expect(&[
         "a Silent",
@@ -246,6 +205,7 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     ]);
 }
 
+// UC-ARQ-018
 #[test]
 fn an_idle_connection_is_kept_alive_by_the_side_that_wanted_it() {
     let mut pair = Pair::new(|_, _| false);
@@ -255,6 +215,7 @@ fn an_idle_connection_is_kept_alive_by_the_side_that_wanted_it() {
     assert!(pair.sent < 45, "{}", pair.sent);
 }
 
+// UC-ARQ-019, UC-ARQ-020
 #[test]
 fn both_learn_of_a_dead_link_within_the_idle_bound() {
     let mut pair = Pair::new(|_, _| false);
@@ -267,36 +228,88 @@ fn both_learn_of_a_dead_link_within_the_idle_bound() {
     pair.expect(&["a Closed(Silent)", "a Silent", "b Closed(Silent)"]);
 }
 
+// UC-STR-011
 #[test]
 fn an_expired_message_makes_room_for_the_next() {
     let mut pair = Pair::new(|_, _| true);
     let handle = pair.connect();
     let deadline = pair.now.instant + Duration::from_millis(500);
     pair.ends[0]
-        .submit(
-            handle,
-            0,
-            b"stale".to_vec(),
-            SendOptions {
-                deadline: Some(deadline),
-                unordered: false,
-            },
-        )
+        .submit(handle, 0, b"stale".to_vec(), SendOptions { deadline: Some(deadline), unordered: false })
         .unwrap();
-    pair.ends[0]
-        .submit(handle, 0, b"fresh".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"fresh".to_vec(), SendOptions::default()).unwrap();
     pair.run(700);
     pair.expect(&["a 0/1 Expired"]);
     pair.drop = |_, _| false;
     pair.run(2_000);
+    pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/2 fresh", "a 0/2 Arrived"]);
+}
+
+#[test]
+fn what_expired_beyond_the_window_is_told_within_it() {
+    let mut pair = Pair::new(|_, _| false);
+    let mut config = EndpointConfig::default();
+    config.connection.limits.stream_messages = 4;
+    pair.ends[1] = Endpoint::new(config, 2);
+    let handle = pair.connect();
+    pair.run(100);
+    pair.log.clear();
+    pair.drop = |_, _| true;
+    let deadline = Some(pair.now.instant + Duration::from_millis(500));
+    for number in 1..=12 {
+        let options = SendOptions { deadline: deadline.filter(|_| number > 4), unordered: false };
+        pair.ends[0].submit(handle, 0, vec![number], options).unwrap();
+    }
+    pair.run(700);
+    pair.drop = |_, _| false;
+    pair.run(5_000);
+    let expired = (5..=12).map(|seq| format!("a 0/{seq} Expired"));
+    let got = (1..=4).map(|seq| format!("b got 0/{seq} {}", char::from(seq)));
+    let arrived = (1..=4).map(|seq| format!("a 0/{seq} Arrived"));
+    assert_eq!(std::mem::take(&mut pair.log), expired.chain(got).chain(arrived).collect::<Vec<_>>());
+    pair.ends[0].submit(handle, 0, b"on".to_vec(), SendOptions::default()).unwrap();
+    pair.run(6_000);
+    pair.expect(&["b got 0/13 on", "a 0/13 Arrived"]);
+}
+
+#[test]
+fn what_was_given_up_on_a_stream_that_is_not_granted_is_not_mentioned() {
+    let mut pair = Pair::new(|end, _| end == 1);
+    let mut config = EndpointConfig::default();
+    config.connection.limits.streams = 1;
+    pair.ends[1] = Endpoint::new(config, 2);
+    let handle = pair.connect();
+    let deadline = Some(pair.now.instant + Duration::from_millis(100));
+    pair.ends[0].submit(handle, 1, b"stale".to_vec(), SendOptions { deadline, unordered: false }).unwrap();
+    pair.ends[0].submit(handle, 1, b"fresh".to_vec(), SendOptions::default()).unwrap();
+    pair.run(200);
+    pair.drop = |_, _| false;
+    pair.run(2_000);
+    pair.expect(&["a 1/1 Expired", "a Connected", "a 1/2 TooLong", "b accepted", "b Connected"]);
+    assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
+}
+
+#[test]
+fn a_silent_connection_that_is_to_end_gets_no_successor() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.run(100);
+    pair.log.clear();
+    pair.drop = |end, _| end == 0;
+    pair.ends[0].submit(handle, 0, b"late".to_vec(), SendOptions::default()).unwrap();
+    pair.run(4_000);
+    pair.ends[0].close(pair.now, handle, "done", "");
+    pair.run(7_050);
+    pair.drop = |_, _| false;
+    pair.run(30_000);
     pair.expect(&[
-        "a Connected",
-        "b accepted",
-        "b Connected",
-        "b got 0/2 fresh",
-        "a 0/2 Arrived",
+        "a Silent",
+        "b Closed(ByPeer { code: \"done\", reason: \"\" })",
+        "a Resumed",
+        "a 0/1 Unknown",
+        "a Closed(ByUs)",
     ]);
+    assert_eq!(pair.ends.each_ref().map(|end| end.connections().count()), [0, 0]);
 }
 
 #[test]

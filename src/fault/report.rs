@@ -39,24 +39,15 @@ impl Report {
         let mut rows: Vec<Row> = Vec::new();
         for (column, link) in links.iter().enumerate() {
             for (rule, counts) in link.plan().rules.iter().zip(&statistics[column].rules) {
-                let known = rows
-                    .iter()
-                    .position(|row| row.rule == *rule && row.cells[column].is_none());
+                let known = rows.iter().position(|row| row.rule == *rule && row.cells[column].is_none());
                 let place = known.unwrap_or_else(|| {
-                    rows.push(Row {
-                        rule: *rule,
-                        cells: vec![None; links.len()],
-                    });
+                    rows.push(Row { rule: *rule, cells: vec![None; links.len()] });
                     rows.len() - 1
                 });
                 rows[place].cells[column] = Some(*counts);
             }
         }
-        Self {
-            columns: links.iter().map(|link| link.direction().name()).collect(),
-            links: statistics,
-            rows,
-        }
+        Self { columns: links.iter().map(|link| link.direction().name()).collect(), links: statistics, rows }
     }
 
     fn lines(&self) -> Vec<Vec<String>> {
@@ -72,9 +63,9 @@ impl Report {
         }
         lines.push(self.count_line("lost", |link| (link.lost, Some(link.received))));
         if self.links.iter().any(|link| link.lost_waiting > 0) {
-            lines.push(self.count_line("  too much under way", |link| {
-                (link.lost_waiting, Some(link.received))
-            }));
+            lines.push(
+                self.count_line("  too much under way", |link| (link.lost_waiting, Some(link.received))),
+            );
         }
         if self.links.iter().any(|link| link.under_way > 0) {
             lines.push(self.count_line("still under way", |link| (link.under_way, None)));
@@ -102,10 +93,7 @@ impl Report {
         let mut total = RuleStatistics::default();
         let mut line = vec![row.rule.to_string()];
         for cell in &row.cells {
-            line.push(
-                cell.as_ref()
-                    .map_or("-".into(), |counts| effect(&row.rule.fault, counts)),
-            );
+            line.push(cell.as_ref().map_or("-".into(), |counts| effect(&row.rule.fault, counts)));
             let counts = cell.unwrap_or_default();
             total.asked += counts.asked;
             total.acted += counts.acted;
@@ -144,15 +132,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();
         let width = |column: usize| {
-            lines
-                .iter()
-                .filter_map(|line| line.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
+            lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max()
         };
-        let widths: Vec<usize> = (0..=self.columns.len() + 1)
-            .map(|column| width(column).unwrap_or(0))
-            .collect();
+        let widths: Vec<usize> =
+            (0..=self.columns.len() + 1).map(|column| width(column).unwrap_or(0)).collect();
         for line in &lines {
             let mut text = String::new();
             for (cell, width) in line.iter().zip(&widths) {
@@ -180,10 +163,7 @@ impl RuleStatistics {
         let centre = share + z * z / (2.0 * n);
         let spread = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
         let whole = 1.0 + z * z / n;
-        (
-            (100.0 * (centre - spread) / whole).max(0.0),
-            (100.0 * (centre + spread) / whole).min(100.0),
-        )
+        ((100.0 * (centre - spread) / whole).max(0.0), (100.0 * (centre + spread) / whole).min(100.0))
     }
 }
 

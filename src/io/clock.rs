@@ -19,19 +19,14 @@ impl Clock {
         reason = "a clock that appears by default would hide that time is read"
     )]
     pub fn new() -> Self {
-        Self {
-            origin: SystemInstant::now(),
-        }
+        Self { origin: SystemInstant::now() }
     }
 
     /// The present moment on both clocks.
     #[expect(clippy::disallowed_methods, reason = "this file is where the clock is read")]
     pub fn now(&self) -> Now {
         let elapsed = self.origin.elapsed();
-        Now {
-            instant: Instant::ZERO + elapsed,
-            wall: wall_time(SystemTime::now()),
-        }
+        Now { instant: Instant::ZERO + elapsed, wall: wall_time(SystemTime::now()) }
     }
 }
 
@@ -58,9 +53,6 @@ mod tests {
     fn wall_time_counts_from_1970() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_500);
         assert_eq!(wall_time(time), WallTime::from_unix_micros(1_500_000));
-        assert_eq!(
-            wall_time(SystemTime::UNIX_EPOCH - Duration::from_secs(1)),
-            WallTime::from_unix_micros(0)
-        );
+        assert_eq!(wall_time(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), WallTime::from_unix_micros(0));
     }
 }

@@ -115,11 +115,7 @@ pub struct LoopError(io::Error);
 
 impl fmt::Display for LoopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the system does not let the program wait for events: {}",
-            self.0
-        )
+        write!(f, "the system does not let the program wait for events: {}", self.0)
     }
 }
 
@@ -137,16 +133,7 @@ impl EventLoop {
         let signals = Signals::register(poll.registry(), SIGNALS)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let incoming = vec![0; MAX_DATAGRAM_BYTES];
-        Ok(Self {
-            poll,
-            socket,
-            signals,
-            waker,
-            clock,
-            trace,
-            incoming,
-            outgoing: Vec::new(),
-        })
+        Ok(Self { poll, socket, signals, waker, clock, trace, incoming, outgoing: Vec::new() })
     }
 
     /// What a thread needs to give the loop a turn.
@@ -169,10 +156,7 @@ impl EventLoop {
         loop {
             // 1. Deadlines first: they were due before anything that came in meanwhile.
             let now = self.clock.now();
-            if machine
-                .poll_timeout()
-                .is_some_and(|deadline| deadline <= now.instant)
-            {
+            if machine.poll_timeout().is_some_and(|deadline| deadline <= now.instant) {
                 machine.handle_timeout(now);
             }
             // 2. Datagrams, as many as a turn may take.
@@ -191,12 +175,13 @@ impl EventLoop {
                     }
                 }
             }
-            // 5. What all of that gave: events to the handler, datagrams to the socket.
-            if self.drain(machine, handler) == More::Yes {
+            // 5. What all of that gave goes to the handler, which shows it and may have had enough.
+            if Self::announce(&self.clock, machine, handler) == More::Yes {
                 more = More::Yes;
             }
-            // 6. The handler shows it, and may have had enough. Its last words (a goodbye) still leave.
             let outcome = handler.finish_turn(self.clock.now(), machine);
+            // 6. Datagrams leave after it was shown: a receipt says "shown", and a program that dies in between must not have
+            // lied. The handler's last words (a goodbye) leave too.
             self.transmit(machine);
             if let Some(trace) = &mut self.trace {
                 trace.flush();
@@ -217,13 +202,7 @@ impl EventLoop {
                 Received::Datagram { length, path } => {
                     let datagram = &mut self.incoming[..length];
                     if let Some(trace) = &mut self.trace {
-                        trace.record(
-                            now.wall,
-                            Direction::In,
-                            self.socket.local_address(),
-                            path,
-                            datagram,
-                        );
+                        trace.record(now.wall, Direction::In, self.socket.local_address(), path, datagram);
                     }
                     machine.handle_datagram(now, path, datagram);
                 }
@@ -236,19 +215,13 @@ impl EventLoop {
 
     /// Until the machine has nothing more to tell. A handler may answer an event with a command, which may make new events;
     /// and what an event made possible, such as a line that waited for room, wants another turn.
-    fn drain<M: Machine, H: Handler<M>>(&mut self, machine: &mut M, handler: &mut H) -> More {
+    fn announce<M: Machine, H: Handler<M>>(clock: &Clock, machine: &mut M, handler: &mut H) -> More {
         let mut more = More::No;
-        loop {
-            self.transmit(machine);
-            let Some(event) = machine.poll_event() else {
-                return more;
-            };
+        while let Some(event) = machine.poll_event() {
             more = More::Yes;
-            handler.handle_event(self.clock.now(), machine, event);
-            while let Some(event) = machine.poll_event() {
-                handler.handle_event(self.clock.now(), machine, event);
-            }
+            handler.handle_event(clock.now(), machine, event);
         }
+        more
     }
 
     /// Until the machine has nothing more to send, or the system has no room: then the rest stays in the machine.
@@ -261,10 +234,8 @@ impl EventLoop {
             };
             if let Some(trace) = &mut self.trace {
                 let remote = transmit.path.remote;
-                transmit.path.local_ip = transmit
-                    .path
-                    .local_ip
-                    .or_else(|| self.socket.local_ip(remote, now.instant));
+                transmit.path.local_ip =
+                    transmit.path.local_ip.or_else(|| self.socket.local_ip(remote, now.instant));
                 let bytes = &self.outgoing[..transmit.length];
                 let segment_size = transmit.segment_size.unwrap_or(bytes.len()).max(1);
                 for segment in bytes.chunks(segment_size) {

@@ -57,10 +57,7 @@ impl fmt::Display for LineError {
                 )
             }
             Self::TooLong { number, limit } => {
-                write!(
-                    f,
-                    "line {number} was not sent: it is longer than {limit} bytes; send it in parts"
-                )
+                write!(f, "line {number} was not sent: it is longer than {limit} bytes; send it in parts")
             }
             Self::Unreadable { number, error } => {
                 write!(f, "reading the input stopped at line {number}: {error}")
@@ -84,13 +81,7 @@ pub struct Lines {
 impl Lines {
     /// The lines that `chunks` make up.
     pub fn new(chunks: Chunks) -> Self {
-        Self {
-            chunks,
-            chunk: Vec::new(),
-            position: 0,
-            splitter: Splitter::new(MAX_TEXT_BYTES),
-            ended: false,
-        }
+        Self { chunks, chunk: Vec::new(), position: 0, splitter: Splitter::new(MAX_TEXT_BYTES), ended: false }
     }
 
     /// The next line, without waiting for it.
@@ -137,12 +128,7 @@ struct Splitter {
 
 impl Splitter {
     fn new(limit: usize) -> Self {
-        Self {
-            partial: Vec::new(),
-            too_long: false,
-            number: 1,
-            limit,
-        }
+        Self { partial: Vec::new(), too_long: false, number: 1, limit }
     }
 
     /// Takes bytes from the front of `chunk` up to the end of a line; returns how many, and the line if it ended.
@@ -169,10 +155,7 @@ impl Splitter {
 
     fn fail(&mut self, error: &io::Error) -> LineError {
         self.partial.clear();
-        LineError::Unreadable {
-            number: self.number,
-            error: error.to_string(),
-        }
+        LineError::Unreadable { number: self.number, error: error.to_string() }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -191,15 +174,10 @@ impl Splitter {
         self.number += 1;
         let bytes = std::mem::take(&mut self.partial);
         if std::mem::take(&mut self.too_long) || bytes.len() > self.limit {
-            return Err(LineError::TooLong {
-                number,
-                limit: self.limit,
-            });
+            return Err(LineError::TooLong { number, limit: self.limit });
         }
-        String::from_utf8(bytes).map_err(|error| LineError::NotUtf8 {
-            number,
-            column: error.utf8_error().valid_up_to() + 1,
-        })
+        String::from_utf8(bytes)
+            .map_err(|error| LineError::NotUtf8 { number, column: error.utf8_error().valid_up_to() + 1 })
     }
 }
 
@@ -221,10 +199,8 @@ mod tests {
             }
         }
         lines.extend(splitter.finish());
-        let lines: Vec<_> = lines
-            .into_iter()
-            .map(|line| line.unwrap_or_else(|error| format!("! {error}")))
-            .collect();
+        let lines: Vec<_> =
+            lines.into_iter().map(|line| line.unwrap_or_else(|error| format!("! {error}"))).collect();
         assert_eq!(lines, expected);
     }
 

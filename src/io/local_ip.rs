@@ -54,10 +54,8 @@ pub fn reachable_address(bound: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// Addresses that no machine has (RFC 5737 and RFC 3849): good for asking which way the rest of the world is.
-const ANYWHERE: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-];
+const ANYWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
 /// Connecting a UDP socket sends nothing: it only makes the system choose a route, and with it our address.
 fn ask_system(remote: IpAddr) -> Option<IpAddr> {

@@ -11,13 +11,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 /// More than a screen; what is logged faster than it is shown is counted instead.
 const MAX_HELD_LINES: usize = 500;
 
-static LOGGER: Logger = Logger {
-    held: Mutex::new(Held {
-        lines: VecDeque::new(),
-        holds: false,
-        dropped: 0,
-    }),
-};
+static LOGGER: Logger =
+    Logger { held: Mutex::new(Held { lines: VecDeque::new(), holds: false, dropped: 0 }) };
 
 struct Logger {
     held: Mutex<Held>,
@@ -72,11 +67,7 @@ impl Log for Logger {
         let level = record.level().as_str().to_lowercase();
         // What is logged may quote the network, and the log may be read on a terminal.
         let visible = |character: char| {
-            if character.is_control() {
-                '\u{fffd}'
-            } else {
-                character
-            }
+            if character.is_control() { '\u{fffd}' } else { character }
         };
         let words: String = record.args().to_string().chars().map(visible).collect();
         let line = format!("{level} {}: {words}", record.target());

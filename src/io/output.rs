@@ -39,11 +39,7 @@ impl Output {
     }
 
     fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            batch: Vec::new(),
-            closed: false,
-        }
+        Self { stream, batch: Vec::new(), closed: false }
     }
 
     /// Adds `text` to the batch.
@@ -130,10 +126,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_to_a_stream_that_blocks() {
-        let mut stream = Stubborn {
-            refusals: 2,
-            written: Vec::new(),
-        };
+        let mut stream = Stubborn { refusals: 2, written: Vec::new() };
         write_all(&mut stream, b"whole").expect("it takes the text in the end");
         assert_eq!(stream.written, b"whole");
     }

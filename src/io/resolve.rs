@@ -50,21 +50,14 @@ impl Target {
             Host::Name(name) => name,
         };
         let found = (name.as_str(), self.port).to_socket_addrs();
-        let found = found.map_err(|error| ResolveError::NotFound {
-            name: name.clone(),
-            error,
-        })?;
+        let found = found.map_err(|error| ResolveError::NotFound { name: name.clone(), error })?;
         let mut addresses = Vec::new();
         for address in found {
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
         }
-        if addresses.is_empty() {
-            Err(ResolveError::NoAddress { name: name.clone() })
-        } else {
-            Ok(addresses)
-        }
+        if addresses.is_empty() { Err(ResolveError::NoAddress { name: name.clone() }) } else { Ok(addresses) }
     }
 }
 
@@ -73,9 +66,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (host, port) = split_port(text)?;
-        let port = port.parse().map_err(|_| AddressError::BadPort {
-            port: port.to_owned(),
-        })?;
+        let port = port.parse().map_err(|_| AddressError::BadPort { port: port.to_owned() })?;
         Ok(Self { host, port })
     }
 }
@@ -84,26 +75,18 @@ impl FromStr for Target {
 fn split_port(text: &str) -> Result<(Host, &str), AddressError> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or(AddressError::NoBracket)?;
-        let port = rest.strip_prefix(':').ok_or_else(|| AddressError::NoPort {
-            text: text.to_owned(),
-        })?;
+        let port = rest.strip_prefix(':').ok_or_else(|| AddressError::NoPort { text: text.to_owned() })?;
         return match host.parse::<Ipv6Addr>() {
             Ok(ip) => Ok((Host::Ip(ip.into()), port)),
             // A zone (`fe80::1%eth0`) has a name that only the system can look up.
             Err(_) if host.contains('%') => Ok((Host::Name(host.to_owned()), port)),
-            Err(_) => Err(AddressError::BadHost {
-                host: host.to_owned(),
-            }),
+            Err(_) => Err(AddressError::BadHost { host: host.to_owned() }),
         };
     }
     if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
-        return Err(AddressError::BareIpv6 {
-            text: text.to_owned(),
-        });
+        return Err(AddressError::BareIpv6 { text: text.to_owned() });
     }
-    let (host, port) = text.rsplit_once(':').ok_or_else(|| AddressError::NoPort {
-        text: text.to_owned(),
-    })?;
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| AddressError::NoPort { text: text.to_owned() })?;
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok((Host::Ip(ip), port));
     }
@@ -111,9 +94,7 @@ fn split_port(text: &str) -> Result<(Host, &str), AddressError> {
     // The system would read 1.2.3 or 300.1.1.1 in ways of its own (inet_aton); a person meant an address and mistyped it.
     let numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if host.is_empty() || host.len() > MAX_NAME_BYTES || numeric || !host.bytes().all(letters) {
-        return Err(AddressError::BadHost {
-            host: host.to_owned(),
-        });
+        return Err(AddressError::BadHost { host: host.to_owned() });
     }
     Ok((Host::Name(host.to_owned()), port))
 }
@@ -166,18 +147,10 @@ impl fmt::Display for AddressError {
                 )
             }
             Self::BadPort { port } => {
-                write!(
-                    f,
-                    "\"{}\" is no port; a port is a number from 0 to 65535",
-                    port.escape_debug()
-                )
+                write!(f, "\"{}\" is no port; a port is a number from 0 to 65535", port.escape_debug())
             }
             Self::BadHost { host } => {
-                write!(
-                    f,
-                    "\"{}\" is neither an IP address nor a name",
-                    host.escape_debug()
-                )
+                write!(f, "\"{}\" is neither an IP address nor a name", host.escape_debug())
             }
             Self::BareIpv6 { text } => {
                 write!(
@@ -250,12 +223,7 @@ impl Resolver {
     /// A resolver that wakes the loop up through `waker`.
     pub fn new(waker: Arc<Waker>) -> Self {
         let (sender, receiver) = channel();
-        Self {
-            waker,
-            sender,
-            receiver,
-            running: 0,
-        }
+        Self { waker, sender, receiver, running: 0 }
     }
 
     /// Begins to look `target` up; [`Resolver::poll`] has the answer later.
@@ -308,34 +276,13 @@ mod tests {
 
     #[test]
     fn mistakes_are_explained() {
-        check(
-            "127.0.0.1",
-            "\"127.0.0.1\" has no port; write host:port, such as 192.168.0.7:6000",
-        );
-        check(
-            "host:seven",
-            "\"seven\" is no port; a port is a number from 0 to 65535",
-        );
-        check(
-            "host:65536",
-            "\"65536\" is no port; a port is a number from 0 to 65535",
-        );
-        check(
-            "::1:6000",
-            "\"::1:6000\" is ambiguous; put an IPv6 address in brackets, such as [::1]:6000",
-        );
-        check(
-            "[::1:6000",
-            "the bracket around the IPv6 address is not closed, as in [::1]:6000",
-        );
-        check(
-            "300.1.1.1:6000",
-            "\"300.1.1.1\" is neither an IP address nor a name",
-        );
+        check("127.0.0.1", "\"127.0.0.1\" has no port; write host:port, such as 192.168.0.7:6000");
+        check("host:seven", "\"seven\" is no port; a port is a number from 0 to 65535");
+        check("host:65536", "\"65536\" is no port; a port is a number from 0 to 65535");
+        check("::1:6000", "\"::1:6000\" is ambiguous; put an IPv6 address in brackets, such as [::1]:6000");
+        check("[::1:6000", "the bracket around the IPv6 address is not closed, as in [::1]:6000");
+        check("300.1.1.1:6000", "\"300.1.1.1\" is neither an IP address nor a name");
         check(":6000", "\"\" is neither an IP address nor a name");
-        check(
-            "a\u{1b}[2Jb:1",
-            "\"a\\u{1b}[2Jb\" is neither an IP address nor a name",
-        );
+        check("a\u{1b}[2Jb:1", "\"a\\u{1b}[2Jb\" is neither an IP address nor a name");
     }
 }

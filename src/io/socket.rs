@@ -3,13 +3,13 @@
 //! Addresses leave and enter here in one form only: an IPv4 address that comes through a dual-stack socket is shown as IPv4.
 //! No error of the network is fatal: it is counted, and the protocol repairs what was lost.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Type};
 
+use super::bind_error::BindError;
 use super::local_ip::LocalIps;
 use crate::machine::{Path, Transmit};
 use crate::time::Instant;
@@ -146,11 +146,8 @@ impl Socket {
             return Ok(());
         }
         self.waits_for_room = self.is_blocked();
-        let interest = if self.waits_for_room {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
+        let interest =
+            if self.waits_for_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         registry.reregister(&mut self.socket, token, interest)
     }
 
@@ -159,13 +156,7 @@ impl Socket {
         match self.socket.recv_from(buffer) {
             Ok((length, remote)) => {
                 let remote = canonical(remote);
-                Received::Datagram {
-                    length,
-                    path: Path {
-                        remote,
-                        local_ip: self.local_ip(remote, now),
-                    },
-                }
+                Received::Datagram { length, path: Path { remote, local_ip: self.local_ip(remote, now) } }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Empty,
             Err(error) => {
@@ -178,11 +169,7 @@ impl Socket {
     /// Our address as `remote` sees it, as best we know.
     pub fn local_ip(&mut self, remote: SocketAddr, now: Instant) -> Option<IpAddr> {
         let bound = self.local.ip();
-        if bound.is_unspecified() {
-            self.local_ips.towards(remote.ip(), now)
-        } else {
-            Some(bound)
-        }
+        if bound.is_unspecified() { self.local_ips.towards(remote.ip(), now) } else { Some(bound) }
     }
 
     /// Sends what a machine asked for. What the system has no room for is kept, and [`Socket::is_blocked`] says so.
@@ -193,11 +180,7 @@ impl Socket {
         let sent = self.send_segments(transmit.path.remote, bytes, segment_size);
         if sent < bytes.len() {
             let bytes = bytes[sent..].to_vec();
-            self.held = Some(Held {
-                remote: transmit.path.remote,
-                bytes,
-                segment_size,
-            });
+            self.held = Some(Held { remote: transmit.path.remote, bytes, segment_size });
         }
     }
 
@@ -211,10 +194,7 @@ impl Socket {
         if let Some(held) = self.held.take() {
             let sent = self.send_segments(held.remote, &held.bytes, held.segment_size);
             if sent < held.bytes.len() {
-                self.held = Some(Held {
-                    bytes: held.bytes[sent..].to_vec(),
-                    ..held
-                });
+                self.held = Some(Held { bytes: held.bytes[sent..].to_vec(), ..held });
             }
         }
     }
@@ -324,84 +304,6 @@ pub fn wildcard_for(targets: &[SocketAddr]) -> SocketAddr {
     }
 }
 
-/// Why a socket could not be bound.
-#[derive(Debug)]
-pub enum BindError {
-    /// Another program has the port.
-    InUse {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The address does not belong to this machine.
-    NotOurs {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The system does not let this user have the port.
-    Denied {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// Anything else.
-    Other {
-        /// The address.
-        address: SocketAddr,
-        /// The system's words.
-        error: io::Error,
-    },
-}
-
-impl BindError {
-    fn from_system(address: SocketAddr, error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse { address },
-            io::ErrorKind::AddrNotAvailable => Self::NotOurs { address },
-            io::ErrorKind::PermissionDenied => Self::Denied { address },
-            _ => Self::Other { address, error },
-        }
-    }
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse { address } => write!(
-                f,
-                "{address} is in use by another program; end it, or choose another port with --bind {}:0",
-                Bracketed(address.ip())
-            ),
-            Self::NotOurs { address } => {
-                write!(
-                    f,
-                    "{} is no address of this machine; 0.0.0.0 stands for all of them",
-                    address.ip()
-                )
-            }
-            Self::Denied { address } => {
-                write!(
-                    f,
-                    "the system does not allow port {}; choose one from 1024 on",
-                    address.port()
-                )
-            }
-            Self::Other { address, error } => write!(f, "cannot listen on {address}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for BindError {}
-
-struct Bracketed(IpAddr);
-
-impl fmt::Display for Bracketed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(ip) => ip.fmt(f),
-            IpAddr::V6(ip) => write!(f, "[{ip}]"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,12 +323,7 @@ mod tests {
     }
 
     fn datagram(remote: SocketAddr, length: usize, segment_size: Option<usize>) -> Transmit {
-        Transmit {
-            path: Path::to(remote),
-            length,
-            segment_size,
-            ecn: None,
-        }
+        Transmit { path: Path::to(remote), length, segment_size, ecn: None }
     }
 
     #[test]
@@ -472,13 +369,7 @@ mod tests {
         let (mut sender, receiver) = (loopback(), loopback());
         let bytes = vec![0; MAX_DATAGRAM_BYTES];
         sender.send(&datagram(receiver.local_address(), bytes.len(), None), &bytes);
-        assert_eq!(
-            sender.counters(),
-            SocketCounters {
-                too_long: 1,
-                ..SocketCounters::default()
-            }
-        );
+        assert_eq!(sender.counters(), SocketCounters { too_long: 1, ..SocketCounters::default() });
         assert!(!sender.is_blocked());
     }
 

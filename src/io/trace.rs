@@ -52,11 +52,7 @@ impl Trace {
         } else {
             Box::new(BufWriter::new(private_file(name)?))
         };
-        Ok(Self {
-            writer,
-            line: String::new(),
-            failed: false,
-        })
+        Ok(Self { writer, line: String::new(), failed: false })
     }
 
     /// Adds one datagram. After the disk failed once, nothing more is written: a chat is worth more than its trace.
@@ -73,12 +69,7 @@ impl Trace {
         }
         let local = SocketAddr::new(path.local_ip.unwrap_or(local.ip()), local.port());
         self.line.clear();
-        self.line.push_str(&format!(
-            "{} {} {local} {} ",
-            timestamp(wall),
-            direction.as_str(),
-            path.remote
-        ));
+        self.line.push_str(&format!("{} {} {local} {} ", timestamp(wall), direction.as_str(), path.remote));
         push_hex(&mut self.line, bytes);
         self.line.push('\n');
         let result = self.writer.write_all(self.line.as_bytes());
@@ -103,9 +94,7 @@ impl Trace {
 
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trace")
-            .field("failed", &self.failed)
-            .finish_non_exhaustive()
+        f.debug_struct("Trace").field("failed", &self.failed).finish_non_exhaustive()
     }
 }
 
@@ -164,27 +153,16 @@ pub fn parse_record(line: &str) -> Result<Record<'_>, RecordError> {
         [time, direction @ ("in" | "out"), local, remote] => (Some([time, direction, local, remote]), ""),
         _ => return Err(RecordError::NoRecord),
     };
-    Ok(Record {
-        labels,
-        bytes: parse_hex(hex)?,
-    })
+    Ok(Record { labels, bytes: parse_hex(hex)? })
 }
 
 fn parse_hex(hex: &str) -> Result<Vec<u8>, RecordError> {
     if !hex.len().is_multiple_of(2) {
         return Err(RecordError::OddLength);
     }
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
-    hex.as_bytes()
-        .chunks_exact(2)
-        .map(pair)
-        .collect::<Option<_>>()
-        .ok_or(RecordError::NotHex)
+    hex.as_bytes().chunks_exact(2).map(pair).collect::<Option<_>>().ok_or(RecordError::NotHex)
 }
 
 /// Why a line is no record of a datagram.
@@ -217,44 +195,20 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let (local, remote) = ("0.0.0.0:6000", "127.0.0.1:6001");
-        let path = Path {
-            local_ip: Some([127, 0, 0, 1].into()),
-            remote: remote.parse().expect("an address"),
-        };
-        let mut trace = Trace {
-            writer: Box::new(Vec::new()),
-            line: String::new(),
-            failed: false,
-        };
+        let path =
+            Path { local_ip: Some([127, 0, 0, 1].into()), remote: remote.parse().expect("an address") };
+        let mut trace = Trace { writer: Box::new(Vec::new()), line: String::new(), failed: false };
         let wall = WallTime::from_unix_micros(1_500_000);
-        trace.record(
-            wall,
-            Direction::Out,
-            local.parse().expect("an address"),
-            path,
-            b"{\x00\xff",
-        );
-        assert_eq!(
-            trace.line,
-            "1970-01-01T00:00:01.500000Z out 127.0.0.1:6000 127.0.0.1:6001 7b00ff\n"
-        );
+        trace.record(wall, Direction::Out, local.parse().expect("an address"), path, b"{\x00\xff");
+        assert_eq!(trace.line, "1970-01-01T00:00:01.500000Z out 127.0.0.1:6000 127.0.0.1:6001 7b00ff\n");
         let record = parse_record(&trace.line).expect("our own line");
-        assert_eq!(
-            record.labels,
-            Some(["1970-01-01T00:00:01.500000Z", "out", "127.0.0.1:6000", remote])
-        );
+        assert_eq!(record.labels, Some(["1970-01-01T00:00:01.500000Z", "out", "127.0.0.1:6000", remote]));
         assert_eq!(record.bytes, b"{\x00\xff");
     }
 
     #[test]
     fn bare_hex_is_a_record_and_other_text_is_not() {
-        assert_eq!(
-            parse_record(" 7B7d\n"),
-            Ok(Record {
-                labels: None,
-                bytes: b"{}".to_vec()
-            })
-        );
+        assert_eq!(parse_record(" 7B7d\n"), Ok(Record { labels: None, bytes: b"{}".to_vec() }));
         assert_eq!(parse_record("7b7"), Err(RecordError::OddLength));
         assert_eq!(parse_record("zz"), Err(RecordError::NotHex));
         assert_eq!(parse_record("é"), Err(RecordError::NotHex));

@@ -65,7 +65,7 @@ pub enum Event {
         /// From the command to the return.
         rtt: Duration,
     },
-    /// The receiver's own word: it has the message.
+    /// The receiver's own word: it has the message (UC-CHAT-012).
     Delivered {
         /// Which.
         id: MessageId,

@@ -27,10 +27,7 @@ impl Peer {
 
     /// Somebody began a connection with us: it joins the conversation with that address, or makes one.
     fn accept(&mut self, now: Now, handle: Handle) {
-        let Some(address) = self
-            .endpoint
-            .connection(handle)
-            .map(|connection| connection.path().remote)
+        let Some(address) = self.endpoint.connection(handle).map(|connection| connection.path().remote)
         else {
             return;
         };
@@ -118,16 +115,11 @@ impl Peer {
             return;
         };
         let primary_is_open = conversation.primary.is_some_and(|primary| {
-            self.endpoint
-                .connection(primary)
-                .is_some_and(|connection| connection.is_open())
+            self.endpoint.connection(primary).is_some_and(|connection| connection.is_open())
         });
         if !primary_is_open || conversation.primary == Some(handle) {
             conversation.others.retain(|other| *other != handle);
-            let before = conversation
-                .primary
-                .replace(handle)
-                .filter(|before| *before != handle);
+            let before = conversation.primary.replace(handle).filter(|before| *before != handle);
             conversation.others.extend(before);
         }
         if let Some(connection) = self.endpoint.connection(handle) {
@@ -145,15 +137,9 @@ impl Peer {
         }
         let address = conversation.address;
         self.events.push_back(if is_silent {
-            Event::Silent {
-                conversation: id,
-                address,
-            }
+            Event::Silent { conversation: id, address }
         } else {
-            Event::Resumed {
-                conversation: id,
-                address,
-            }
+            Event::Resumed { conversation: id, address }
         });
     }
 
@@ -169,12 +155,7 @@ impl Peer {
                 Ok(say) => self.hear(now, id, handle, say),
                 Err(ChatError::Invalid { id: words, at, why }) => {
                     let reason = Some(Cow::Borrowed(why));
-                    let receipt = Said::Receipt {
-                        id: words,
-                        original_at: at,
-                        ack: false,
-                        reason,
-                    };
+                    let receipt = Said::Receipt { id: words, original_at: at, ack: false, reason };
                     self.answer(id, handle, now.wall, receipt);
                 }
                 Err(ChatError::Unreadable) => self.unreadable += 1,
@@ -191,37 +172,25 @@ impl Peer {
         match say.said {
             Said::Introduce { .. } => {}
             Said::Words(words) => self.show(now, id, handle, words, say.at, say.from.nick),
-            Said::Receipt {
-                id: words,
-                ack,
-                reason,
-                ..
-            } => {
+            Said::Receipt { id: words, ack, reason, .. } => {
                 self.receipts_received += 1;
                 let reason = reason.map(Cow::into_owned).unwrap_or_default();
                 self.handle_receipt(now, id, &words, ack, reason);
             }
             Said::Echoed { id: words, text, .. } => {
-                let asked = self
-                    .conversations
-                    .get_mut(&id)
-                    .and_then(|conversation| conversation.take_echo(&words));
+                let asked =
+                    self.conversations.get_mut(&id).and_then(|conversation| conversation.take_echo(&words));
                 let Some(since) = asked else {
                     self.unreadable += 1;
                     return;
                 };
                 let (text, rtt) = (text.into_owned(), now.instant.since(since));
-                self.events.push_back(Event::Echoed {
-                    id: words,
-                    conversation: id,
-                    text,
-                    rtt,
-                });
+                self.events.push_back(Event::Echoed { id: words, conversation: id, text, rtt });
             }
         }
     }
 
-    /// A program that introduces itself under another run than before was started anew: its old connections are dead.
+    /// A program that introduces itself under another run than before was started anew: its old connections are dead (UC-CHAT-005).
     fn recognise(&mut self, now: Now, id: ConversationId, handle: Handle, run: &str) {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
@@ -230,11 +199,7 @@ impl Peer {
         if before.is_none_or(|before| before == run) {
             return;
         }
-        for other in conversation
-            .handles()
-            .filter(|other| *other != handle)
-            .collect::<Vec<_>>()
-        {
+        for other in conversation.handles().filter(|other| *other != handle).collect::<Vec<_>>() {
             self.endpoint.abort(now, other, Closed::Restarted);
         }
     }
@@ -247,28 +212,17 @@ impl Peer {
         let before = conversation.nick.clone();
         conversation.nick = nick.or(before.clone());
         if !std::mem::replace(&mut conversation.announced, true) {
-            let address = self
-                .endpoint
-                .connection(handle)
-                .map_or(conversation.address, |c| c.path().remote);
+            let address = self.endpoint.connection(handle).map_or(conversation.address, |c| c.path().remote);
             let nick = conversation.nick.clone();
-            self.events.push_back(Event::Connected {
-                conversation: id,
-                address,
-                nick,
-            });
+            self.events.push_back(Event::Connected { conversation: id, address, nick });
         } else if let Some(nick) = conversation.nick.clone()
             && before.as_ref() != Some(&nick)
         {
-            self.events.push_back(Event::Renamed {
-                conversation: id,
-                before,
-                nick,
-            });
+            self.events.push_back(Event::Renamed { conversation: id, before, nick });
         }
     }
 
-    /// Shows words and confirms them; an echo is returned and not shown.
+    /// Shows words and confirms them (UC-CHAT-003); an echo is returned and not shown (UC-CHAT-010).
     fn show(
         &mut self,
         now: Now,
@@ -278,42 +232,30 @@ impl Peer {
         at: WallTime,
         nick: Option<String>,
     ) {
-        let receipt = Said::Receipt {
-            id: words.id.clone(),
-            original_at: at,
-            ack: true,
-            reason: None,
-        };
+        let is_wanted =
+            words.is_echo || self.config.message_limit.is_none_or(|limit| self.messages_shown < limit);
+        let reason = (!is_wanted).then_some(Cow::Borrowed("it wanted no more messages"));
+        let receipt = Said::Receipt { id: words.id.clone(), original_at: at, ack: is_wanted, reason };
         self.answer(id, handle, now.wall, receipt);
+        if !is_wanted {
+            return;
+        }
         if words.is_echo {
-            let echoed = Said::Echoed {
-                id: words.id,
-                original_at: at,
-                text: words.text,
-            };
+            let echoed = Said::Echoed { id: words.id, original_at: at, text: words.text };
             self.answer(id, handle, now.wall, echoed);
             return;
         }
-        let address = self
-            .endpoint
-            .connection(handle)
-            .map(|connection| connection.path().remote);
+        let address = self.endpoint.connection(handle).map(|connection| connection.path().remote);
         let Some(conversation) = self.conversations.get(&id) else {
             return;
         };
         let address = address.unwrap_or(conversation.address);
         let text = words.text.into_owned();
-        let quote = Quote {
-            id: words.id.clone(),
-            text: text.clone(),
-            sent_at: at,
-        };
+        let quote = Quote { id: words.id.clone(), text: text.clone(), sent_at: at };
         self.last_received = Some((id, quote));
-        let reply_to = words.reply_to.map(|(id, text, sent_at)| Quote {
-            id,
-            text: text.into_owned(),
-            sent_at,
-        });
+        let reply_to =
+            words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
+        self.messages_shown += 1;
         self.events.push_back(Event::Message(Incoming {
             id: words.id,
             conversation: id,
@@ -337,15 +279,9 @@ impl Peer {
         };
         self.tell_outcome(id, words, |id| {
             if ack {
-                Event::Delivered {
-                    id,
-                    rtt: now.instant.since(since),
-                }
+                Event::Delivered { id, rtt: now.instant.since(since) }
             } else {
-                Event::Failed {
-                    id,
-                    reason: FailReason::Refused { words: reason },
-                }
+                Event::Failed { id, reason: FailReason::Refused { words: reason } }
             }
         });
         self.finish_goodbye(now, id);
@@ -372,9 +308,7 @@ impl Peer {
         }
         // A connection that the other side began, or that takes the place of this one, goes on with the conversation.
         let heir = (0..conversation.others.len()).find(|&index| {
-            self.endpoint
-                .connection(conversation.others[index])
-                .is_some_and(|c| !c.is_closed())
+            self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed())
         });
         conversation.primary = heir.map(|index| conversation.others.remove(index));
         let was_announced = std::mem::take(&mut conversation.announced);
@@ -402,11 +336,7 @@ impl Peer {
             _ => was_announced,
         };
         if is_news {
-            self.events.push_back(Event::Closed {
-                conversation: id,
-                address,
-                reason,
-            });
+            self.events.push_back(Event::Closed { conversation: id, address, reason });
             self.announce_heir(id);
         } else if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.announced = was_announced;
@@ -420,17 +350,11 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
-        let heir = conversation
-            .primary
-            .and_then(|handle| self.endpoint.connection(handle));
+        let heir = conversation.primary.and_then(|handle| self.endpoint.connection(handle));
         if let Some(connection) = heir.filter(|connection| connection.is_open()) {
             conversation.announced = true;
             let (address, nick) = (connection.path().remote, conversation.nick.clone());
-            self.events.push_back(Event::Connected {
-                conversation: id,
-                address,
-                nick,
-            });
+            self.events.push_back(Event::Connected { conversation: id, address, nick });
         }
     }
 }
@@ -442,8 +366,6 @@ fn reason(closed: Closed) -> CloseReason {
         Closed::NoAnswer { hint } => CloseReason::NoAnswer { hint },
         Closed::Silent => CloseReason::Silent,
         Closed::Restarted => CloseReason::Restarted,
-        Closed::Violation(violation) => CloseReason::Violation {
-            rule: violation.rule(),
-        },
+        Closed::Violation(violation) => CloseReason::Violation { rule: violation.rule() },
     }
 }

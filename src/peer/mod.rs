@@ -39,6 +39,8 @@ pub struct PeerConfig {
     pub nick: Option<String>,
     /// The port that the socket is bound to, for the address fields of messages.
     pub local_port: u16,
+    /// After this many messages every further one is refused, in words that say so: for a receiver that wants no more.
+    pub message_limit: Option<u64>,
     /// How long to go on saying hello before a conversation is given up as unanswered.
     pub connect_timeout: Duration,
     /// How the layers below behave. Its `connect_timeout` is replaced by the one above.
@@ -51,6 +53,7 @@ impl Default for PeerConfig {
         Self {
             nick: None,
             local_port: 0,
+            message_limit: None,
             connect_timeout: endpoint.connect_timeout,
             endpoint,
         }
@@ -91,6 +94,8 @@ pub struct Peer {
     /// The last message that came, from anyone: what a reply answers.
     last_received: Option<(ConversationId, Quote)>,
     events: VecDeque<Event>,
+    /// Messages that were given to the front end.
+    messages_shown: u64,
     shutting_down: bool,
     /// Receipts that came: a part of progress.
     receipts_received: u64,
@@ -120,6 +125,7 @@ impl Peer {
             next_message: 1,
             last_received: None,
             events: VecDeque::new(),
+            messages_shown: 0,
             shutting_down: false,
             receipts_received: 0,
             unreadable: 0,
@@ -189,20 +195,9 @@ impl Peer {
 
     /// When to call `handle_timeout` next, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
-        let goodbye = self
-            .conversations
-            .values()
-            .filter_map(|conversation| conversation.closing_at)
-            .min();
-        let endpoint = self
-            .endpoint
-            .poll_timeout()
-            .map(|(at, reason)| (at, Reason::Endpoint(reason)));
-        goodbye
-            .map(|at| (at, Reason::Goodbye))
-            .into_iter()
-            .chain(endpoint)
-            .min()
+        let goodbye = self.conversations.values().filter_map(|conversation| conversation.closing_at).min();
+        let endpoint = self.endpoint.poll_timeout().map(|(at, reason)| (at, Reason::Endpoint(reason)));
+        goodbye.map(|at| (at, Reason::Goodbye)).into_iter().chain(endpoint).min()
     }
 
     /// A number that grows whenever another side acknowledged something: for "time without progress".
@@ -212,23 +207,13 @@ impl Peer {
 
     /// Messages whose outcome is still open.
     pub fn pending_messages(&self) -> usize {
-        self.conversations
-            .values()
-            .map(|conversation| conversation.outgoing.len())
-            .sum()
+        self.conversations.values().map(|conversation| conversation.outgoing.len()).sum()
     }
 
     /// Whether every receipt that we owe has been acknowledged.
     pub fn has_confirmed_all(&self) -> bool {
-        let no_backlog = self
-            .conversations
-            .values()
-            .all(|conversation| conversation.receipts.is_empty());
-        no_backlog
-            && self
-                .endpoint
-                .connections()
-                .all(|(_, connection)| connection.queued().1 == 0)
+        let no_backlog = self.conversations.values().all(|conversation| conversation.receipts.is_empty());
+        no_backlog && self.endpoint.connections().all(|(_, connection)| connection.queued().1 == 0)
     }
 
     /// Whether no connection is left, neither open nor being opened.
@@ -271,11 +256,8 @@ impl Peer {
 
     fn add_conversation(&mut self, conversation: Conversation) -> Result<ConversationId, CommandError> {
         if self.conversations.len() >= self.config.endpoint.max_connections {
-            let over = self
-                .conversations
-                .iter()
-                .find(|(_, conversation)| conversation.is_over())
-                .map(|(&id, _)| id);
+            let over =
+                self.conversations.iter().find(|(_, conversation)| conversation.is_over()).map(|(&id, _)| id);
             let id = over.ok_or(CommandError::TooManyConversations)?;
             self.conversations.remove(&id);
             self.by_address.retain(|_, of| *of != id);
@@ -313,17 +295,10 @@ impl Peer {
             return Err(CommandError::BadNick);
         }
         self.config.nick = Some(nick);
-        let open: Vec<Handle> = self
-            .conversations
-            .values()
-            .filter_map(|conversation| conversation.primary)
-            .collect();
+        let open: Vec<Handle> =
+            self.conversations.values().filter_map(|conversation| conversation.primary).collect();
         for handle in open {
-            if self
-                .endpoint
-                .connection(handle)
-                .is_some_and(arq::Connection::is_open)
-            {
+            if self.endpoint.connection(handle).is_some_and(arq::Connection::is_open) {
                 self.introduce(now, handle);
             }
         }
@@ -332,10 +307,7 @@ impl Peer {
 
     /// Waits for the receipts of what was said, then closes.
     fn begin_goodbye(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
-        let conversation = self
-            .conversations
-            .get_mut(&id)
-            .ok_or(CommandError::NoConversation)?;
+        let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         if conversation.closing_at.is_some() {
             return Ok(());
         }
@@ -374,19 +346,11 @@ impl Peer {
     /// Our end of a conversation, as its messages tell it.
     fn local_party(&self, path: Path) -> Party {
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Party {
-            nick: self.config.nick.clone(),
-            ip,
-            port: self.config.local_port,
-        }
+        Party { nick: self.config.nick.clone(), ip, port: self.config.local_port }
     }
 }
 
 /// The other end.
 fn remote_party(path: Path, nick: Option<String>) -> Party {
-    Party {
-        nick,
-        ip: path.remote.ip(),
-        port: path.remote.port(),
-    }
+    Party { nick, ip: path.remote.ip(), port: path.remote.port() }
 }

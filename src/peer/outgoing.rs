@@ -26,24 +26,14 @@ impl Peer {
             return Err(CommandError::ShuttingDown);
         }
         if text.len() > MAX_TEXT_BYTES {
-            return Err(CommandError::TooLong {
-                bytes: text.len(),
-                limit: MAX_TEXT_BYTES,
-            });
+            return Err(CommandError::TooLong { bytes: text.len(), limit: MAX_TEXT_BYTES });
         }
         self.connect_if_needed(now, to)?;
         let id = MessageId::new(&self.run, self.next_message);
-        let waiting = Waiting {
-            id: id.clone(),
-            at: now.wall,
-            text,
-            is_echo,
-            reply_to,
-        };
+        let waiting = Waiting { id: id.clone(), at: now.wall, text, is_echo, reply_to };
         let conversation = self.conversations.get(&to).ok_or(CommandError::NoConversation)?;
-        let open = conversation
-            .primary
-            .filter(|&handle| self.is_open(handle) && conversation.waiting.is_empty());
+        let open =
+            conversation.primary.filter(|&handle| self.is_open(handle) && conversation.waiting.is_empty());
         if let Some(handle) = open {
             self.submit_words(to, handle, &waiting)?;
         } else {
@@ -52,14 +42,7 @@ impl Peer {
         let number = self.next_message;
         self.next_message += 1;
         if let Some(conversation) = self.conversations.get_mut(&to) {
-            conversation.outgoing.insert(
-                id.clone(),
-                Outgoing {
-                    number,
-                    since: now.instant,
-                    sent_on: open,
-                },
-            );
+            conversation.outgoing.insert(id.clone(), Outgoing { number, since: now.instant, sent_on: open });
             if is_echo {
                 conversation.remember_echo(id.clone(), now.instant);
             }
@@ -68,10 +51,7 @@ impl Peer {
     }
 
     fn keep_waiting(&mut self, to: ConversationId, waiting: Waiting) -> Result<(), CommandError> {
-        let conversation = self
-            .conversations
-            .get_mut(&to)
-            .ok_or(CommandError::NoConversation)?;
+        let conversation = self.conversations.get_mut(&to).ok_or(CommandError::NoConversation)?;
         if conversation.waiting.len() >= MAX_WAITING
             || conversation.waiting_bytes + waiting.text.len() > MAX_WAITING_BYTES
         {
@@ -90,10 +70,7 @@ impl Peer {
             let Some(handle) = primary.filter(|&handle| self.is_open(handle)) else {
                 return;
             };
-            let waiting = self
-                .conversations
-                .get_mut(&id)
-                .and_then(Conversation::pop_waiting);
+            let waiting = self.conversations.get_mut(&id).and_then(Conversation::pop_waiting);
             let Some(waiting) = waiting else { break };
             match self.submit_words(id, handle, &waiting) {
                 Ok(()) => {}
@@ -105,9 +82,7 @@ impl Peer {
                     return;
                 }
                 Err(error) => {
-                    let reason = FailReason::Refused {
-                        words: error.to_string(),
-                    };
+                    let reason = FailReason::Refused { words: error.to_string() };
                     self.tell_outcome(id, &waiting.id, |id| Event::Failed { id, reason });
                 }
             }
@@ -138,26 +113,18 @@ impl Peer {
         let body = self.encode(handle, words.at, said);
         let bytes = body.len();
         if bytes as u64 > MAX_MESSAGE_BYTES {
-            return Err(CommandError::TooLong {
-                bytes,
-                limit: MAX_MESSAGE_BYTES as usize,
-            });
+            return Err(CommandError::TooLong { bytes, limit: MAX_MESSAGE_BYTES as usize });
         }
-        let seq = self
-            .endpoint
-            .submit(handle, stream::WORDS, body, SendOptions::default())
-            .map_err(|error| match error {
-                SendError::TooLong { limit } => CommandError::TooLong {
-                    bytes,
-                    limit: limit as usize,
-                },
-                SendError::WouldBlock => CommandError::WouldBlock,
-                SendError::NoSuchStream { .. } | SendError::Closed => CommandError::NoConversation,
+        let seq =
+            self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).map_err(|error| {
+                match error {
+                    SendError::TooLong { limit } => CommandError::TooLong { bytes, limit: limit as usize },
+                    SendError::WouldBlock => CommandError::WouldBlock,
+                    SendError::NoSuchStream { .. } | SendError::Closed => CommandError::NoConversation,
+                }
             })?;
         if let Some(conversation) = self.conversations.get_mut(&to) {
-            conversation
-                .by_seq
-                .insert((handle, stream::WORDS, seq), words.id.clone());
+            conversation.by_seq.insert((handle, stream::WORDS, seq), words.id.clone());
             self.endpoint.set_attentive(handle, true);
             if let Some(outgoing) = conversation.outgoing.get_mut(&words.id) {
                 outgoing.sent_on = Some(handle);
@@ -171,12 +138,11 @@ impl Peer {
         let run = self.run.clone();
         let body = self.encode(handle, now.wall, Said::Introduce { run: Cow::Owned(run) });
         // A queue that has no room for it is busy with words, and those carry the nick as well.
-        let _ = self
-            .endpoint
-            .submit(handle, stream::WORDS, body, SendOptions::default());
+        let _ = self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default());
     }
 
-    /// Says something that nobody waits to have confirmed. If the queue is full it is kept, and reading stops until it is out.
+    /// Says something that nobody waits to have confirmed, on the connection that it answers (UC-CHAT-014). If the queue is full it
+    /// is kept, and reading stops until it is out.
     pub(super) fn answer(&mut self, id: ConversationId, handle: Handle, at: WallTime, said: Said<'_>) {
         let body = self.encode(handle, at, said);
         if let Some(conversation) = self.conversations.get_mut(&id) {
@@ -190,19 +156,9 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return true;
         };
-        let streams = self
-            .endpoint
-            .connection(handle)
-            .map_or(0, |connection| connection.stream_count());
-        let stream = if streams > stream::RECEIPTS {
-            stream::RECEIPTS
-        } else {
-            stream::WORDS
-        };
-        let options = SendOptions {
-            unordered: true,
-            deadline: None,
-        };
+        let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
+        let stream = if streams > stream::RECEIPTS { stream::RECEIPTS } else { stream::WORDS };
+        let options = SendOptions { unordered: true, deadline: None };
         while let Some(body) = conversation.receipts.front() {
             match self.endpoint.submit(handle, stream, body.clone(), options) {
                 Err(SendError::WouldBlock) => return false,
@@ -232,10 +188,7 @@ impl Peer {
             // It is in the other side's hands; the receipt is still to come.
             Outcome::Arrived => {}
             Outcome::Expired | Outcome::NotSent => {
-                self.tell_outcome(id, &words, |id| Event::Failed {
-                    id,
-                    reason: FailReason::NotSent,
-                });
+                self.tell_outcome(id, &words, |id| Event::Failed { id, reason: FailReason::NotSent });
             }
             Outcome::Unknown => self.tell_outcome(id, &words, |id| Event::Unknown { id }),
             Outcome::TooLong => {
@@ -266,15 +219,8 @@ impl Peer {
 
     /// No connection is left: what waited for one was never sent.
     pub(super) fn fail_waiting(&mut self, id: ConversationId, reason: &FailReason) {
-        while let Some(words) = self
-            .conversations
-            .get_mut(&id)
-            .and_then(Conversation::pop_waiting)
-        {
-            self.tell_outcome(id, &words.id, |id| Event::Failed {
-                id,
-                reason: reason.clone(),
-            });
+        while let Some(words) = self.conversations.get_mut(&id).and_then(Conversation::pop_waiting) {
+            self.tell_outcome(id, &words.id, |id| Event::Failed { id, reason: reason.clone() });
         }
     }
 
@@ -298,32 +244,19 @@ impl Peer {
     }
 
     fn encode(&self, handle: Handle, at: WallTime, said: Said<'_>) -> Vec<u8> {
-        let path = self
-            .endpoint
-            .connection(handle)
-            .map(|connection| connection.path());
+        let path = self.endpoint.connection(handle).map(|connection| connection.path());
         // A handle of ours that is in use has a connection; a message without addresses would be no message.
         let path = path.unwrap_or(crate::machine::Path::to(([0, 0, 0, 0], 0).into()));
-        Say {
-            from: self.local_party(path),
-            to: remote_party(path, None),
-            at,
-            said,
-        }
-        .encode()
+        Say { from: self.local_party(path), to: remote_party(path, None), at, said }.encode()
     }
 
     fn is_open(&self, handle: Handle) -> bool {
-        self.endpoint
-            .connection(handle)
-            .is_some_and(|connection| connection.is_open())
+        self.endpoint.connection(handle).is_some_and(|connection| connection.is_open())
     }
 }
 
 /// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
 fn cut(text: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(text.len()))
-        .rev()
-        .find(|&end| text.is_char_boundary(end));
+    let end = (0..=limit.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }

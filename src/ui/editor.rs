@@ -55,14 +55,10 @@ impl Editor {
     pub fn insert(&mut self, text: &str) {
         let cursor = self.input.cursor();
         let value = self.input.value();
-        let split = value
-            .char_indices()
-            .nth(cursor)
-            .map_or(value.len(), |(index, _)| index);
+        let split = value.char_indices().nth(cursor).map_or(value.len(), |(index, _)| index);
         let whole = format!("{}{text}{}", &value[..split], &value[split..]);
         self.replace(whole);
-        self.input
-            .handle(InputRequest::SetCursor(cursor + text.chars().count()));
+        self.input.handle(InputRequest::SetCursor(cursor + text.chars().count()));
     }
 
     /// Takes the line out and remembers it.
@@ -112,10 +108,7 @@ impl Editor {
     /// The part around the cursor that is narrower than `columns`, so that the cursor fits behind it too.
     pub fn window(&self, columns: usize) -> Window {
         let value = self.input.value();
-        let split = value
-            .char_indices()
-            .nth(self.input.cursor())
-            .map_or(value.len(), |(index, _)| index);
+        let split = value.char_indices().nth(self.input.cursor()).map_or(value.len(), |(index, _)| index);
         // What is further away than the screen is wide cannot be seen, however long the text is.
         let before = tail(&value[..split], columns);
         let after: String = value[split..].chars().take(columns).collect();
@@ -128,21 +121,13 @@ impl Editor {
         );
         let cursor = kept.width();
         let rest = fitting_beginning(&after, room.saturating_sub(cursor));
-        Window {
-            text: format!("{kept}{rest}"),
-            cursor,
-        }
+        Window { text: format!("{kept}{rest}"), cursor }
     }
 }
 
 /// The last `count` characters.
 fn tail(text: &str, count: usize) -> &str {
-    let start = text
-        .char_indices()
-        .rev()
-        .take(count)
-        .last()
-        .map_or(text.len(), |(index, _)| index);
+    let start = text.char_indices().rev().take(count).last().map_or(text.len(), |(index, _)| index);
     &text[start..]
 }
 
@@ -182,13 +167,7 @@ mod tests {
 
     #[track_caller]
     fn check(editor: &Editor, columns: usize, text: &str, cursor: usize) {
-        assert_eq!(
-            editor.window(columns),
-            Window {
-                text: text.to_owned(),
-                cursor
-            }
-        );
+        assert_eq!(editor.window(columns), Window { text: text.to_owned(), cursor });
     }
 
     #[test]
@@ -211,25 +190,15 @@ mod tests {
 
     #[test]
     fn wide_characters_never_exceed_the_columns() {
-        for text in [
-            "漢字漢字漢字",
-            "e\u{301}e\u{301}e\u{301}",
-            "👨\u{200d}👩\u{200d}👧👍👍",
-            "a漢b字c",
-        ] {
+        for text in ["漢字漢字漢字", "e\u{301}e\u{301}e\u{301}", "👨\u{200d}👩\u{200d}👧👍👍", "a漢b字c"]
+        {
             let mut editor = typed(text);
             for columns in 0..14 {
                 editor.edit(InputRequest::GoToEnd);
                 for _ in 0..=text.chars().count() {
                     let window = editor.window(columns);
-                    assert!(
-                        window.text.width() <= columns.saturating_sub(1),
-                        "{window:?} in {columns}"
-                    );
-                    assert!(
-                        window.cursor <= columns.saturating_sub(1),
-                        "{window:?} in {columns}"
-                    );
+                    assert!(window.text.width() <= columns.saturating_sub(1), "{window:?} in {columns}");
+                    assert!(window.cursor <= columns.saturating_sub(1), "{window:?} in {columns}");
                     editor.edit(InputRequest::GoToPrevChar);
                 }
             }
@@ -262,14 +231,8 @@ mod tests {
         }
         editor.insert("draft");
         let mut seen = Vec::new();
-        for step in [
-            Editor::older,
-            Editor::older,
-            Editor::older,
-            Editor::newer,
-            Editor::newer,
-            Editor::newer,
-        ] {
+        for step in [Editor::older, Editor::older, Editor::older, Editor::newer, Editor::newer, Editor::newer]
+        {
             step(&mut editor);
             seen.push(editor.text().to_owned());
         }

@@ -153,26 +153,15 @@ mod tests {
 
     #[test]
     fn nothing_turns_the_text_around_or_hides_in_it() {
-        assert_eq!(
-            visible("a\u{202e}b\u{2066}c\u{200b}d\u{feff}e"),
-            "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e"
-        );
+        assert_eq!(visible("a\u{202e}b\u{2066}c\u{200b}d\u{feff}e"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e");
         assert_eq!(visible("ab\u{200d}cd\u{200d}"), "ab\u{fffd}cd\u{fffd}");
         assert_eq!(visible("x\u{e0041}"), "x\u{fffd}");
     }
 
     #[test]
     fn marks_cannot_be_piled_up() {
-        let pile: String = std::iter::once('o')
-            .chain(std::iter::repeat_n('\u{302}', 50))
-            .collect();
-        assert_eq!(
-            visible(&pile)
-                .chars()
-                .filter(|&character| character == '\u{302}')
-                .count(),
-            MAX_MARKS
-        );
+        let pile: String = std::iter::once('o').chain(std::iter::repeat_n('\u{302}', 50)).collect();
+        assert_eq!(visible(&pile).chars().filter(|&character| character == '\u{302}').count(), MAX_MARKS);
     }
 
     #[test]

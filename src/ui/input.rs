@@ -93,87 +93,51 @@ impl std::error::Error for InputError {}
 /// Reads a line.
 pub fn parse(line: &str) -> Result<Action, InputError> {
     let Some(rest) = line.strip_prefix('/') else {
-        return Ok(Action::Say {
-            text: line.to_owned(),
-        });
+        return Ok(Action::Say { text: line.to_owned() });
     };
     if rest.starts_with('/') {
-        return Ok(Action::Say {
-            text: rest.to_owned(),
-        });
+        return Ok(Action::Say { text: rest.to_owned() });
     }
     let (command, argument) = rest.split_once(' ').unwrap_or((rest, ""));
     let lower = command.to_lowercase();
     match lower.as_str() {
         "msg" => message(argument),
-        "reply" | "r" | "responder" => Ok(Action::Reply {
-            text: required(argument, "/reply text")?,
-        }),
-        "echo" | "eco" => Ok(Action::Echo {
-            text: required(argument, "/echo text")?,
-        }),
-        "to" | "para" => Ok(Action::To {
-            who: word(argument, "/to ADDR")?,
-        }),
-        "nick" | "apelido" => Ok(Action::Nick {
-            nick: word(argument, "/nick NAME")?,
-        }),
+        "reply" | "r" | "responder" => Ok(Action::Reply { text: required(argument, "/reply text")? }),
+        "echo" | "eco" => Ok(Action::Echo { text: required(argument, "/echo text")? }),
+        "to" | "para" => Ok(Action::To { who: word(argument, "/to ADDR")? }),
+        "nick" | "apelido" => Ok(Action::Nick { nick: word(argument, "/nick NAME")? }),
         "close" | "fechar" => close(argument),
         "who" | "names" | "usuarios" | "usuários" => nothing(argument, Action::Who, "/who"),
         "help" | "ajuda" => nothing(argument, Action::Help, "/help"),
         "quit" | "exit" | "sair" => nothing(argument, Action::Quit, "/quit"),
-        _ => Err(InputError::Unknown {
-            command: command.to_owned(),
-        }),
+        _ => Err(InputError::Unknown { command: command.to_owned() }),
     }
 }
 
 fn message(argument: &str) -> Result<Action, InputError> {
     let usage = "/msg ADDR text";
-    let (who, text) = argument
-        .trim_start()
-        .split_once(' ')
-        .ok_or(InputError::Incomplete { usage })?;
-    Ok(Action::Message {
-        who: who.to_owned(),
-        text: required(text, usage)?,
-    })
+    let (who, text) = argument.trim_start().split_once(' ').ok_or(InputError::Incomplete { usage })?;
+    Ok(Action::Message { who: who.to_owned(), text: required(text, usage)? })
 }
 
 fn close(argument: &str) -> Result<Action, InputError> {
-    let who = if argument.trim().is_empty() {
-        None
-    } else {
-        Some(word(argument, "/close ADDR")?)
-    };
+    let who = if argument.trim().is_empty() { None } else { Some(word(argument, "/close ADDR")?) };
     Ok(Action::Close { who })
 }
 
 /// A text is taken exactly as it stands, spaces at its ends included.
 fn required(argument: &str, usage: &'static str) -> Result<String, InputError> {
-    if argument.is_empty() {
-        Err(InputError::Incomplete { usage })
-    } else {
-        Ok(argument.to_owned())
-    }
+    if argument.is_empty() { Err(InputError::Incomplete { usage }) } else { Ok(argument.to_owned()) }
 }
 
 fn word(argument: &str, usage: &'static str) -> Result<String, InputError> {
     let mut words = argument.split_whitespace();
     let word = words.next().ok_or(InputError::Incomplete { usage })?;
-    if words.next().is_some() {
-        Err(InputError::Excess { usage })
-    } else {
-        Ok(word.to_owned())
-    }
+    if words.next().is_some() { Err(InputError::Excess { usage }) } else { Ok(word.to_owned()) }
 }
 
 fn nothing(argument: &str, action: Action, usage: &'static str) -> Result<Action, InputError> {
-    if argument.trim().is_empty() {
-        Ok(action)
-    } else {
-        Err(InputError::Excess { usage })
-    }
+    if argument.trim().is_empty() { Ok(action) } else { Err(InputError::Excess { usage }) }
 }
 
 #[cfg(test)]
@@ -192,9 +156,7 @@ mod tests {
     }
 
     fn say(text: &str) -> Action {
-        Action::Say {
-            text: text.to_owned(),
-        }
+        Action::Say { text: text.to_owned() }
     }
 
     #[test]
@@ -217,32 +179,14 @@ mod tests {
         let who = "127.0.0.1:6001".to_owned();
         check(
             "/msg 127.0.0.1:6001  two  spaces",
-            Action::Message {
-                who: who.clone(),
-                text: " two  spaces".to_owned(),
-            },
+            Action::Message { who: who.clone(), text: " two  spaces".to_owned() },
         );
-        check(
-            "/reply /quit",
-            Action::Reply {
-                text: "/quit".to_owned(),
-            },
-        );
-        check(
-            "/echo a\nb",
-            Action::Echo {
-                text: "a\nb".to_owned(),
-            },
-        );
+        check("/reply /quit", Action::Reply { text: "/quit".to_owned() });
+        check("/echo a\nb", Action::Echo { text: "a\nb".to_owned() });
         check("/to 127.0.0.1:6001 ", Action::To { who: who.clone() });
         check("/close", Action::Close { who: None });
         check("/close 127.0.0.1:6001", Action::Close { who: Some(who) });
-        check(
-            "/nick bob",
-            Action::Nick {
-                nick: "bob".to_owned(),
-            },
-        );
+        check("/nick bob", Action::Nick { nick: "bob".to_owned() });
     }
 
     #[test]
@@ -252,35 +196,18 @@ mod tests {
         check("/usuarios", Action::Who);
         check("/USUÁRIOS", Action::Who);
         check("/ajuda", Action::Help);
-        check(
-            "/eco olá",
-            Action::Echo {
-                text: "olá".to_owned(),
-            },
-        );
+        check("/eco olá", Action::Echo { text: "olá".to_owned() });
     }
 
     #[test]
     fn mistakes_are_explained_and_never_sent() {
-        refuse(
-            "/hlep",
-            "there is no command /hlep; /help lists them, //hlep sends the text /hlep",
-        );
-        refuse(
-            "/",
-            "there is no command /; /help lists them, // sends the text /",
-        );
+        refuse("/hlep", "there is no command /hlep; /help lists them, //hlep sends the text /hlep");
+        refuse("/", "there is no command /; /help lists them, // sends the text /");
         refuse("/msg", "something is missing; write /msg ADDR text");
-        refuse(
-            "/msg 127.0.0.1:6001",
-            "something is missing; write /msg ADDR text",
-        );
+        refuse("/msg 127.0.0.1:6001", "something is missing; write /msg ADDR text");
         refuse("/reply", "something is missing; write /reply text");
         refuse("/nick two words", "that is too much; write /nick NAME");
         refuse("/quit now", "that is too much; write /quit");
-        refuse(
-            "/\x1b[2J",
-            "there is no command /␛[2J; /help lists them, //␛[2J sends the text /␛[2J",
-        );
+        refuse("/\x1b[2J", "there is no command /␛[2J; /help lists them, //␛[2J sends the text /␛[2J");
     }
 }

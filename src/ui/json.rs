@@ -29,11 +29,7 @@ pub struct JsonView {
 impl JsonView {
     /// A view whose chatter has a style.
     pub fn new(style: Style) -> Self {
-        Self {
-            data: Output::stdout(),
-            chatter: Output::stderr(),
-            style,
-        }
+        Self { data: Output::stdout(), chatter: Output::stderr(), style }
     }
 }
 
@@ -62,46 +58,17 @@ impl View for JsonView {
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object<'a> {
-    Ready {
-        addr: SocketAddr,
-    },
-    Connected {
-        addr: SocketAddr,
-        nick: Option<&'a str>,
-    },
-    Closed {
-        addr: SocketAddr,
-        reason: String,
-    },
-    Sent {
-        id: &'a str,
-        text: &'a str,
-    },
-    Delivered {
-        id: &'a str,
-        rtt_ms: f64,
-    },
-    Failed {
-        id: &'a str,
-        reason: String,
-    },
-    Unknown {
-        id: &'a str,
-    },
+    Ready { addr: SocketAddr },
+    Connected { addr: SocketAddr, nick: Option<&'a str> },
+    Closed { addr: SocketAddr, reason: String },
+    Sent { id: &'a str, text: &'a str },
+    Delivered { id: &'a str, rtt_ms: f64 },
+    Failed { id: &'a str, reason: String },
+    Unknown { id: &'a str },
     Message(Message<'a>),
-    Echoed {
-        id: &'a str,
-        from: From<'a>,
-        text: &'a str,
-        rtt_ms: f64,
-    },
-    Roster {
-        room: Option<&'a str>,
-        members: Vec<Row<'a>>,
-    },
-    Error {
-        text: &'a str,
-    },
+    Echoed { id: &'a str, from: From<'a>, text: &'a str, rtt_ms: f64 },
+    Roster { room: Option<&'a str>, members: Vec<Row<'a>> },
+    Error { text: &'a str },
 }
 
 #[derive(Debug, Serialize)]
@@ -138,40 +105,23 @@ struct Row<'a> {
 fn object(notice: &Notice) -> Option<Object<'_>> {
     Some(match notice {
         Notice::Ready { address, .. } => Object::Ready { addr: *address },
-        Notice::Connected(party) => Object::Connected {
-            addr: party.address,
-            nick: party.nick.as_deref(),
-        },
-        Notice::Closed { party, reason } => Object::Closed {
-            addr: party.address,
-            reason: reason.to_string(),
-        },
-        Notice::Sent { message, text, .. } => Object::Sent {
-            id: message.id.as_str(),
-            text,
-        },
-        Notice::Delivered { message, rtt } => Object::Delivered {
-            id: message.id.as_str(),
-            rtt_ms: milliseconds(*rtt),
-        },
-        Notice::Failed { message, reason } => Object::Failed {
-            id: message.id.as_str(),
-            reason: reason.to_string(),
-        },
-        Notice::Unknown { message } => Object::Unknown {
-            id: message.id.as_str(),
-        },
+        Notice::Connected(party) => Object::Connected { addr: party.address, nick: party.nick.as_deref() },
+        Notice::Closed { party, reason } => {
+            Object::Closed { addr: party.address, reason: reason.to_string() }
+        }
+        Notice::Sent { message, text, .. } => Object::Sent { id: message.id.as_str(), text },
+        Notice::Delivered { message, rtt } => {
+            Object::Delivered { id: message.id.as_str(), rtt_ms: milliseconds(*rtt) }
+        }
+        Notice::Failed { message, reason } => {
+            Object::Failed { id: message.id.as_str(), reason: reason.to_string() }
+        }
+        Notice::Unknown { message } => Object::Unknown { id: message.id.as_str() },
         Notice::Message(arrival) => Object::Message(message(arrival)),
-        Notice::Echoed { id, from, text, rtt } => Object::Echoed {
-            id: id.as_str(),
-            from: self::from(from),
-            text,
-            rtt_ms: milliseconds(*rtt),
-        },
-        Notice::Roster(members) => Object::Roster {
-            room: None,
-            members: members.iter().map(row).collect(),
-        },
+        Notice::Echoed { id, from, text, rtt } => {
+            Object::Echoed { id: id.as_str(), from: self::from(from), text, rtt_ms: milliseconds(*rtt) }
+        }
+        Notice::Roster(members) => Object::Roster { room: None, members: members.iter().map(row).collect() },
         Notice::Error(text) => Object::Error { text },
         Notice::Renamed { .. }
         | Notice::Silent(_)
@@ -195,26 +145,15 @@ fn message(arrival: &Arrival) -> Message<'_> {
 }
 
 fn from(party: &Party) -> From<'_> {
-    From {
-        nick: party.nick.as_deref(),
-        addr: party.address,
-    }
+    From { nick: party.nick.as_deref(), addr: party.address }
 }
 
 fn re(quote: &Quote) -> Re<'_> {
-    Re {
-        id: quote.id.as_str(),
-        text: &quote.text,
-        ts: timestamp(quote.sent_at),
-    }
+    Re { id: quote.id.as_str(), text: &quote.text, ts: timestamp(quote.sent_at) }
 }
 
 fn row(member: &Member) -> Row<'_> {
-    Row {
-        nick: member.party.nick.as_deref(),
-        addr: member.party.address,
-        since: timestamp(member.since),
-    }
+    Row { nick: member.party.nick.as_deref(), addr: member.party.address, since: timestamp(member.since) }
 }
 
 /// To the microsecond: the clock has no more, and a sum of digits that nobody measured would look like precision.
@@ -255,10 +194,7 @@ mod tests {
 
     #[track_caller]
     fn check(notice: &Notice, expected: &str) {
-        assert_eq!(
-            object(notice).map(|object| encode(&object)).as_deref(),
-            Some(expected)
-        );
+        assert_eq!(object(notice).map(|object| encode(&object)).as_deref(), Some(expected));
     }
 
     fn address() -> SocketAddr {
@@ -266,40 +202,22 @@ mod tests {
     }
 
     fn party() -> Party {
-        Party {
-            address: address(),
-            nick: Some("bob".to_owned()),
-        }
+        Party { address: address(), nick: Some("bob".to_owned()) }
     }
 
     fn outgoing() -> Outgoing {
-        Outgoing {
-            id: MessageId::new("abc", 7),
-            to: party(),
-            preview: String::new(),
-        }
+        Outgoing { id: MessageId::new("abc", 7), to: party(), preview: String::new() }
     }
 
     #[test]
     fn connections() {
         check(
-            &Notice::Ready {
-                address: address(),
-                reachable: None,
-                busy: None,
-                talks: true,
-            },
+            &Notice::Ready { address: address(), reachable: None, busy: None, talks: true },
             r#"{"event":"ready","addr":"127.0.0.1:6000"}"#,
         );
+        check(&Notice::Connected(party()), r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob"}"#);
         check(
-            &Notice::Connected(party()),
-            r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob"}"#,
-        );
-        check(
-            &Notice::Closed {
-                party: party(),
-                reason: CloseReason::Silent,
-            },
+            &Notice::Closed { party: party(), reason: CloseReason::Silent },
             r#"{"event":"closed","addr":"127.0.0.1:6000","reason":"the other side fell silent"}"#,
         );
     }
@@ -308,41 +226,25 @@ mod tests {
     fn outcomes() {
         let message = outgoing();
         check(
-            &Notice::Sent {
-                message: message.clone(),
-                text: "a\n\"b\"".to_owned(),
-                is_echo: false,
-            },
+            &Notice::Sent { message: message.clone(), text: "a\n\"b\"".to_owned(), is_echo: false },
             r#"{"event":"sent","id":"abc-7","text":"a\n\"b\""}"#,
         );
         check(
-            &Notice::Delivered {
-                message: message.clone(),
-                rtt: Duration::from_nanos(50_400_400),
-            },
+            &Notice::Delivered { message: message.clone(), rtt: Duration::from_nanos(50_400_400) },
             r#"{"event":"delivered","id":"abc-7","rtt_ms":50.4}"#,
         );
         check(
-            &Notice::Failed {
-                message: message.clone(),
-                reason: FailReason::NoAnswer,
-            },
+            &Notice::Failed { message: message.clone(), reason: FailReason::NoAnswer },
             r#"{"event":"failed","id":"abc-7","reason":"no answer"}"#,
         );
-        check(
-            &Notice::Unknown { message },
-            r#"{"event":"unknown","id":"abc-7"}"#,
-        );
+        check(&Notice::Unknown { message }, r#"{"event":"unknown","id":"abc-7"}"#);
     }
 
     #[test]
     fn messages() {
         let mut arrival = Arrival {
             id: MessageId::new("xyz", 1),
-            from: Party {
-                address: address(),
-                nick: None,
-            },
+            from: Party { address: address(), nick: None },
             text: "oi".to_owned(),
             sent_at: WallTime::from_unix_micros(1_500_000),
             reply_to: None,
@@ -365,15 +267,9 @@ mod tests {
 
     #[test]
     fn the_rest() {
-        check(
-            &Notice::Error("no".to_owned()),
-            r#"{"event":"error","text":"no"}"#,
-        );
-        let member = Member {
-            party: party(),
-            presence: Presence::Here,
-            since: WallTime::from_unix_micros(0),
-        };
+        check(&Notice::Error("no".to_owned()), r#"{"event":"error","text":"no"}"#);
+        let member =
+            Member { party: party(), presence: Presence::Here, since: WallTime::from_unix_micros(0) };
         check(
             &Notice::Roster(vec![member]),
             r#"{"event":"roster","room":null,"members":[{"nick":"bob","addr":"127.0.0.1:6000","since":"1970-01-01T00:00:00.000000Z"}]}"#,
@@ -394,10 +290,7 @@ mod tests {
     fn what_a_terminal_acts_on_is_escaped_and_read_back_exactly() {
         let text = "\x1b[2J\u{9b}2J\u{202e}\u{7f}é漢\u{e0041}";
         let line = encode(&Object::Error { text });
-        assert_eq!(
-            line,
-            r#"{"event":"error","text":"\u001b[2J\u009b2J\u202e\u007fé漢\udb40\udc41"}"#
-        );
+        assert_eq!(line, r#"{"event":"error","text":"\u001b[2J\u009b2J\u202e\u007fé漢\udb40\udc41"}"#);
         let read: serde_json::Value = serde_json::from_str(&line).expect("our own line");
         assert_eq!(read["text"], text);
     }

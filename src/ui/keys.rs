@@ -103,9 +103,7 @@ impl Keys {
     fn next_paste(&mut self) -> Option<Key> {
         let paste = self.paste.as_mut()?;
         let rest = &self.bytes[self.used..];
-        let end = rest
-            .windows(PASTE_ENDS.len())
-            .position(|window| window == PASTE_ENDS);
+        let end = rest.windows(PASTE_ENDS.len()).position(|window| window == PASTE_ENDS);
         // The mark may come in two pieces.
         let taken = end.unwrap_or_else(|| rest.len().saturating_sub(PASTE_ENDS.len() - 1));
         paste.is_too_long |= paste.text.len() + taken > MAX_TEXT_BYTES;
@@ -185,9 +183,7 @@ fn parse_sequence(bytes: &[u8]) -> Option<(Key, usize)> {
     if bytes.get(FIRST) == Some(&b'[') {
         return (bytes.len() > FIRST + 1).then_some((Key::Other, FIRST + 2));
     }
-    let end = bytes[FIRST..]
-        .iter()
-        .position(|byte| !(0x20..=0x3f).contains(byte));
+    let end = bytes[FIRST..].iter().position(|byte| !(0x20..=0x3f).contains(byte));
     match end.map(|end| FIRST + end) {
         None if bytes.len() > MAX_SEQUENCE_BYTES => Some((Key::Other, bytes.len())),
         None => None,
@@ -244,12 +240,7 @@ mod tests {
         check(&bytes, &expected);
         check(
             &[b"\xffa\xc3b"],
-            &[
-                Key::Text('\u{fffd}'),
-                Key::Text('a'),
-                Key::Text('\u{fffd}'),
-                Key::Text('b'),
-            ],
+            &[Key::Text('\u{fffd}'), Key::Text('a'), Key::Text('\u{fffd}'), Key::Text('b')],
         );
     }
 
@@ -257,13 +248,7 @@ mod tests {
     fn keys_of_the_line_editor() {
         check(
             &[b"\r\n\x7f\x01\x1a"],
-            &[
-                Key::Enter,
-                Key::Enter,
-                Key::Backspace,
-                Key::Control('a'),
-                Key::Control('z'),
-            ],
+            &[Key::Enter, Key::Enter, Key::Backspace, Key::Control('a'), Key::Control('z')],
         );
         check(
             &[b"\x1b[A\x1bOB\x1b[C\x1b[1;5D\x1b[1;3C"],
@@ -271,24 +256,11 @@ mod tests {
         );
         check(
             &[b"\x1b[H\x1bOF\x1b[1~\x1b[4~\x1b[3~\x1b[3;5~"],
-            &[
-                Key::Home,
-                Key::End,
-                Key::Home,
-                Key::End,
-                Key::Delete,
-                Key::DeleteWord,
-            ],
+            &[Key::Home, Key::End, Key::Home, Key::End, Key::Delete, Key::DeleteWord],
         );
         check(
             &[b"\x1b\r\x1bb\x1bf\x1bd\x1b\x7f"],
-            &[
-                Key::AltEnter,
-                Key::WordLeft,
-                Key::WordRight,
-                Key::DeleteWord,
-                Key::BackspaceWord,
-            ],
+            &[Key::AltEnter, Key::WordLeft, Key::WordRight, Key::DeleteWord, Key::BackspaceWord],
         );
     }
 
@@ -300,10 +272,7 @@ mod tests {
 
     #[test]
     fn unknown_sequences_leave_no_text_behind() {
-        check(
-            &[b"\x1b[15~\x1b[?1;2c\x1b[<0;1;1Mx"],
-            &[Key::Other, Key::Other, Key::Other, Key::Text('x')],
-        );
+        check(&[b"\x1b[15~\x1b[?1;2c\x1b[<0;1;1Mx"], &[Key::Other, Key::Other, Key::Other, Key::Text('x')]);
         check(&[b"\x1b[[Ax"], &[Key::Other, Key::Text('x')]);
     }
 

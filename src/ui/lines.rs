@@ -22,13 +22,7 @@ pub struct LineView {
 impl LineView {
     /// A view with a style for each stream, since either may be a terminal and the other not.
     pub fn new(data_style: Style, chatter_style: Style, limit: Limit) -> Self {
-        Self {
-            data: Output::stdout(),
-            chatter: Output::stderr(),
-            data_style,
-            chatter_style,
-            limit,
-        }
+        Self { data: Output::stdout(), chatter: Output::stderr(), data_style, chatter_style, limit }
     }
 }
 
@@ -93,10 +87,7 @@ mod tests {
         };
         view.show(&Notice::Roster(Vec::new()), WallTime::default());
         view.show(&Notice::Error("that failed".to_owned()), WallTime::default());
-        assert_eq!(
-            view.data.take(),
-            "* nobody yet; /msg ADDR text begins a conversation\n"
-        );
+        assert_eq!(view.data.take(), "* nobody yet; /msg ADDR text begins a conversation\n");
         assert_eq!(view.chatter.take(), "! that failed\n");
     }
 }

@@ -61,68 +61,19 @@ impl Model {
     /// Takes over what the peer tells.
     pub fn handle_event(&mut self, event: Event, wall: WallTime) {
         match event {
-            Event::Connected {
-                conversation,
-                address,
-                nick,
-            } => {
-                self.meet(conversation, address, nick, Presence::Here, wall);
-                self.notices
-                    .push_back(Notice::Connected(self.party(conversation)));
-            }
-            Event::Renamed {
-                conversation,
-                before,
-                nick,
-            } => {
-                if let Some(contact) = self.contacts.get_mut(&conversation) {
-                    contact.party.nick = Some(nick);
-                    let party = contact.party.clone();
-                    self.notices.push_back(Notice::Renamed { party, before });
-                }
-            }
-            Event::Silent {
-                conversation,
-                address,
-            } => {
-                self.meet(conversation, address, None, Presence::Silent, wall);
-                self.notices.push_back(Notice::Silent(self.party(conversation)));
-            }
-            Event::Resumed {
-                conversation,
-                address,
-            } => {
-                self.meet(conversation, address, None, Presence::Here, wall);
-                self.notices.push_back(Notice::Resumed(self.party(conversation)));
-            }
-            Event::Closed {
-                conversation,
-                address,
-                reason,
-            } => {
-                self.meet(conversation, address, None, Presence::Gone, wall);
-                self.echoes.retain(|_, from| *from != conversation);
-                let party = self.party(conversation);
-                self.notices.push_back(Notice::Closed { party, reason });
-                self.forget_oldest_gone();
-            }
+            Event::Connected { .. }
+            | Event::Renamed { .. }
+            | Event::Silent { .. }
+            | Event::Resumed { .. }
+            | Event::Closed { .. } => self.follow_presence(event, wall),
             Event::Message(incoming) => self.receive(incoming, wall),
-            Event::Echoed {
-                id,
-                conversation,
-                text,
-                rtt,
-            } => {
+            Event::Echoed { id, conversation, text, rtt } => {
                 self.echoes.remove(&id);
                 let from = self.party(conversation);
                 self.notices.push_back(Notice::Echoed { id, from, text, rtt });
             }
             Event::Delivered { id, rtt } => {
-                self.settle(
-                    id,
-                    |tally| &mut tally.delivered,
-                    |message| Notice::Delivered { message, rtt },
-                );
+                self.settle(id, |tally| &mut tally.delivered, |message| Notice::Delivered { message, rtt });
             }
             Event::Failed { id, reason } => {
                 self.echoes.remove(&id);
@@ -134,11 +85,7 @@ impl Model {
             }
             Event::Unknown { id } => {
                 self.echoes.remove(&id);
-                self.settle(
-                    id,
-                    |tally| &mut tally.unknown,
-                    |message| Notice::Unknown { message },
-                );
+                self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
             }
             // Only whoever was refused waits for this.
             Event::Writable { .. } => {}
@@ -147,9 +94,7 @@ impl Model {
 
     /// Notes that a conversation was begun, or found again.
     pub fn opened(&mut self, conversation: ConversationId, address: SocketAddr, wall: WallTime) {
-        let gone = self
-            .presence(conversation)
-            .is_none_or(|presence| presence == Presence::Gone);
+        let gone = self.presence(conversation).is_none_or(|presence| presence == Presence::Gone);
         if gone {
             self.meet(conversation, address, None, Presence::Awaited, wall);
         }
@@ -158,16 +103,8 @@ impl Model {
     /// Notes that the peer took a message, or an echo, which is still open when it was delivered: it has to come back.
     pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str, is_echo: bool) {
         let preview = filter::shorten(text, PREVIEW_COLUMNS);
-        let message = Outgoing {
-            id: id.clone(),
-            to: self.party(to),
-            preview: preview.clone(),
-        };
-        self.notices.push_back(Notice::Sent {
-            message,
-            text: text.to_owned(),
-            is_echo,
-        });
+        let message = Outgoing { id: id.clone(), to: self.party(to), preview: preview.clone() };
+        self.notices.push_back(Notice::Sent { message, text: text.to_owned(), is_echo });
         if is_echo {
             self.echoes.insert(id.clone(), to);
         }
@@ -197,10 +134,8 @@ impl Model {
 
     /// Has plain lines go to whoever wrote last, unless the user chose a receiver, or the one found so is still there.
     pub fn adopt_receiver(&mut self) {
-        let is_there = |conversation| {
-            self.presence(conversation)
-                .is_some_and(|presence| presence != Presence::Gone)
-        };
+        let is_there =
+            |conversation| self.presence(conversation).is_some_and(|presence| presence != Presence::Gone);
         let is_settled = self.receiver_is_chosen || self.receiver.is_some_and(is_there);
         if let Some(sender) = self.last_sender.filter(|&sender| !is_settled && is_there(sender)) {
             self.set_receiver(sender);
@@ -220,15 +155,9 @@ impl Model {
 
     /// The other side of a conversation.
     pub fn party(&self, conversation: ConversationId) -> Party {
-        let known = self
-            .contacts
-            .get(&conversation)
-            .map(|contact| contact.party.clone());
+        let known = self.contacts.get(&conversation).map(|contact| contact.party.clone());
         // The peer names no conversation that it did not tell of before; this keeps a mistake there from being a panic here.
-        known.unwrap_or(Party {
-            address: ([0, 0, 0, 0], 0).into(),
-            nick: None,
-        })
+        known.unwrap_or(Party { address: ([0, 0, 0, 0], 0).into(), nick: None })
     }
 
     /// Whether the other side is there; None for a conversation that nobody told of.
@@ -250,10 +179,7 @@ impl Model {
     /// The conversation with whoever is at an address, if it has not ended.
     pub fn at(&self, address: SocketAddr) -> Option<ConversationId> {
         let open = |contact: &Contact| contact.presence != Presence::Gone && contact.party.address == address;
-        self.contacts
-            .iter()
-            .find(|(_, contact)| open(contact))
-            .map(|(&conversation, _)| conversation)
+        self.contacts.iter().find(|(_, contact)| open(contact)).map(|(&conversation, _)| conversation)
     }
 
     /// Everybody we talk to or talked to.
@@ -281,6 +207,40 @@ impl Model {
         self.echoes.len()
     }
 
+    /// The events that tell who is there.
+    fn follow_presence(&mut self, event: Event, wall: WallTime) {
+        match event {
+            Event::Connected { conversation, address, nick } => {
+                self.meet(conversation, address, nick, Presence::Here, wall);
+                self.notices.push_back(Notice::Connected(self.party(conversation)));
+            }
+            Event::Renamed { conversation, before, nick } => {
+                if let Some(contact) = self.contacts.get_mut(&conversation) {
+                    contact.party.nick = Some(nick);
+                    let party = contact.party.clone();
+                    self.notices.push_back(Notice::Renamed { party, before });
+                }
+            }
+            Event::Silent { conversation, address } => {
+                self.meet(conversation, address, None, Presence::Silent, wall);
+                self.notices.push_back(Notice::Silent(self.party(conversation)));
+            }
+            Event::Resumed { conversation, address } => {
+                self.meet(conversation, address, None, Presence::Here, wall);
+                self.notices.push_back(Notice::Resumed(self.party(conversation)));
+            }
+            Event::Closed { conversation, address, reason } => {
+                self.meet(conversation, address, None, Presence::Gone, wall);
+                self.echoes.retain(|_, from| *from != conversation);
+                let party = self.party(conversation);
+                self.notices.push_back(Notice::Closed { party, reason });
+                self.forget_oldest_gone();
+            }
+            // The rest is about messages.
+            _ => {}
+        }
+    }
+
     fn meet(
         &mut self,
         conversation: ConversationId,
@@ -290,11 +250,7 @@ impl Model {
         wall: WallTime,
     ) {
         let party = Party { address, nick: None };
-        let contact = self.contacts.entry(conversation).or_insert(Contact {
-            party,
-            presence,
-            since: wall,
-        });
+        let contact = self.contacts.entry(conversation).or_insert(Contact { party, presence, since: wall });
         contact.party.address = address;
         contact.party.nick = nick.or(contact.party.nick.take());
         if contact.presence != presence {
@@ -305,32 +261,11 @@ impl Model {
 
     fn receive(&mut self, incoming: Incoming, wall: WallTime) {
         let nick = incoming.nick.clone();
-        self.meet(
-            incoming.conversation,
-            incoming.address,
-            nick.clone(),
-            Presence::Here,
-            wall,
-        );
+        self.meet(incoming.conversation, incoming.address, nick.clone(), Presence::Here, wall);
         self.last_sender = Some(incoming.conversation);
-        let from = Party {
-            address: incoming.address,
-            nick,
-        };
-        let Incoming {
-            id,
-            text,
-            sent_at,
-            reply_to,
-            ..
-        } = incoming;
-        self.notices.push_back(Notice::Message(Arrival {
-            id,
-            from,
-            text,
-            sent_at,
-            reply_to,
-        }));
+        let from = Party { address: incoming.address, nick };
+        let Incoming { id, text, sent_at, reply_to, .. } = incoming;
+        self.notices.push_back(Notice::Message(Arrival { id, from, text, sent_at, reply_to }));
     }
 
     fn settle(
@@ -344,11 +279,7 @@ impl Model {
             return;
         };
         *column(&mut self.tally) += 1;
-        let message = Outgoing {
-            id,
-            to: self.party(pending.to),
-            preview: pending.preview,
-        };
+        let message = Outgoing { id, to: self.party(pending.to), preview: pending.preview };
         self.notices.push_back(notice(message));
     }
 
@@ -365,5 +296,112 @@ impl Model {
         {
             self.contacts.remove(&oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::{Command, Id, Peer, PeerConfig};
+    use crate::time::{Instant, Now};
+
+    /// Two conversations as a peer would name them.
+    fn conversations() -> [ConversationId; 2] {
+        let now = Now { instant: Instant::ZERO, wall: WallTime::default() };
+        let mut peer = Peer::new(PeerConfig::default(), 1, now);
+        [6001, 6002].map(|port| {
+            let addresses = vec![([127, 0, 0, 1], port).into()];
+            match peer.handle_command(now, Command::Open { addresses }) {
+                Ok(Id::Conversation(conversation)) => conversation,
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+
+    fn message(conversation: ConversationId, port: u16) -> Event {
+        Event::Message(Incoming {
+            id: MessageId::new("x", 1),
+            conversation,
+            address: ([127, 0, 0, 1], port).into(),
+            nick: None,
+            text: "hi".to_owned(),
+            sent_at: WallTime::default(),
+            reply_to: None,
+        })
+    }
+
+    fn closed(conversation: ConversationId, port: u16) -> Event {
+        Event::Closed {
+            conversation,
+            address: ([127, 0, 0, 1], port).into(),
+            reason: crate::peer::CloseReason::Silent,
+        }
+    }
+
+    #[test]
+    fn receiver_that_nobody_chose_follows_whoever_is_there() {
+        let [first, second] = conversations();
+        let mut model = Model::default();
+        model.adopt_receiver();
+        assert_eq!(model.receiver(), None);
+        for (event, receiver) in [
+            (message(first, 6001), first),
+            (message(second, 6002), first),
+            (closed(first, 6001), second),
+            (message(first, 6001), second),
+        ] {
+            model.handle_event(event, WallTime::default());
+            model.adopt_receiver();
+            assert_eq!(model.receiver(), Some(receiver));
+        }
+    }
+
+    #[test]
+    fn receiver_that_was_chosen_stays() {
+        let [first, second] = conversations();
+        let mut model = Model::default();
+        model.choose_receiver(first);
+        for event in [message(second, 6002), closed(first, 6001), message(second, 6002)] {
+            model.handle_event(event, WallTime::default());
+            model.adopt_receiver();
+            assert_eq!(model.receiver(), Some(first));
+        }
+    }
+
+    #[test]
+    fn each_message_is_counted_once() {
+        let [to, _] = conversations();
+        let mut model = Model::default();
+        let ids = [1, 2, 3].map(|number| MessageId::new("x", number));
+        for id in &ids {
+            model.sent(id.clone(), to, "hi", false);
+        }
+        let [delivered, failed, unknown] = ids;
+        let reason = FailReason::NoAnswer;
+        let rtt = std::time::Duration::ZERO;
+        for event in [
+            Event::Delivered { id: delivered.clone(), rtt },
+            Event::Delivered { id: delivered, rtt },
+            Event::Failed { id: failed, reason },
+            Event::Unknown { id: unknown },
+        ] {
+            model.handle_event(event, WallTime::default());
+        }
+        let expected = Tally { delivered: 1, unsent: 1, refused: 0, unknown: 1 };
+        assert_eq!((model.tally(), model.pending()), (expected, 0));
+    }
+
+    #[test]
+    fn echo_stays_open_until_it_is_back() {
+        let [to, _] = conversations();
+        let mut model = Model::default();
+        let id = MessageId::new("x", 1);
+        model.sent(id.clone(), to, "hi", true);
+        let rtt = std::time::Duration::ZERO;
+        model.handle_event(Event::Delivered { id: id.clone(), rtt }, WallTime::default());
+        assert_eq!((model.pending(), model.pending_echoes()), (0, 1));
+        let text = "hi".to_owned();
+        model.handle_event(Event::Echoed { id, conversation: to, text, rtt }, WallTime::default());
+        assert_eq!(model.pending_echoes(), 0);
     }
 }

@@ -48,9 +48,7 @@ impl Style {
     /// Colour, unless the environment asks for none: `NO_COLOR` (no-color.org) or a terminal without.
     pub fn from_environment() -> Self {
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            colour: !refused && !is_dumb_terminal(),
-        }
+        Self { colour: !refused && !is_dumb_terminal() }
     }
 
     /// `text` in the colour of `tone`. The text has been filtered.
@@ -73,10 +71,7 @@ mod tests {
 
     #[test]
     fn colour_surrounds_the_text_and_ends() {
-        assert_eq!(
-            Style { colour: true }.paint(Tone::Good, "ok"),
-            "\x1b[32mok\x1b[0m"
-        );
+        assert_eq!(Style { colour: true }.paint(Tone::Good, "ok"), "\x1b[32mok\x1b[0m");
         assert_eq!(Style { colour: true }.paint(Tone::Plain, "ok"), "ok");
         assert_eq!(Style::PLAIN.paint(Tone::Bad, "ok"), "ok");
     }

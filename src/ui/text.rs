@@ -36,15 +36,9 @@ pub struct Limit {
 
 impl Limit {
     /// Everything: for a pipe, where somebody may want it.
-    pub const NONE: Self = Self {
-        lines: usize::MAX,
-        line_chars: usize::MAX,
-    };
+    pub const NONE: Self = Self { lines: usize::MAX, line_chars: usize::MAX };
     /// A few screens: for a person, whom one message must not bury.
-    pub const SCREEN: Self = Self {
-        lines: 100,
-        line_chars: 4_000,
-    };
+    pub const SCREEN: Self = Self { lines: 100, line_chars: 4_000 };
 }
 
 /// How the commands are written.
@@ -67,68 +61,33 @@ pub const PASTE_TOO_LONG: &str = "! what was pasted is longer than a message may
 /// The lines that tell a person of `notice`, which happened `at` this moment.
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
     match notice {
-        Notice::Ready {
-            address,
-            reachable,
-            busy,
-            talks,
-        } => ready(*address, *reachable, *busy, *talks),
-        Notice::Connected(party) => one(Tone::Dim, format!("* {} is there", name(party))),
-        Notice::Renamed { party, before } => {
-            let before = before
-                .as_deref()
-                .map_or_else(|| party.address.to_string(), filter::nick);
-            one(Tone::Dim, format!("* {before} is now called {}", name(party)))
-        }
-        Notice::Silent(party) => one(
-            Tone::Doubt,
-            format!("* {} does not answer; trying to reach it again", name(party)),
-        ),
-        Notice::Resumed(party) => one(Tone::Dim, format!("* {} is back, nothing was lost", name(party))),
-        Notice::Closed { party, reason } => closed(party, reason),
+        Notice::Ready { address, reachable, busy, talks } => ready(*address, *reachable, *busy, *talks),
+        Notice::Connected(_)
+        | Notice::Renamed { .. }
+        | Notice::Silent(_)
+        | Notice::Resumed(_)
+        | Notice::Closed { .. } => presence(notice),
         Notice::Message(arrival) => message(arrival, at, limit),
-        Notice::Sent {
-            message,
-            text,
-            is_echo,
-        } => sent(message, text, *is_echo, at, limit),
-        Notice::Delivered { message, rtt } => one(
-            Tone::Good,
-            format!("  ✓ delivered in {}: {}", milliseconds(*rtt), quoted(message)),
-        ),
-        Notice::Failed { message, reason } => one(
-            Tone::Bad,
-            format!("  ✗ failed ({}): {}", failure(reason), quoted(message)),
-        ),
+        Notice::Sent { message, text, is_echo } => sent(message, text, *is_echo, at, limit),
+        Notice::Delivered { message, rtt } => {
+            one(Tone::Good, format!("  ✓ delivered in {}: {}", milliseconds(*rtt), quoted(message)))
+        }
+        Notice::Failed { message, reason } => {
+            one(Tone::Bad, format!("  ✗ failed ({}): {}", failure(reason), quoted(message)))
+        }
         Notice::Unknown { message } => one(
             Tone::Doubt,
-            format!(
-                "  ? unknown (the connection died; it may have arrived): {}",
-                quoted(message)
-            ),
+            format!("  ? unknown (the connection died; it may have arrived): {}", quoted(message)),
         ),
         Notice::Echoed { from, text, rtt, .. } => {
             let head = format!("{} {}: Echo: ", time_of_day(at), name(from));
-            body(
-                Tone::Plain,
-                head,
-                text,
-                &format!("  (after {})", milliseconds(*rtt)),
-                limit,
-            )
+            body(Tone::Plain, head, text, &format!("  (after {})", milliseconds(*rtt)), limit)
         }
-        Notice::Receiver(party) => one(
-            Tone::Dim,
-            format!(
-                "* lines without a slash go to {} now; /to ADDR changes it",
-                name(party)
-            ),
-        ),
+        Notice::Receiver(party) => {
+            one(Tone::Dim, format!("* lines without a slash go to {} now; /to ADDR changes it", name(party)))
+        }
         Notice::Roster(members) => roster(members),
-        Notice::Help => HELP
-            .iter()
-            .flat_map(|line| one(Tone::Dim, (*line).to_owned()))
-            .collect(),
+        Notice::Help => HELP.iter().flat_map(|line| one(Tone::Dim, (*line).to_owned())).collect(),
         Notice::Info(text) => one(Tone::Dim, format!("* {text}")),
         Notice::Error(text) => one(Tone::Bad, format!("! {text}")),
     }
@@ -158,10 +117,7 @@ pub fn prompt(status: &Status) -> String {
 
 /// The same while a reply is being typed.
 pub fn reply_prompt(sender: Option<&str>) -> String {
-    sender.map_or_else(
-        || "nothing to reply to".to_owned(),
-        |sender| format!("reply to {sender}"),
-    )
+    sender.map_or_else(|| "nothing to reply to".to_owned(), |sender| format!("reply to {sender}"))
 }
 
 /// Confirms another nick of our own.
@@ -184,23 +140,31 @@ fn one(tone: Tone, text: String) -> Vec<Line> {
 fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, talks: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(busy) = busy {
-        let text = format!(
-            "* port {busy} is in use by another program, so this one has {}",
-            address.port()
-        );
-        lines.push(Line {
-            tone: Tone::Doubt,
-            text,
-        });
+        let text = format!("* port {busy} is in use by another program, so this one has {}", address.port());
+        lines.push(Line { tone: Tone::Doubt, text });
     }
     let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
     let hint = if talks { " · /msg ADDR text · /help" } else { "" };
     let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
-    lines.push(Line {
-        tone: Tone::Dim,
-        text,
-    });
+    lines.push(Line { tone: Tone::Dim, text });
     lines
+}
+
+/// The notices that tell who is there.
+fn presence(notice: &Notice) -> Vec<Line> {
+    match notice {
+        Notice::Connected(party) => one(Tone::Dim, format!("* {} is there", name(party))),
+        Notice::Renamed { party, before } => {
+            let before = before.as_deref().map_or_else(|| party.address.to_string(), filter::nick);
+            one(Tone::Dim, format!("* {before} is now called {}", name(party)))
+        }
+        Notice::Silent(party) => {
+            one(Tone::Doubt, format!("* {} does not answer; trying to reach it again", name(party)))
+        }
+        Notice::Resumed(party) => one(Tone::Dim, format!("* {} is back, nothing was lost", name(party))),
+        Notice::Closed { party, reason } => closed(party, reason),
+        _ => Vec::new(),
+    }
 }
 
 fn closed(party: &Party, reason: &CloseReason) -> Vec<Line> {
@@ -222,10 +186,7 @@ fn message(arrival: &Arrival, at: WallTime, limit: Limit) -> Vec<Line> {
     }
     // Clocks differ by seconds everywhere; by more than a minute it is the message that is old, or the clock that is wrong.
     if at.as_unix_micros().abs_diff(arrival.sent_at.as_unix_micros()) > 60_000_000 {
-        tail.push_str(&format!(
-            "  (sent {} by the sender's clock)",
-            date_and_time(arrival.sent_at)
-        ));
+        tail.push_str(&format!("  (sent {} by the sender's clock)", date_and_time(arrival.sent_at)));
     }
     body(Tone::Plain, head, &arrival.text, &tail, limit)
 }
@@ -242,11 +203,7 @@ fn body(tone: Tone, head: String, text: &str, tail: &str, limit: Limit) -> Vec<L
     let mut rest = filter::visible_lines(text);
     for (index, line) in rest.by_ref().take(limit.lines).enumerate() {
         let line = cut(line, limit.line_chars);
-        let text = if index == 0 {
-            format!("{head}{line}")
-        } else {
-            format!("         │ {line}")
-        };
+        let text = if index == 0 { format!("{head}{line}") } else { format!("         │ {line}") };
         lines.push(Line { tone, text });
     }
     let hidden = rest.count();
@@ -281,10 +238,7 @@ fn failure(reason: &FailReason) -> String {
 
 fn roster(members: &[Member]) -> Vec<Line> {
     if members.is_empty() {
-        return one(
-            Tone::Dim,
-            "* nobody yet; /msg ADDR text begins a conversation".to_owned(),
-        );
+        return one(Tone::Dim, "* nobody yet; /msg ADDR text begins a conversation".to_owned());
     }
     let line = |member: &Member| {
         let presence = match member.presence {
@@ -293,15 +247,8 @@ fn roster(members: &[Member]) -> Vec<Line> {
             Presence::Silent => "silent",
             Presence::Gone => "gone",
         };
-        let text = format!(
-            "* {}: {presence} since {}",
-            name(&member.party),
-            time_of_day(member.since)
-        );
-        Line {
-            tone: Tone::Plain,
-            text,
-        }
+        let text = format!("* {}: {presence} since {}", name(&member.party), time_of_day(member.since));
+        Line { tone: Tone::Plain, text }
     };
     members.iter().map(line).collect()
 }
@@ -328,18 +275,13 @@ mod tests {
 
     #[track_caller]
     fn check(notice: &Notice, limit: Limit, expected: &[&str]) {
-        let lines: Vec<String> = describe(notice, WallTime::default(), limit)
-            .into_iter()
-            .map(|line| line.text)
-            .collect();
+        let lines: Vec<String> =
+            describe(notice, WallTime::default(), limit).into_iter().map(|line| line.text).collect();
         assert_eq!(lines, expected);
     }
 
     fn party(nick: &str) -> Party {
-        Party {
-            address: ([127, 0, 0, 1], 6001).into(),
-            nick: Some(nick.to_owned()),
-        }
+        Party { address: ([127, 0, 0, 1], 6001).into(), nick: Some(nick.to_owned()) }
     }
 
     #[test]
@@ -355,14 +297,9 @@ mod tests {
 
     #[test]
     fn reasons_from_the_network_are_filtered() {
-        let reason = CloseReason::ByPeer {
-            words: "\x1b]0;title\x07".to_owned(),
-        };
+        let reason = CloseReason::ByPeer { words: "\x1b]0;title\x07".to_owned() };
         check(
-            &Notice::Closed {
-                party: party("bob"),
-                reason,
-            },
+            &Notice::Closed { party: party("bob"), reason },
             Limit::NONE,
             &["* bob@127.0.0.1:6001: the other side left: ␛]0;title␇"],
         );
@@ -370,23 +307,14 @@ mod tests {
 
     #[test]
     fn further_lines_cannot_pass_for_another_message() {
-        let lines = body(
-            Tone::Plain,
-            "head: ".to_owned(),
-            "one\n12:00:00 eve: two",
-            "",
-            Limit::NONE,
-        );
+        let lines = body(Tone::Plain, "head: ".to_owned(), "one\n12:00:00 eve: two", "", Limit::NONE);
         let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(texts, ["head: one", "         │ 12:00:00 eve: two"]);
     }
 
     #[test]
     fn one_message_cannot_bury_the_screen() {
-        let limit = Limit {
-            lines: 2,
-            line_chars: 3,
-        };
+        let limit = Limit { lines: 2, line_chars: 3 };
         let lines = body(Tone::Plain, String::new(), "abcd\ne\nf\ng", "", limit);
         let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
         let expected = [

@@ -34,22 +34,19 @@ fn to_digits(value: u32) -> [u8; DIGITS] {
 mod tests {
     use super::*;
 
+    // UC-WIRE-005
     #[test]
     fn the_digits_count_as_zeros_and_every_bit_counts() {
         let mut datagram = br#"{"v":1,"c":"00000000"}"#.to_vec();
         let at = 12;
         assert_eq!(checksum(&datagram, at), crc32c::crc32c(&datagram));
         seal(&mut datagram, at);
-        let digits = std::str::from_utf8(&datagram[at..at + DIGITS])
-            .unwrap()
-            .to_owned();
+        let digits = std::str::from_utf8(&datagram[at..at + DIGITS]).unwrap().to_owned();
         assert_eq!(from_digits(&digits), Some(checksum(&datagram, at)));
         for bit in 0..datagram.len() * 8 {
             let mut damaged = datagram.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            let told = std::str::from_utf8(&damaged[at..at + DIGITS])
-                .ok()
-                .and_then(from_digits);
+            let told = std::str::from_utf8(&damaged[at..at + DIGITS]).ok().and_then(from_digits);
             assert_ne!(told, Some(checksum(&damaged, at)), "bit {bit}");
         }
     }

@@ -79,6 +79,7 @@ pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
         match raw {
             RawFrame::Handshake(frame) if handshake.is_none() => handshake = Some(frame),
             RawFrame::Handshake(_) => return Err(DecodeError::Misplaced),
+            // UC-WIRE-015
             RawFrame::Unknown(lengths) => {
                 skip_bytes(&mut payload, &lengths)?;
                 unknown_frames += 1;
@@ -87,25 +88,18 @@ pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
             raw => frames.push(raw.attach(&mut payload)?),
         }
     }
+    // UC-WIRE-016
     if !payload.is_empty() {
         return Err(DecodeError::BytesMismatch);
     }
 
     match (handshake, head.number) {
-        (Some(frame), None) => frame
-            .check(head.to, &frames, datagram.len())
-            .map(Datagram::Handshake),
+        (Some(frame), None) => frame.check(head.to, &frames, datagram.len()).map(Datagram::Handshake),
         (None, Some(number)) => {
             let to = head.to.ok_or(DecodeError::Malformed)?;
             check_number(number)?;
             head.low.map_or(Ok(()), check_number)?;
-            Ok(Datagram::Packet(Packet {
-                to,
-                number,
-                low: head.low,
-                frames,
-                unknown_frames,
-            }))
+            Ok(Datagram::Packet(Packet { to, number, low: head.low, frames, unknown_frames }))
         }
         _ => Err(DecodeError::Misplaced),
     }
@@ -138,7 +132,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head<'_>, DecodeError> {
     }
 }
 
-/// Reads a head; `stop` tells why it stopped before the end, which serde's own error type cannot say.
+/// Reads a head (UC-WIRE-002); `stop` tells why it stopped before the end, which serde's own error type cannot say.
 struct HeadSeed<'s> {
     stop: &'s mut Option<DecodeError>,
 }
@@ -170,13 +164,7 @@ impl<'de> Visitor<'de> for HeadSeed<'_> {
             *self.stop = Some(DecodeError::UnknownVersion(version));
             return Err(A::Error::custom("unknown version"));
         }
-        let mut head = Head {
-            checksum: None,
-            to: None,
-            number: None,
-            low: None,
-            frames: Vec::new(),
-        };
+        let mut head = Head { checksum: None, to: None, number: None, low: None, frames: Vec::new() };
         let mut has_frames = false;
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
             match key.as_ref() {
@@ -190,14 +178,11 @@ impl<'de> Visitor<'de> for HeadSeed<'_> {
                     head.frames = map.next_value()?;
                     has_frames = true;
                 }
+                // UC-WIRE-004
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        if has_frames {
-            Ok(head)
-        } else {
-            Err(A::Error::missing_field("f"))
-        }
+        if has_frames { Ok(head) } else { Err(A::Error::missing_field("f")) }
     }
 }
 
@@ -329,11 +314,7 @@ struct RawSkip {
 
 impl From<RawSkip> for Skip {
     fn from(raw: RawSkip) -> Self {
-        Self {
-            stream: raw.st,
-            seq: raw.seq,
-            sizes: raw.sizes,
-        }
+        Self { stream: raw.st, seq: raw.seq, sizes: raw.sizes }
     }
 }
 
@@ -390,23 +371,17 @@ impl<'a> RawFrame<'a> {
     fn attach(self, payload: &mut &'a [u8]) -> Result<Frame<'a>, DecodeError> {
         match self {
             Self::Whole(frame) => check_frame(frame),
-            Self::Path(RawPath {
-                challenge: Some(token),
-                answer: None,
-            }) => check_number(token).map(|()| Frame::Path(PathFrame::Challenge(token))),
-            Self::Path(RawPath {
-                challenge: None,
-                answer: Some(token),
-            }) => check_number(token).map(|()| Frame::Path(PathFrame::Answer(token))),
+            Self::Path(RawPath { challenge: Some(token), answer: None }) => {
+                check_number(token).map(|()| Frame::Path(PathFrame::Challenge(token)))
+            }
+            Self::Path(RawPath { challenge: None, answer: Some(token) }) => {
+                check_number(token).map(|()| Frame::Path(PathFrame::Answer(token)))
+            }
             Self::Window(raw) => raw.check().map(Frame::Window),
             Self::Msg(raw) => raw.attach(payload).map(Frame::Msg),
             Self::Part(raw) => raw.attach(payload).map(Frame::Part),
-            Self::Gram(raw) => Ok(Frame::Gram {
-                body: take(payload, raw.len)?,
-            }),
-            Self::Pad(raw) => Ok(Frame::Pad {
-                bytes: take(payload, raw.len)?,
-            }),
+            Self::Gram(raw) => Ok(Frame::Gram { body: take(payload, raw.len)? }),
+            Self::Pad(raw) => Ok(Frame::Pad { bytes: take(payload, raw.len)? }),
             Self::Path(_) | Self::Handshake(_) | Self::Unknown(_) | Self::WithoutKind => {
                 Err(DecodeError::Malformed)
             }
@@ -421,18 +396,8 @@ impl RawMessages {
             return Err(DecodeError::TooMany);
         }
         check_sequence(self.seq, count)?;
-        let bodies = self
-            .len
-            .0
-            .iter()
-            .map(|&length| take(payload, length))
-            .collect::<Result<_, _>>()?;
-        Ok(Messages {
-            stream: self.st,
-            seq: self.seq,
-            unordered: self.unordered,
-            bodies,
-        })
+        let bodies = self.len.0.iter().map(|&length| take(payload, length)).collect::<Result<_, _>>()?;
+        Ok(Messages { stream: self.st, seq: self.seq, unordered: self.unordered, bodies })
     }
 }
 
@@ -458,28 +423,14 @@ impl RawPart {
 impl RawWindow {
     fn check(self) -> Result<Window, DecodeError> {
         match self {
-            Self {
-                total: Some(bytes),
-                bytes: None,
-                seq: None,
-                ..
-            } => {
+            Self { total: Some(bytes), bytes: None, seq: None, .. } => {
                 check_number(bytes)?;
                 Ok(Window::Connection { bytes })
             }
-            Self {
-                total: None,
-                bytes: Some(bytes),
-                seq: Some(seq),
-                st,
-            } => {
+            Self { total: None, bytes: Some(bytes), seq: Some(seq), st } => {
                 check_number(bytes)?;
                 check_number(seq)?;
-                Ok(Window::Stream {
-                    stream: st,
-                    bytes,
-                    seq,
-                })
+                Ok(Window::Stream { stream: st, bytes, seq })
             }
             _ => Err(DecodeError::Malformed),
         }
@@ -560,32 +511,19 @@ fn check_sequence(first: u64, count: usize) -> Result<(), DecodeError> {
 }
 
 const fn check_number(number: u64) -> Result<(), DecodeError> {
-    if number <= MAX_NUMBER {
-        Ok(())
-    } else {
-        Err(DecodeError::BadNumber)
-    }
+    if number <= MAX_NUMBER { Ok(()) } else { Err(DecodeError::BadNumber) }
 }
 
 const fn check_text(text: &str) -> Result<(), DecodeError> {
-    if text.len() <= MAX_REASON_BYTES {
-        Ok(())
-    } else {
-        Err(DecodeError::TooLong)
-    }
+    if text.len() <= MAX_REASON_BYTES { Ok(()) } else { Err(DecodeError::TooLong) }
 }
 
 fn take<'a>(payload: &mut &'a [u8], length: u32) -> Result<&'a [u8], DecodeError> {
-    let (taken, rest) = payload
-        .split_at_checked(length as usize)
-        .ok_or(DecodeError::BytesMismatch)?;
+    let (taken, rest) = payload.split_at_checked(length as usize).ok_or(DecodeError::BytesMismatch)?;
     *payload = rest;
     Ok(taken)
 }
 
 fn skip_bytes(payload: &mut &[u8], lengths: &Lengths) -> Result<(), DecodeError> {
-    lengths
-        .0
-        .iter()
-        .try_for_each(|&length| take(payload, length).map(drop))
+    lengths.0.iter().try_for_each(|&length| take(payload, length).map(drop))
 }

@@ -37,20 +37,13 @@ impl<'b> PacketWriter<'b> {
             write_all(head, format_args!(",\"low\":{low}"));
         }
         head.extend_from_slice(b",\"f\":[");
-        Self {
-            head,
-            bytes,
-            digits_at,
-            limit,
-            frames: 0,
-        }
+        Self { head, bytes, digits_at, limit, frames: 0 }
     }
 
     /// How many bytes are left for a frame's head and its bytes together.
     pub fn room(&self) -> usize {
         let separator = usize::from(self.frames > 0);
-        self.limit
-            .saturating_sub(self.head.len() + separator + SUFFIX.len() + self.bytes.len())
+        self.limit.saturating_sub(self.head.len() + separator + SUFFIX.len() + self.bytes.len())
     }
 
     /// Whether no frame is in it yet.
@@ -69,10 +62,9 @@ impl<'b> PacketWriter<'b> {
         }
         write_json(self.head, frame);
         match frame {
-            Frame::Msg(messages) => messages
-                .bodies
-                .iter()
-                .for_each(|body| self.bytes.extend_from_slice(body)),
+            Frame::Msg(messages) => {
+                messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body));
+            }
             Frame::Part(part) => self.bytes.extend_from_slice(part.body),
             Frame::Gram { body } => self.bytes.extend_from_slice(body),
             Frame::Pad { bytes } => self.bytes.extend_from_slice(bytes),
@@ -122,25 +114,13 @@ impl super::Part<'_> {
 }
 
 fn common_bytes(stream: u32, seq: u64, unordered: bool) -> usize {
-    let stream_bytes = if stream == 0 {
-        0
-    } else {
-        r#""st":,"#.len() + decimal_digits(stream.into())
-    };
-    let unordered_bytes = if unordered {
-        r#""unordered":true,"#.len()
-    } else {
-        0
-    };
+    let stream_bytes = if stream == 0 { 0 } else { r#""st":,"#.len() + decimal_digits(stream.into()) };
+    let unordered_bytes = if unordered { r#""unordered":true,"#.len() } else { 0 };
     stream_bytes + unordered_bytes + decimal_digits(seq)
 }
 
 const fn decimal_digits(number: u64) -> usize {
-    if number == 0 {
-        1
-    } else {
-        number.ilog10() as usize + 1
-    }
+    if number == 0 { 1 } else { number.ilog10() as usize + 1 }
 }
 
 /// Writes a datagram that stands outside of any connection; a hello is padded to its least length (UC-HS-002).

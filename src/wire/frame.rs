@@ -163,7 +163,7 @@ pub enum PathFrame {
 /// The end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close<'a> {
-    /// A word from the registry of close codes; an unknown one is only shown.
+    /// A word from the registry of close codes; an unknown one is only shown (UC-CLOSE-007).
     #[serde(borrow)]
     pub code: Cow<'a, str>,
     /// For people, possibly empty.
@@ -216,7 +216,7 @@ pub struct Refuse<'a> {
 pub enum Mode {
     /// Not at all: for learning and testing.
     Clear,
-    /// In a way that this program does not know.
+    /// In a way that this program does not know (UC-HS-012).
     #[serde(other)]
     Unknown,
 }
@@ -271,18 +271,12 @@ fn lengths<S: Serializer>(bodies: &Vec<&[u8]>, serializer: S) -> Result<S::Ok, S
     list.end()
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands skip_serializing_if a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
 const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands skip_serializing_if a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
 }

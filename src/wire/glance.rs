@@ -50,9 +50,7 @@ pub fn glance(datagram: &[u8]) -> Option<Glance<'_>> {
         return None;
     }
     let (head, _) = split(datagram);
-    serde_json::Deserializer::from_slice(head)
-        .deserialize_map(GlanceVisitor)
-        .ok()
+    serde_json::Deserializer::from_slice(head).deserialize_map(GlanceVisitor).ok()
 }
 
 struct GlanceVisitor;
@@ -65,11 +63,7 @@ impl<'de> Visitor<'de> for GlanceVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Glance<'de>, A::Error> {
-        let mut glance = Glance {
-            to: None,
-            number: None,
-            kinds: Kinds::default(),
-        };
+        let mut glance = Glance { to: None, number: None, kinds: Kinds::default() };
         while let Some(key) = map.next_key::<&str>()? {
             match key {
                 "to" => glance.to = Some(Cow::Borrowed(map.next_value()?)),

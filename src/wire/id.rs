@@ -28,10 +28,7 @@ impl ConnectionId {
     /// The identifier that `text` spells; None if it is no identifier.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::BYTES] = text.as_bytes().try_into().ok()?;
-        bytes
-            .iter()
-            .all(|byte| Self::ALPHABET.contains(byte))
-            .then_some(Self(bytes))
+        bytes.iter().all(|byte| Self::ALPHABET.contains(byte)).then_some(Self(bytes))
     }
 
     /// The identifier as it travels.
@@ -82,6 +79,7 @@ impl<'de> Deserialize<'de> for ConnectionId {
 mod tests {
     use super::*;
 
+    // UC-WIRE-006
     #[test]
     fn only_eight_small_letters_and_digits_are_an_id() {
         assert_eq!(ConnectionId::parse("k3f9q2a1").unwrap().as_str(), "k3f9q2a1");

@@ -20,7 +20,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// The kind of that `t`; None if this version has none such.
+            /// The kind of that `t`; None if this version has none such, as for the reserved ones (UC-WIRE-019).
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Kind::$variant),)*
@@ -66,6 +66,7 @@ kinds! {
 mod tests {
     use super::*;
 
+    // UC-WIRE-008, UC-WIRE-019
     #[test]
     fn every_name_leads_back_to_its_kind() {
         for &kind in Kind::ALL {

@@ -83,13 +83,7 @@ impl Record {
 
     /// The proxy is ready.
     pub(crate) fn begin(&mut self, start: &Start<'_>) {
-        let Start {
-            now,
-            listen,
-            to,
-            links: [up, down],
-            seed,
-        } = start;
+        let Start { now, listen, to, links: [up, down], seed } = start;
         self.start = now.instant;
         self.last_status = now.instant;
         let plans = if up.plan() == down.plan() {
@@ -145,10 +139,7 @@ impl Record {
 
     /// A client was silent for long.
     pub(crate) fn forgotten(&mut self, now: Now, flow: &Flow) {
-        self.say(&format!(
-            "client {}, {}, is silent and forgotten",
-            flow.number, flow.client
-        ));
+        self.say(&format!("client {}, {}, is silent and forgotten", flow.number, flow.client));
         self.tell_flow(now, "forgotten", flow);
     }
 
@@ -162,10 +153,7 @@ impl Record {
     /// Something is wrong, and may be so many times a second; one line a second is told.
     pub(crate) fn complain_now_and_then(&mut self, now: Now, trouble: &dyn std::fmt::Display) {
         let second = Duration::from_secs(1);
-        if self
-            .complained_at
-            .is_none_or(|before| now.instant.since(before) >= second)
-        {
+        if self.complained_at.is_none_or(|before| now.instant.since(before) >= second) {
             self.complained_at = Some(now.instant);
             self.complain(trouble);
         }
@@ -195,18 +183,11 @@ impl Record {
             .map(|link| {
                 let counts = link.statistics();
                 let name = link.direction().name();
-                format!(
-                    "{name} {} in, {} lost, {} out",
-                    counts.received, counts.lost, counts.delivered
-                )
+                format!("{name} {} in, {} lost, {} out", counts.received, counts.lost, counts.delivered)
             })
             .collect();
         let seconds = now.instant.since(self.start).as_secs();
-        self.say(&format!(
-            "{seconds} s: {}; clients {}",
-            parts.join("; "),
-            flows.len()
-        ));
+        self.say(&format!("{seconds} s: {}; clients {}", parts.join("; "), flows.len()));
         // A busy loop hands nothing over for a while, and a status that is late is none.
         self.flush();
     }
@@ -243,11 +224,7 @@ impl Record {
 
     fn tell_flow(&mut self, now: Now, event: &str, flow: &Flow) {
         let upstream = flow.upstream.local_addr().ok();
-        self.tell(
-            now,
-            event,
-            &json!({"flow": flow.number, "client": flow.client, "upstream": upstream}),
-        );
+        self.tell(now, event, &json!({"flow": flow.number, "client": flow.client, "upstream": upstream}));
     }
 
     /// The event and its time in front, where people look first; the other fields come as they come.
@@ -256,9 +233,7 @@ impl Record {
             let (t_us, ts) = (now.instant.since(self.start).as_micros(), timestamp(now.wall));
             let fields = fields.to_string();
             let rest = fields.strip_prefix('{').unwrap_or(&fields);
-            self.push(&format!(
-                r#"{{"event":"{event}","t_us":{t_us},"ts":"{ts}",{rest}"#
-            ));
+            self.push(&format!(r#"{{"event":"{event}","t_us":{t_us},"ts":"{ts}",{rest}"#));
         }
     }
 
@@ -313,13 +288,7 @@ fn is_zero(count: &u8) -> bool {
 }
 
 fn summary(end: &End<'_>, report: &Report) -> Value {
-    let Mishaps {
-        buffer_full,
-        refused,
-        failed,
-        orphaned,
-        turned_away,
-    } = end.mishaps;
+    let Mishaps { buffer_full, refused, failed, orphaned, turned_away } = end.mishaps;
     let mut object = json!({
         "seed": end.seed, "clients": end.clients, "buffer_full": buffer_full, "refused": refused,
         "failed": failed, "orphaned": orphaned, "turned_away": turned_away,
@@ -352,26 +321,13 @@ fn micros(time: Duration) -> f64 {
 
 /// One line for each kind of mishap that happened.
 fn mishap_lines(mishaps: &Mishaps) -> String {
-    let Mishaps {
-        buffer_full,
-        refused,
-        failed,
-        orphaned,
-        turned_away,
-    } = *mishaps;
+    let Mishaps { buffer_full, refused, failed, orphaned, turned_away } = *mishaps;
     let kinds = [
         (buffer_full, "not sent: the system's send buffer was full"),
-        (
-            refused,
-            "answered by ICMP: nobody listens at the target, or the client is gone",
-        ),
+        (refused, "answered by ICMP: nobody listens at the target, or the client is gone"),
         (failed, "not sent or not received: the system's call failed"),
         (orphaned, "not sent: the client was forgotten meanwhile"),
         (turned_away, "not taken: too many clients"),
     ];
-    kinds
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, text)| format!("{count} {text}\n"))
-        .collect()
+    kinds.iter().filter(|(count, _)| *count > 0).map(|(count, text)| format!("{count} {text}\n")).collect()
 }

@@ -119,17 +119,14 @@ impl Connection {
         self.detect_losses(now);
     }
 
-    /// Finds what is lost and puts it back in its queue.
+    /// Finds what is lost and puts it back in its queue (UC-ARQ-016).
     pub(super) fn detect_losses(&mut self, now: Instant) {
-        let lost = self
-            .loss
-            .detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let lost = self.loss.detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         if !lost.is_empty() {
             let in_flight_before = self.sent.in_flight_bytes();
             let contents = self.sent.mark_lost(now, &lost);
             self.statistics.packets_lost += lost.len() as u64;
-            self.controller
-                .on_loss(now, in_flight_before - self.sent.in_flight_bytes());
+            self.controller.on_loss(now, in_flight_before - self.sent.in_flight_bytes());
             for content in contents {
                 match content {
                     Content::ConnectionWindow => self.windows_again.push(None),
@@ -180,7 +177,7 @@ impl Connection {
     }
 
     fn keep_challenge(&mut self, path: Path, token: u64) {
-        // More than a few at once are an attempt to make us talk.
+        // More than a few at once are an attempt to make us talk (UC-PATH-004).
         if self.answers.len() < 4 {
             self.answers.push_back((path, token));
         }
@@ -203,10 +200,7 @@ impl Connection {
         let closed = match &self.state {
             State::Closing { closed, .. } => closed.clone(),
             _ if is_answer => Closed::Restarted,
-            _ => Closed::ByPeer {
-                code: close.code.to_string(),
-                reason: close.reason.to_string(),
-            },
+            _ => Closed::ByPeer { code: close.code.to_string(), reason: close.reason.to_string() },
         };
         while let Some(stream) = self.recv.poll_readable() {
             self.events.push_back(Event::Readable { stream });

@@ -182,10 +182,7 @@ impl Connection {
         self.last_heard = now;
         // An ack delay beyond a quarter of a second would switch retransmission off; it is not believed.
         self.peer_ack_delay = Duration::from_micros(limits.ack_delay_us.min(250_000));
-        self.idle_timeout = self
-            .config
-            .idle_timeout
-            .min(Duration::from_millis(limits.idle_ms.max(1_000)));
+        self.idle_timeout = self.config.idle_timeout.min(Duration::from_millis(limits.idle_ms.max(1_000)));
         self.config.datagram_bytes = self.config.datagram_bytes.min(datagram_bytes(limits));
         self.send.establish(*limits);
         // The side that was welcomed must be heard once, or the other side keeps no state (UC-HS-008). Whatever
@@ -210,7 +207,8 @@ impl Connection {
         result
     }
 
-    /// Queues a message that is sent once, before `deadline` or never. If too many wait, the oldest is dropped: it is the latest.
+    /// Queues a message that is sent once, before `deadline` or never (UC-STR-012). If too many wait, the oldest is dropped: it is
+    /// the latest.
     pub fn submit_gram(&mut self, body: Vec<u8>, deadline: Option<Instant>) -> Result<(), SendError> {
         if !matches!(self.state, State::Connecting | State::Open) {
             return Err(SendError::Closed);
@@ -253,17 +251,13 @@ impl Connection {
         self.grams_in.pop_front()
     }
 
-    /// Ends the connection gracefully: what is queued goes first, for a bounded time. `code` is from the registry.
+    /// Ends the connection gracefully: what is queued goes first, for a bounded time (UC-CLOSE-001). `code` is from the registry.
     pub fn close(&mut self, now: Instant, code: &'static str, reason: &str) {
         match self.state {
             State::Connecting => self.finish(now, Closed::ByUs),
             State::Open => {
                 let until = now + self.config.flush_timeout;
-                self.state = State::Flushing {
-                    code,
-                    reason: clip(reason),
-                    until,
-                };
+                self.state = State::Flushing { code, reason: clip(reason), until };
             }
             State::Flushing { .. } | State::Closing { .. } | State::Closed { .. } => {}
         }
@@ -384,24 +378,13 @@ impl Connection {
         if matches!(self.state, State::Closing { .. } | State::Closed { .. }) {
             return;
         }
-        self.begin_closing_now(
-            now,
-            "violation",
-            violation.rule().to_owned(),
-            Closed::Violation(violation),
-        );
+        self.begin_closing_now(now, "violation", violation.rule().to_owned(), Closed::Violation(violation));
     }
 
     fn begin_closing_now(&mut self, now: Instant, code: &'static str, reason: String, closed: Closed) {
         self.send.abandon();
         self.grams_out.clear();
-        self.state = State::Closing {
-            code,
-            reason,
-            tries: 0,
-            next_at: now,
-            closed,
-        };
+        self.state = State::Closing { code, reason, tries: 0, next_at: now, closed };
     }
 
     fn finish(&mut self, now: Instant, closed: Closed) {
@@ -413,13 +396,10 @@ impl Connection {
         self.grams_out.clear();
         self.events.push_back(Event::Closed(closed));
         let forget_at = now + self.linger();
-        self.state = State::Closed {
-            answer_due: false,
-            forget_at,
-        };
+        self.state = State::Closed { answer_due: false, forget_at };
     }
 
-    /// How long a closed connection is remembered: as long as the other side may repeat its close.
+    /// How long a closed connection is remembered: as long as the other side may repeat its close (UC-CLOSE-004).
     fn linger(&self) -> Duration {
         if self.remote_id.is_none() {
             return Duration::ZERO;

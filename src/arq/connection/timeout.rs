@@ -67,9 +67,7 @@ impl Connection {
     }
 
     fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 8] {
-        let loss = self
-            .loss
-            .deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let loss = self.loss.deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         let idle = self.last_heard + self.idle_timeout;
         let flush = match self.state {
             State::Flushing { until, .. } => Some(until),
@@ -102,6 +100,7 @@ impl Connection {
     }
 
     fn handle_open_timeout(&mut self, now: Instant) {
+        // UC-ARQ-020
         if self.last_heard + self.idle_timeout <= now {
             self.finish(now, Closed::Silent);
             return;
@@ -133,17 +132,14 @@ impl Connection {
     }
 
     fn keep_alive_at(&self) -> Option<Instant> {
-        // A partner that forgets sooner than we do gets its pings sooner.
+        // A partner that forgets sooner than we do gets its pings sooner (UC-ARQ-018).
         let interval = self.config.keep_alive.min(self.idle_timeout * 4 / 9);
-        let interval = if self.attentive {
-            self.config.attentive_keep_alive
-        } else {
-            interval
-        };
+        let interval = if self.attentive { self.config.attentive_keep_alive } else { interval };
         let idle = self.sent.in_flight_bytes() == 0 && !self.ping_due;
         ((self.wanted || self.attentive) && idle).then(|| self.last_heard.max(self.last_sent) + interval)
     }
 
+    /// UC-ARQ-019
     fn silence_at(&self) -> Option<Instant> {
         let since = self.awaiting_since?;
         (!self.silent).then(|| since + self.config.silent_after)

@@ -9,7 +9,7 @@ use crate::time::Instant;
 use crate::wire::{Close, Frame, PacketWriter, PathFrame, Window};
 
 impl Connection {
-    /// How often a close is sent before its sender stops waiting for the answer.
+    /// How often a close is sent before its sender stops waiting for the answer (UC-CLOSE-002).
     pub(super) const CLOSE_TRIES: u32 = 5;
 
     /// The code of a close that answers a close; it is never answered itself.
@@ -43,14 +43,7 @@ impl Connection {
             return Some(transmit);
         }
         self.begin_closing(now);
-        if let State::Closing {
-            code,
-            reason,
-            tries,
-            next_at,
-            ..
-        } = &mut self.state
-        {
+        if let State::Closing { code, reason, tries, next_at, .. } = &mut self.state {
             if *next_at > now || *tries >= Self::CLOSE_TRIES {
                 return None;
             }
@@ -65,7 +58,7 @@ impl Connection {
         self.write_packet(now, buffer)
     }
 
-    /// A challenge to a new address, within three times what came from there (UC-PATH-002).
+    /// A challenge to a new address (UC-PATH-003), within three times what came from there (UC-PATH-002).
     fn poll_challenge(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         let candidate = self.candidate.as_mut()?;
         if candidate.next_at > now || candidate.tries >= Self::CHALLENGE_TRIES || !candidate.may_be_asked() {
@@ -74,18 +67,10 @@ impl Connection {
         candidate.tries += 1;
         let (path, token, budget) = (candidate.path, candidate.token, candidate.budget_bytes() as usize);
         // Not the interval of the probes: those doubled while the old address was dead.
-        let interval = self
-            .rtt
-            .timeout(self.peer_ack_delay)
-            .unwrap_or(self.config.initial_timeout);
+        let interval = self.rtt.timeout(self.peer_ack_delay).unwrap_or(self.config.initial_timeout);
         let challenge = Frame::Path(PathFrame::Challenge(token));
-        let transmit = self.write_alone(
-            now,
-            buffer,
-            path,
-            &challenge,
-            budget.min(self.config.datagram_bytes),
-        );
+        let transmit =
+            self.write_alone(now, buffer, path, &challenge, budget.min(self.config.datagram_bytes));
         if let Some(candidate) = &mut self.candidate {
             candidate.sent_bytes += transmit.length as u64;
             candidate.next_at = now + interval;
@@ -140,8 +125,7 @@ impl Connection {
             self.sent.record_unacked();
         } else {
             self.low_told = low.unwrap_or(self.low_told);
-            self.sent
-                .record(now, length as u64, contents, self.send.has_work());
+            self.sent.record(now, length as u64, contents, self.send.has_work());
             self.awaiting_since.get_or_insert(now);
             self.last_sent = now;
         }
@@ -245,10 +229,7 @@ impl Connection {
     }
 
     fn write_close(&mut self, now: Instant, buffer: &mut Vec<u8>, code: &str, reason: &str) -> Transmit {
-        let close = Frame::Close(Close {
-            code: Cow::Borrowed(code),
-            reason: Cow::Borrowed(reason),
-        });
+        let close = Frame::Close(Close { code: Cow::Borrowed(code), reason: Cow::Borrowed(reason) });
         self.write_alone(now, buffer, self.path, &close, self.config.datagram_bytes)
     }
 
@@ -264,14 +245,8 @@ impl Connection {
         let mut scratch = std::mem::take(&mut self.scratch);
         // Only an established connection gets here.
         let remote_id = self.remote_id.unwrap_or(self.local_id);
-        let mut writer = PacketWriter::new(
-            buffer,
-            &mut scratch,
-            remote_id,
-            self.sent.next_number(),
-            None,
-            limit,
-        );
+        let mut writer =
+            PacketWriter::new(buffer, &mut scratch, remote_id, self.sent.next_number(), None, limit);
         writer.push(frame);
         match frame {
             Frame::Close(_) if self.arrivals.is_owed() && self.write_acks(now, &mut writer) => {
@@ -295,12 +270,7 @@ impl Connection {
     fn transmit(&mut self, path: Path, length: usize) -> Transmit {
         self.statistics.packets_sent += 1;
         self.statistics.bytes_sent += length as u64;
-        Transmit {
-            path,
-            length,
-            segment_size: None,
-            ecn: None,
-        }
+        Transmit { path, length, segment_size: None, ecn: None }
     }
 }
 

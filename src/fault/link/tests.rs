@@ -34,12 +34,7 @@ impl Run {
     fn new(plan: &str, direction: Direction) -> Self {
         let mut link = Link::new(plan.parse().unwrap(), 7, direction);
         link.handle_timeout(Instant::ZERO);
-        Self {
-            link,
-            delivered: Vec::new(),
-            fates: Vec::new(),
-            rebindings: Vec::new(),
-        }
+        Self { link, delivered: Vec::new(), fates: Vec::new(), rebindings: Vec::new() }
     }
 
     fn send_at_ms(&mut self, ms: u64, bytes: &[u8]) {
@@ -100,38 +95,23 @@ fn fates(plan: &str, numbers: impl Iterator<Item = u64>) -> Vec<Fate> {
 }
 
 fn losses(plan: &str, numbers: impl Iterator<Item = u64>) -> Vec<bool> {
-    fates(plan, numbers)
-        .iter()
-        .map(|fate| matches!(fate, Fate::Lost(_)))
-        .collect()
+    fates(plan, numbers).iter().map(|fate| matches!(fate, Fate::Lost(_))).collect()
 }
 
 #[test]
 fn a_perfect_link_changes_nothing() {
-    script(
-        "perfect",
-        &[(0, "a"), (0, "b"), (5, "")],
-        &[(0, "a"), (0, "b"), (5, "")],
-    );
+    script("perfect", &[(0, "a"), (0, "b"), (5, "")], &[(0, "a"), (0, "b"), (5, "")]);
 }
 
 #[test]
 fn delays_are_exact_and_add_up() {
     script("delay=50ms", &[(0, "a"), (1, "b")], &[(50, "a"), (51, "b")]);
-    script(
-        "delay=50ms delay=5ms@10s..",
-        &[(0, "a"), (10_000, "b")],
-        &[(50, "a"), (10_055, "b")],
-    );
+    script("delay=50ms delay=5ms@10s..", &[(0, "a"), (10_000, "b")], &[(50, "a"), (10_055, "b")]);
 }
 
 #[test]
 fn a_shorter_delay_overtakes_nothing() {
-    script(
-        "delay=50ms@..10ms",
-        &[(0, "a"), (10, "b"), (60, "c")],
-        &[(50, "a"), (50, "b"), (60, "c")],
-    );
+    script("delay=50ms@..10ms", &[(0, "a"), (10, "b"), (60, "c")], &[(50, "a"), (50, "b"), (60, "c")]);
 }
 
 #[test]
@@ -141,11 +121,7 @@ fn what_is_held_is_overtaken() {
         run.send_at_ms(number, &numbered(number));
     }
     run.finish();
-    let held = run
-        .fates
-        .iter()
-        .filter(|fate| matches!(fate, Fate::Passes(passage) if passage.held))
-        .count();
+    let held = run.fates.iter().filter(|fate| matches!(fate, Fate::Passes(passage) if passage.held)).count();
     let seen: Vec<Vec<u8>> = run.delivered.iter().map(|(_, bytes)| bytes.clone()).collect();
     assert!((80..120).contains(&held), "{held}");
     assert_ne!(seen, (0..200).map(numbered).collect::<Vec<_>>());
@@ -174,17 +150,8 @@ fn a_rate_spaces_datagrams_and_its_queue_overflows() {
     // 100 bytes at 80 kbit/s take 10 ms; 250 bytes of queue hold two and a half.
     script(
         "rate=80kbit/250B delay=1ms",
-        &[
-            (0, &"a".repeat(100)),
-            (0, &"b".repeat(100)),
-            (0, &"c".repeat(100)),
-            (10, &"d".repeat(100)),
-        ],
-        &[
-            (11, &"a".repeat(100)),
-            (21, &"b".repeat(100)),
-            (31, &"d".repeat(100)),
-        ],
+        &[(0, &"a".repeat(100)), (0, &"b".repeat(100)), (0, &"c".repeat(100)), (10, &"d".repeat(100))],
+        &[(11, &"a".repeat(100)), (21, &"b".repeat(100)), (31, &"d".repeat(100))],
     );
 }
 
@@ -208,20 +175,12 @@ fn blackouts_lose_everything_and_only_then() {
 
 #[test]
 fn too_large_is_lost() {
-    script(
-        "mtu=3",
-        &[(0, "abc"), (1, "abcd"), (2, "")],
-        &[(0, "abc"), (2, "")],
-    );
+    script("mtu=3", &[(0, "abc"), (1, "abcd"), (2, "")], &[(0, "abc"), (2, "")]);
 }
 
 #[test]
 fn copies_follow_at_once() {
-    script(
-        "duplicate=100% delay=1ms",
-        &[(0, "a"), (5, "b")],
-        &[(1, "a"), (1, "a"), (6, "b"), (6, "b")],
-    );
+    script("duplicate=100% delay=1ms", &[(0, "a"), (5, "b")], &[(1, "a"), (1, "a"), (6, "b"), (6, "b")]);
 }
 
 #[test]
@@ -231,15 +190,9 @@ fn damage_is_as_told() {
         run.send_at_ms(number, &numbered(number));
     }
     for (number, (fate, (_, bytes))) in run.fates.iter().zip(&run.delivered).enumerate() {
-        let Fate::Passes(passage) = fate else {
-            panic!("lost: {fate:?}")
-        };
+        let Fate::Passes(passage) = fate else { panic!("lost: {fate:?}") };
         let original = numbered(number as u64);
-        let flipped: u32 = bytes
-            .iter()
-            .zip(&original)
-            .map(|(new, old)| (new ^ old).count_ones())
-            .sum();
+        let flipped: u32 = bytes.iter().zip(&original).map(|(new, old)| (new ^ old).count_ones()).sum();
         assert_eq!((flipped, passage.flipped_bits), (3, 3));
         assert_eq!(bytes.len(), passage.cut_to.unwrap_or(original.len()));
     }
@@ -250,11 +203,7 @@ fn damage_is_as_told() {
 fn rebindings_come_at_their_times_without_traffic() {
     let mut run = Run::new("rebind=10ms/30ms@..100ms", Direction::Up);
     run.finish();
-    let times: Vec<u64> = run
-        .rebindings
-        .iter()
-        .map(|at| at.as_nanos() / 1_000_000)
-        .collect();
+    let times: Vec<u64> = run.rebindings.iter().map(|at| at.as_nanos() / 1_000_000).collect();
     assert_eq!(times, [10, 40, 70]);
     assert_eq!(run.rule(0).acted, 3);
 }
@@ -262,19 +211,12 @@ fn rebindings_come_at_their_times_without_traffic() {
 #[test]
 fn rules_can_be_limited_to_kinds() {
     let mut run = Run::new("drop=100%:ack,nack", Direction::Up);
-    for head in [
-        r#"{"n":1,"f":[{"t":"msg"},{"t":"ack"}]}"#,
-        r#"{"n":2,"f":[{"t":"msg"}]}"#,
-        r#"{"n":3}"#,
-        "ack",
-    ] {
+    for head in
+        [r#"{"n":1,"f":[{"t":"msg"},{"t":"ack"}]}"#, r#"{"n":2,"f":[{"t":"msg"}]}"#, r#"{"n":3}"#, "ack"]
+    {
         run.send_at_ms(0, head.as_bytes());
     }
-    let lost: Vec<bool> = run
-        .fates
-        .iter()
-        .map(|fate| *fate == Fate::Lost(Cause::Drop))
-        .collect();
+    let lost: Vec<bool> = run.fates.iter().map(|fate| *fate == Fate::Lost(Cause::Drop)).collect();
     assert_eq!(lost, [true, false, false, false]);
 }
 
@@ -295,10 +237,7 @@ fn no_flow_loses_more_in_a_row_than_allowed() {
         assert_eq!(longest, Some(3));
     }
     let counts = run.rule(0);
-    assert!(
-        counts.spared > 300 && counts.effective_ppm() < 760_000,
-        "{counts:?}"
-    );
+    assert!(counts.spared > 300 && counts.effective_ppm() < 760_000, "{counts:?}");
 }
 
 #[test]
@@ -308,13 +247,7 @@ fn what_waits_is_bounded_in_datagrams_and_in_bytes() {
         for ms in 0..100 {
             run.send_at_ms(ms, &[0; 10]);
         }
-        assert_eq!(
-            run.fates
-                .iter()
-                .filter(|fate| **fate == Fate::Lost(Cause::Waiting))
-                .count(),
-            100 - fits
-        );
+        assert_eq!(run.fates.iter().filter(|fate| **fate == Fate::Lost(Cause::Waiting)).count(), 100 - fits);
         assert_eq!(run.link.statistics().lost_waiting, 100 - fits as u64);
         run.finish();
         assert_eq!(run.delivered.len(), fits);
@@ -329,10 +262,7 @@ fn unheard_verdicts_are_bounded_and_can_be_switched_off() {
         link.handle_datagram(Instant::ZERO, path(1), b"x");
         while link.poll_transmit(Instant::ZERO, &mut buffer).is_some() {}
     }
-    assert_eq!(
-        (link.verdicts.len(), link.statistics().verdicts_missed),
-        (MAX_VERDICTS, 5)
-    );
+    assert_eq!((link.verdicts.len(), link.statistics().verdicts_missed), (MAX_VERDICTS, 5));
     let mut link = Link::new(LinkPlan::default(), 7, Direction::Up);
     link.set_verdicts_wanted(false);
     link.handle_datagram(Instant::ZERO, path(1), b"x");
@@ -344,10 +274,7 @@ fn an_earlier_now_counts_as_the_last() {
     let mut link = Link::new("delay=5ms".parse().unwrap(), 7, Direction::Up);
     link.handle_timeout(Instant::from_nanos(9_000_000));
     link.handle_datagram(Instant::ZERO, path(1), b"x");
-    assert_eq!(
-        link.poll_timeout(),
-        Some((Instant::from_nanos(14_000_000), Reason::Delivery))
-    );
+    assert_eq!(link.poll_timeout(), Some((Instant::from_nanos(14_000_000), Reason::Delivery)));
 }
 
 #[test]
@@ -361,19 +288,10 @@ fn the_report_sets_configured_against_effective() {
     down.finish();
     let report = Report::new(&[&up.link, &down.link]).to_string();
     let lines: Vec<&str> = report.lines().collect();
-    assert_eq!(
-        lines[0].split_whitespace().collect::<Vec<_>>(),
-        ["up", "down", "both"]
-    );
-    assert_eq!(
-        lines[1].split_whitespace().collect::<Vec<_>>(),
-        ["received", "1000", "1000", "2000"]
-    );
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["up", "down", "both"]);
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["received", "1000", "1000", "2000"]);
     assert!(lines[2].starts_with("drop=20%"), "{report}");
-    assert!(
-        lines[2].contains(" of 1000 = ") && lines[2].contains(" of 2000 = "),
-        "{report}"
-    );
+    assert!(lines[2].contains(" of 1000 = ") && lines[2].contains(" of 2000 = "), "{report}");
     assert!(
         lines[3].starts_with("mtu=100B") && lines[3].contains(" 0 of 1000 = 0.00% too large "),
         "{report}"

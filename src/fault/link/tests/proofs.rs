@@ -18,10 +18,7 @@ fn effective_shares_are_the_configured_ones() {
         let share = f64::from(row.rule.fault.share_ppm().unwrap()) / 1e6;
         let deviation = (counts.acted as f64 - counts.asked as f64 * share).abs();
         // Four standard deviations: one such test in 16 000 would fail by chance, but the seed is fixed.
-        assert!(
-            deviation < 4.0 * (counts.asked as f64 * share * (1.0 - share)).sqrt(),
-            "{report}"
-        );
+        assert!(deviation < 4.0 * (counts.asked as f64 * share * (1.0 - share)).sqrt(), "{report}");
     }
 }
 
@@ -32,15 +29,7 @@ fn the_same_seed_gives_the_same_verdicts_and_another_gives_others() {
     let mut other = Link::new(plan.parse().unwrap(), 8, Direction::Up);
     (0..500).for_each(|number| other.handle_datagram(Instant::ZERO, path(1), &numbered(number)));
     let other: Vec<bool> = std::iter::from_fn(|| other.poll_event())
-        .map(|event| {
-            matches!(
-                event,
-                Event::Decided(Verdict {
-                    fate: Fate::Lost(_),
-                    ..
-                })
-            )
-        })
+        .map(|event| matches!(event, Event::Decided(Verdict { fate: Fate::Lost(_), .. })))
         .collect();
     assert_ne!(other, losses(plan, 0..500));
 }
@@ -59,21 +48,10 @@ fn one_more_datagram_leaves_all_other_verdicts() {
 #[test]
 fn one_rule_fewer_leaves_the_verdicts_of_the_others() {
     let corrupted = |plan: &str| -> Vec<bool> {
-        let flipped = |fate: &Fate| {
-            matches!(
-                fate,
-                Fate::Passes(Passage {
-                    flipped_bits: 1..,
-                    ..
-                })
-            )
-        };
+        let flipped = |fate: &Fate| matches!(fate, Fate::Passes(Passage { flipped_bits: 1.., .. }));
         fates(plan, 0..500).iter().map(flipped).collect()
     };
-    assert_eq!(
-        corrupted("delay=1ms duplicate=50% corrupt=10%"),
-        corrupted("corrupt=10%")
-    );
+    assert_eq!(corrupted("delay=1ms duplicate=50% corrupt=10%"), corrupted("corrupt=10%"));
     let (with, alone) = (losses("burst=20%/3 drop=10%", 0..500), losses("drop=10%", 0..500));
     assert!(with.iter().zip(&alone).all(|(with, alone)| *with || !alone));
 }
@@ -94,18 +72,13 @@ fn foreign_bytes_are_known_by_their_ordinal_in_their_flow() {
     let lost = |payload: u8| {
         let mut run = Run::new("drop=30%", Direction::Up);
         for number in 0..100_u64 {
-            run.send(
-                Instant::from_nanos(number),
-                path(1 + (number % 2) as u16),
-                &[payload],
-            );
+            run.send(Instant::from_nanos(number), path(1 + (number % 2) as u16), &[payload]);
         }
         run.fates
     };
     assert_eq!(lost(1), lost(2));
-    let odd_and_even: Vec<Vec<Fate>> = [0, 1]
-        .map(|flow| lost(1).into_iter().skip(flow).step_by(2).collect())
-        .into();
+    let odd_and_even: Vec<Vec<Fate>> =
+        [0, 1].map(|flow| lost(1).into_iter().skip(flow).step_by(2).collect()).into();
     assert_ne!(
         odd_and_even[0].iter().map(is_lost).collect::<Vec<_>>(),
         odd_and_even[1].iter().map(is_lost).collect::<Vec<_>>()
@@ -124,16 +97,8 @@ fn outages_take_their_share_of_time_whatever_the_traffic() {
     }
     let seen_by_both: Vec<bool> = busy.fates.iter().step_by(10).map(is_lost).collect();
     assert_eq!(seen_by_both, quiet.fates.iter().map(is_lost).collect::<Vec<_>>());
-    assert!(
-        (87_000..113_000).contains(&busy.rule(0).effective_ppm()),
-        "{:?}",
-        busy.rule(0)
-    );
-    let outages = busy
-        .fates
-        .windows(2)
-        .filter(|pair| !is_lost(&pair[0]) && is_lost(&pair[1]))
-        .count() as u64;
+    assert!((87_000..113_000).contains(&busy.rule(0).effective_ppm()), "{:?}", busy.rule(0));
+    let outages = busy.fates.windows(2).filter(|pair| !is_lost(&pair[0]) && is_lost(&pair[1])).count() as u64;
     let mean_ms = 5 * busy.rule(0).acted / outages;
     assert!((85..115).contains(&mean_ms), "{mean_ms}");
 }
@@ -145,11 +110,8 @@ fn listening_changes_no_verdict() {
         link.set_verdicts_wanted(wanted);
         (0..200).for_each(|number| link.handle_datagram(Instant::ZERO, path(1), &numbered(number)));
         let mut buffer = Vec::new();
-        std::iter::from_fn(|| {
-            link.poll_transmit(Instant::ZERO, &mut buffer)
-                .map(|_| buffer.clone())
-        })
-        .collect::<Vec<_>>()
+        std::iter::from_fn(|| link.poll_transmit(Instant::ZERO, &mut buffer).map(|_| buffer.clone()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(run(true), run(false));
 }
@@ -159,14 +121,7 @@ fn no_bytes_and_no_numbers_make_it_panic_or_lose_count() {
     let mut random = Random::from_seed(7);
     for seed in 0..200 {
         let rules = (0..random.below(8)).map(|_| any_rule(&mut random)).collect();
-        let mut link = Link::new(
-            LinkPlan {
-                rules,
-                ..LinkPlan::default()
-            },
-            seed,
-            Direction::Up,
-        );
+        let mut link = Link::new(LinkPlan { rules, ..LinkPlan::default() }, seed, Direction::Up);
         let (mut buffer, mut copies) = (Vec::new(), 0);
         let mut now = Instant::from_nanos(random.next_u64() >> random.below(64));
         for _ in 0..50 {
@@ -176,11 +131,7 @@ fn no_bytes_and_no_numbers_make_it_panic_or_lose_count() {
             now += Duration::from_nanos(random.next_u64() >> random.below(64));
             while link.poll_transmit(now, &mut buffer).is_some() {}
             while let Some(event) = link.poll_event() {
-                let Event::Decided(Verdict {
-                    fate: Fate::Passes(passage),
-                    ..
-                }) = event
-                else {
+                let Event::Decided(Verdict { fate: Fate::Passes(passage), .. }) = event else {
                     continue;
                 };
                 copies += u64::from(passage.duplicated);
@@ -206,42 +157,18 @@ fn any_rule(random: &mut Random) -> Rule {
     let (small, large) = (any() as u32, any());
     let fault = match random.below(13) {
         0 => Fault::Drop { share_ppm },
-        1 => Fault::Burst {
-            share_ppm,
-            mean_packets: small,
-        },
-        2 => Fault::Outage {
-            share_ppm,
-            mean: first,
-        },
+        1 => Fault::Burst { share_ppm, mean_packets: small },
+        2 => Fault::Outage { share_ppm, mean: first },
         3 => Fault::Delay { delay: first },
         4 => Fault::Jitter { most: first },
-        5 => Fault::Reorder {
-            share_ppm,
-            hold: first,
-        },
+        5 => Fault::Reorder { share_ppm, hold: first },
         6 => Fault::Duplicate { share_ppm },
-        7 => Fault::Corrupt {
-            share_ppm,
-            bits: small as u8,
-        },
+        7 => Fault::Corrupt { share_ppm, bits: small as u8 },
         8 => Fault::Truncate { share_ppm },
-        9 => Fault::Rate {
-            bits_per_s: large,
-            queue_bytes: u64::from(small),
-        },
+        9 => Fault::Rate { bits_per_s: large, queue_bytes: u64::from(small) },
         10 => Fault::Mtu { bytes: small },
-        11 => Fault::Blackout {
-            length: first,
-            every: Some(second).filter(|_| small % 2 == 0),
-        },
-        _ => Fault::Rebind {
-            every: Some(first).filter(|_| small % 2 == 0),
-        },
+        11 => Fault::Blackout { length: first, every: Some(second).filter(|_| small % 2 == 0) },
+        _ => Fault::Rebind { every: Some(first).filter(|_| small % 2 == 0) },
     };
-    Rule {
-        from,
-        until: Some(until).filter(|_| large % 2 == 0),
-        ..fault.always()
-    }
+    Rule { from, until: Some(until).filter(|_| large % 2 == 0), ..fault.always() }
 }

@@ -1,0 +1,423 @@
+//! Keeps `spec/` true: every rule is kept by code and shown by a test, every registry is the code's own, every example is real.
+//!
+//! A rule is a paragraph that begins with its id in bold. Code cites it where it keeps it, a test cites it in a comment where it
+//! shows it, and a vector in `spec/vectors` by its `rule`. After a change of what travels, `UPDATE_SPEC=1 cargo test --test spec`
+//! writes the examples anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use udpchat::arq::{self, Config, Violation};
+use udpchat::chat::{self, Party, Said, Say, Words};
+use udpchat::endpoint::{Disposition, EndpointConfig};
+use udpchat::time::WallTime;
+use udpchat::wire::{self, Datagram, DecodeError, Frame, Handshake, Kind, Limits, PacketWriter};
+
+mod conversation;
+
+// The rules.
+
+#[test]
+fn every_rule_is_kept_somewhere_and_shown_somewhere() {
+    let rules = rules();
+    let (code, tests) = (cited_by_code(), cited_by_tests());
+    let mut wrong = Vec::new();
+    let mut unused = exceptions();
+    for id in rules.keys() {
+        for (lacks, cited) in [("code", &code), ("test", &tests)] {
+            let is_excepted = unused.remove(&(id.clone(), lacks.to_owned()));
+            match (cited.contains_key(id), is_excepted) {
+                (false, false) => wrong.push(format!("{id}: cited by no {lacks}")),
+                (true, true) => wrong.push(format!("{id}: its exception for {lacks} is stale")),
+                _ => {}
+            }
+        }
+    }
+    wrong.extend(unused.iter().map(|(id, lacks)| format!("{id}: an exception for {lacks} without a rule")));
+    for (id, places) in code.iter().chain(&tests) {
+        if !rules.contains_key(id) {
+            wrong.push(format!("{id}: cited in {places:?} and defined nowhere"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_demand_has_an_id_of_its_own() {
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for chapter in chapters() {
+        for paragraph in read(&chapter).split("\n\n") {
+            let id = rule_id(paragraph);
+            let demands = ["MUST", "SHOULD", "MAY"].iter().any(|word| has_word(paragraph, word));
+            if demands && id.is_none() && !paragraph.contains("BCP 14") {
+                wrong.push(format!("{}: a demand without an id: {paragraph}", chapter.display()));
+            }
+            if id.is_some() && !demands {
+                wrong.push(format!("{}: an id without a demand: {paragraph}", chapter.display()));
+            }
+            if id.is_some_and(|id| !seen.insert(id.to_owned())) {
+                wrong.push(format!("{}: defined twice: {paragraph}", chapter.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Every rule's paragraph by its id.
+fn rules() -> BTreeMap<String, String> {
+    let texts: Vec<String> = chapters().iter().map(|chapter| read(chapter)).collect();
+    let paragraphs = texts.iter().flat_map(|text| text.split("\n\n"));
+    paragraphs.filter_map(|paragraph| Some((rule_id(paragraph)?.to_owned(), paragraph.to_owned()))).collect()
+}
+
+/// The id that a paragraph begins with, if it states a rule.
+fn rule_id(paragraph: &str) -> Option<&str> {
+    let (id, _) = paragraph.strip_prefix("**UC-")?.split_once("**")?;
+    let start = paragraph.find("UC-")?;
+    paragraph.get(start..start + "UC-".len() + id.len())
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphabetic()).any(|part| part == word)
+}
+
+fn cited_by_code() -> BTreeMap<String, Vec<String>> {
+    let mut cited = BTreeMap::new();
+    for file in files("src", "rs") {
+        if !is_test_file(&file) {
+            note_ids(&file, split_tests(&read(&file)).0, &mut cited);
+        }
+    }
+    cited
+}
+
+fn cited_by_tests() -> BTreeMap<String, Vec<String>> {
+    let mut cited = BTreeMap::new();
+    for file in files("src", "rs") {
+        let text = read(&file);
+        note_ids(&file, if is_test_file(&file) { &text } else { split_tests(&text).1 }, &mut cited);
+    }
+    for file in files("tests", "rs").into_iter().chain(files("spec/vectors", "json")) {
+        note_ids(&file, &read(&file), &mut cited);
+    }
+    cited
+}
+
+fn is_test_file(file: &Path) -> bool {
+    file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+}
+
+/// A module's code, and the tests that stand in the same file.
+fn split_tests(text: &str) -> (&str, &str) {
+    text.split_at(text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len()))
+}
+
+fn note_ids(file: &Path, text: &str, cited: &mut BTreeMap<String, Vec<String>>) {
+    for (line, text) in (1..).zip(text.lines()) {
+        for (start, _) in text.match_indices("UC-") {
+            let id: String = text[start..]
+                .chars()
+                .take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-')
+                .collect();
+            if id.split('-').count() == 3 && id.ends_with(|c: char| c.is_ascii_digit()) {
+                cited.entry(id).or_default().push(format!("{}:{line}", file.display()));
+            }
+        }
+    }
+}
+
+/// What is known not to be cited: (rule, "code" or "test").
+fn exceptions() -> BTreeSet<(String, String)> {
+    let text = |entry: &Value, member: &str| entry[member].as_str().map(str::to_owned).unwrap_or_default();
+    list(&registry("../exceptions.json"))
+        .iter()
+        .map(|entry| {
+            assert!(text(entry, "reason").len() > 10, "an exception has a reason: {entry}");
+            (text(entry, "id"), text(entry, "lacks"))
+        })
+        .collect()
+}
+
+// The registries.
+
+#[test]
+fn the_frames_are_the_codes_own() {
+    let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(names_in("frames.json"), names);
+}
+
+#[test]
+fn every_close_code_and_refuse_code_that_is_sent_is_registered() {
+    let calls = [
+        ("close", ".close(now"),
+        ("close", "give_up(now"),
+        ("close", "begin_closing_now(now"),
+        ("close", "CLOSED: &"),
+        ("refuse", ".refuse(now"),
+    ];
+    let mut sent = BTreeMap::from([("close", BTreeSet::new()), ("refuse", BTreeSet::new())]);
+    for file in files("src", "rs").iter().filter(|file| !is_test_file(file)) {
+        let text = read(file);
+        let code = split_tests(&text).0;
+        for (kind, call) in calls {
+            for (start, _) in code.match_indices(call) {
+                let statement = code[start..].split(';').next().unwrap_or_default();
+                let literal = statement.split('"').nth(1);
+                sent.get_mut(kind).unwrap().extend(literal.map(str::to_owned));
+            }
+        }
+    }
+    let registered = |file| names_in(file).into_iter().collect::<BTreeSet<String>>();
+    assert_eq!(sent["close"], registered("close-codes.json"));
+    assert_eq!(sent["refuse"], registered("refuse-codes.json"));
+}
+
+#[test]
+fn the_chat_kinds_are_the_codes_own() {
+    let id = chat::MessageId::parse("k3-1").unwrap();
+    let words =
+        |is_echo, reply_to| Said::Words(Words { id: id.clone(), text: "oi".into(), is_echo, reply_to });
+    let all = [
+        Said::Introduce { run: "k3".into() },
+        words(false, None),
+        words(false, Some((id.clone(), "oi".into(), WallTime::default()))),
+        words(true, None),
+        Said::Receipt { id: id.clone(), original_at: WallTime::default(), ack: true, reason: None },
+        Said::Echoed { id: id.clone(), original_at: WallTime::default(), text: "oi".into() },
+    ];
+    let party = Party { nick: None, ip: [127, 0, 0, 1].into(), port: 1 };
+    let kinds: Vec<String> = all
+        .into_iter()
+        .map(|said| Say { from: party.clone(), to: party.clone(), at: WallTime::default(), said }.encode())
+        .map(|json| serde_json::from_slice::<Value>(&json).unwrap()["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names_in("chat-kinds.json"), kinds);
+}
+
+#[test]
+fn the_numbers_are_the_codes_own() {
+    let registry = registry("limits.json");
+    let config = Config::default();
+    let numbers = json!({
+        "VERSION": wire::VERSION,
+        "MAX_DATAGRAM_BYTES": wire::MAX_DATAGRAM_BYTES,
+        "BASE_DATAGRAM_BYTES": wire::BASE_DATAGRAM_BYTES,
+        "HELLO_BYTES": wire::HELLO_BYTES,
+        "MAX_NUMBER": wire::MAX_NUMBER,
+        "MAX_ACK_RANGES": wire::MAX_ACK_RANGES,
+        "MAX_FRAMES": wire::MAX_FRAMES,
+        "MAX_LIST": wire::MAX_LIST,
+        "MAX_REASON_BYTES": wire::MAX_REASON_BYTES,
+        "MAX_MESSAGE_BYTES": arq::MAX_MESSAGE_BYTES,
+        "MAX_TEXT_BYTES": chat::MAX_TEXT_BYTES,
+        "MAX_QUOTE_BYTES": chat::MAX_QUOTE_BYTES,
+        "MAX_NICK_CHARS": chat::MAX_NICK_CHARS,
+        "MAX_ID_BYTES": chat::MessageId::MAX_BYTES,
+        "WORDS": chat::stream::WORDS,
+        "RECEIPTS": chat::stream::RECEIPTS,
+    });
+    assert_eq!(by_name(&registry["constants"], "value"), numbers);
+    assert_eq!(by_name(&registry["limits"], "absent"), serde_json::to_value(Limits::default()).unwrap());
+    assert_eq!(by_name(&registry["limits"], "udpchat"), serde_json::to_value(config.limits).unwrap());
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap();
+    let timers = json!({
+        "initial_timeout": ms(config.initial_timeout),
+        "probe_cap": ms(config.probe_cap),
+        "keep_alive": ms(config.keep_alive),
+        "attentive_keep_alive": ms(config.attentive_keep_alive),
+        "silent_after": ms(config.silent_after),
+        "idle_timeout": ms(config.idle_timeout),
+        "flush_timeout": ms(config.flush_timeout),
+        "connect_timeout": ms(EndpointConfig::default().connect_timeout),
+    });
+    assert_eq!(by_name(&registry["timers_ms"], "value"), timers);
+}
+
+#[test]
+fn every_error_and_disposition_has_its_row() {
+    let chapter = read(Path::new("spec/07-errors.md"));
+    let dispositions = [
+        Disposition::Packet,
+        Disposition::Duplicate,
+        Disposition::Hello,
+        Disposition::Welcome,
+        Disposition::Refuse,
+        Disposition::StaleHandshake,
+        Disposition::Refused,
+        Disposition::UnknownConnection,
+    ];
+    let violations =
+        [Violation::WindowOverrun, Violation::StreamLimit, Violation::MessageLimit, Violation::PartMismatch];
+    let names = DecodeError::ALL.iter().map(|error| error.name()).chain(dispositions.map(Disposition::name));
+    let missing: Vec<String> = names
+        .map(|name| format!("| `{name}` |"))
+        .chain(violations.map(|violation| format!("| {} |", violation.rule())))
+        .filter(|row| !chapter.contains(row))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+fn names_in(file: &str) -> Vec<String> {
+    list(&registry(file)).iter().map(|entry| entry["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn by_name(entries: &Value, member: &str) -> Value {
+    list(entries)
+        .iter()
+        .map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry[member].clone()))
+        .collect()
+}
+
+fn registry(file: &str) -> Value {
+    let path = Path::new("spec/registry").join(file);
+    serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+// The examples.
+
+#[test]
+fn every_example_datagram_is_real() {
+    let mut wrong = Vec::new();
+    for chapter in chapters() {
+        let text = read(&chapter);
+        let mut updated = text.clone();
+        for example in examples(&text) {
+            let sealed = seal(example);
+            if is_update() {
+                updated = updated.replace(example, &sealed);
+            } else if example != sealed {
+                wrong.push(format!("{}: the checksum is not that of {example}", chapter.display()));
+                continue;
+            }
+            match wire::decode(sealed.as_bytes()) {
+                Ok(datagram) if encode(&datagram) == sealed.as_bytes() => {}
+                Ok(_) => wrong.push(format!("{}: not what the codec writes: {sealed}", chapter.display())),
+                Err(error) => wrong.push(format!("{}: {error}: {sealed}", chapter.display())),
+            }
+        }
+        if is_update() {
+            fs::write(&chapter, updated).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_conversation_is_what_two_peers_say() {
+    let path = Path::new("spec/01-overview.md");
+    let text = read(path);
+    let said = conversation::record();
+    let printed: Vec<&str> = examples(&text).collect();
+    if is_update() && printed.len() == said.len() {
+        let updated = printed
+            .iter()
+            .zip(&said)
+            .fold(text.clone(), |text, (old, new)| text.replacen(old, &new.datagram, 1));
+        fs::write(path, updated).unwrap();
+        return;
+    }
+    let said_text: Vec<String> = said.iter().map(|said| said.datagram.clone()).collect();
+    assert!(
+        printed == said_text,
+        "the conversation goes differently now:\n{}",
+        conversation::as_markdown(&said)
+    );
+}
+
+/// The datagrams in a chapter: the blocks fenced as `datagram`, without the line's end before the closing fence.
+fn examples(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```datagram\n").skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0))
+}
+
+fn is_update() -> bool {
+    std::env::var_os("UPDATE_SPEC").is_some()
+}
+
+/// The same datagram with the right checksum.
+fn seal(datagram: &str) -> String {
+    let Some(at) = datagram.find("\"c\":\"").map(|at| at + "\"c\":\"".len()) else {
+        return datagram.to_owned();
+    };
+    let mut zeroed = datagram.to_owned();
+    zeroed.replace_range(at..at + 8, "00000000");
+    let digits = format!("{:08x}", crc32c::crc32c(zeroed.as_bytes()));
+    zeroed.replace_range(at..at + 8, &digits);
+    zeroed
+}
+
+fn encode(datagram: &Datagram<'_>) -> Vec<u8> {
+    let (mut buffer, mut bytes) = (Vec::new(), Vec::new());
+    match datagram {
+        Datagram::Handshake(handshake) => wire::encode_handshake(&mut buffer, handshake),
+        Datagram::Packet(packet) => {
+            let limit = wire::MAX_DATAGRAM_BYTES;
+            let mut writer =
+                PacketWriter::new(&mut buffer, &mut bytes, packet.to, packet.number, packet.low, limit);
+            assert!(packet.frames.iter().all(|frame| writer.push(frame)));
+            writer.finish();
+        }
+    }
+    buffer
+}
+
+#[test]
+fn an_example_shows_every_frame() {
+    let mut missing: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    for chapter in chapters() {
+        for example in examples(&read(&chapter)) {
+            match wire::decode(example.as_bytes()) {
+                Ok(Datagram::Packet(packet)) => {
+                    for kind in packet.frames.iter().map(Frame::kind) {
+                        missing.remove(kind.name());
+                    }
+                }
+                Ok(Datagram::Handshake(handshake)) => {
+                    missing.remove(match handshake {
+                        Handshake::Hello(_) => "hello",
+                        Handshake::Welcome { .. } => "welcome",
+                        Handshake::Refuse { .. } => "refuse",
+                    });
+                    missing.remove("pad");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+// Files.
+
+fn chapters() -> Vec<PathBuf> {
+    files("spec", "md")
+}
+
+/// Every file below a folder whose name ends so, in the order of their names.
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
