@@ -64,6 +64,8 @@ pub struct End {
     pub was_unread: bool,
     /// When an intact packet came last, or the handshake was complete.
     pub heard_at: Instant,
+    /// The same, of packets from where the other side still was.
+    pub found_at: Instant,
     /// The packets that came intact while it could take them.
     pub arrived: Ranges,
     /// Everything that was submitted, by stream; the message with number n is at n - 1.
@@ -160,21 +162,30 @@ impl Ghost {
     pub fn is_paired(&self, id: ConnectionId) -> bool {
         let (Some(end), Some(partner)) = (self.ends.get(&id), self.partner(id)) else { return false };
         let (asked, granted) = if end.is_dialled { (end, partner) } else { (partner, end) };
-        let is_lost = self.nodes[granted.node].rebound_at.is_some_and(|at| at >= asked.heard_at);
+        let is_lost = self.nodes[granted.node].rebound_at.is_some_and(|at| at >= asked.found_at);
         partner.remote == Some(id) && self.is_alive(end) && self.is_alive(partner) && !is_lost
     }
 
-    /// Takes note of a packet that came intact to `node`. Tells whether it had come before.
-    pub fn record_arrival(&mut self, now: Instant, node: usize, packet: &Packet<'_>) -> bool {
+    /// Takes note of a packet that came intact to `node`, `is_current` if from where its sender still is. Tells whether it had come before.
+    pub fn record_arrival(
+        &mut self,
+        now: Instant,
+        node: usize,
+        packet: &Packet<'_>,
+        is_current: bool,
+    ) -> bool {
         let life = self.nodes[node].life;
         let Some(end) = self.ends.get_mut(&packet.to) else { return false };
         if (end.node, end.life) != (node, life) || end.connected_at.is_none() {
             return false;
         }
-        end.heard_at = now;
         let is_late = packet.number < end.low;
         if !end.arrived.insert(packet.number) {
             return true;
+        }
+        end.heard_at = now;
+        if is_current {
+            end.found_at = now;
         }
         end.low = end.low.max(packet.low.unwrap_or(0).min(packet.number));
         if end.closed.is_none() && !is_late && end.is_reported {
@@ -192,7 +203,8 @@ impl Ghost {
             let end =
                 end.or_insert_with(|| End { is_dialled, is_reported: false, ..End::new(node, life, now) });
             if end.remote.is_none() && connection.remote_id().is_some() {
-                (end.remote, end.connected_at, end.heard_at) = (connection.remote_id(), Some(now), now);
+                (end.remote, end.connected_at) = (connection.remote_id(), Some(now));
+                (end.heard_at, end.found_at) = (now, now);
             }
             if connection.is_closed() && end.closed.is_none() {
                 end.closed = Some(now);
@@ -217,7 +229,8 @@ impl Ghost {
             }
             Report::Connected { id, remote } => {
                 if let Some(end) = self.ends.get_mut(id) {
-                    (end.remote, end.connected_at, end.heard_at) = (Some(*remote), Some(now), now);
+                    (end.remote, end.connected_at) = (Some(*remote), Some(now));
+                    (end.heard_at, end.found_at) = (now, now);
                 }
             }
             Report::Submitted { id, stream, message, .. } => {
@@ -346,6 +359,7 @@ impl End {
             is_reported: true,
             was_unread: false,
             heard_at: now,
+            found_at: now,
             arrived: Ranges::default(),
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),

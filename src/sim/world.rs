@@ -11,7 +11,7 @@ use super::check::{self, Bounds, Checker, Invariant, Seen, Stage, Trace, Violati
 use super::coverage::Coverage;
 use super::ghost::Ghost;
 use super::hostile::Hostile;
-use super::network::Network;
+use super::network::{Network, node_of};
 use super::node::{Node, Report, Wish};
 use super::scenario::{Action, NodeKind, NodePlan, Scenario, Step};
 use super::talker::Talker;
@@ -290,8 +290,11 @@ impl World {
         self.ghost.nodes[node].datagrams_in += 1;
         self.seats[node].node.handle_datagram(self.now, Path::to(source), bytes);
         let count = self.follow_reports(node)?;
+        let is_current = node_of(source).is_some_and(|sender| self.network.address(sender) == source);
         let is_again = match &datagram {
-            Some(wire::Datagram::Packet(packet)) => self.ghost.record_arrival(self.now.instant, node, packet),
+            Some(wire::Datagram::Packet(packet)) => {
+                self.ghost.record_arrival(self.now.instant, node, packet, is_current)
+            }
             _ => false,
         };
         self.check(
