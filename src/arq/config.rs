@@ -47,10 +47,11 @@ impl Default for Config {
         Self {
             limits: Limits {
                 message_bytes: MAX_MESSAGE_BYTES,
-                // A message is buffered whole, so a stream's window holds the longest one, and the connection's two of them:
-                // one stalled stream cannot take the other streams' room.
+                // A message is buffered whole and charged whole, so a stream's window holds the longest one and a third
+                // more: a quarter of the window is free before it is told, and three quarters hold the longest message.
+                // The connection's holds more than one stream's: a stalled stream cannot take all the others' room.
                 connection_bytes: 2 * MAX_MESSAGE_BYTES,
-                stream_bytes: MAX_MESSAGE_BYTES,
+                stream_bytes: MAX_MESSAGE_BYTES.div_ceil(3) * 4,
                 // 4096 small messages for each round trip are 40 000 a second at 100 ms.
                 stream_messages: 4096,
                 // Chat uses two; the rest is for files and calls. Each costs nothing until it is used.

@@ -42,12 +42,18 @@ pub struct Grant {
     received: u64,
     consumed: u64,
     edge: u64,
+    /// How much more has to be free before it is told.
+    step: u64,
 }
 
 impl Grant {
-    /// The window that the handshake granted.
-    pub const fn new(size: u64) -> Self {
-        Self { size, received: 0, consumed: 0, edge: size }
+    /// The window that the handshake granted. `message_bytes` is the longest message that must always find room in it.
+    pub const fn new(size: u64, message_bytes: u64) -> Self {
+        // A message is charged whole, so what is free and not told must never be what the longest one lacks.
+        let spare = size.saturating_sub(message_bytes);
+        let quarter = size.div_ceil(4);
+        let step = if spare < quarter { spare } else { quarter };
+        Self { size, received: 0, consumed: 0, edge: size, step: if step == 0 { 1 } else { step } }
     }
 
     /// More arrived. False if it is more than was granted: the other side broke the rule (UC-STR-009).
@@ -62,10 +68,11 @@ impl Grant {
         self.consumed += bytes;
     }
 
-    /// The new edge, once it is worth a frame: when a quarter of the window has been used since the last one was told.
+    /// The new edge, once it is worth a frame: when a quarter of the window has been used since the last one was told, or when
+    /// the longest message would not fit any more.
     pub const fn next_edge(&self) -> Option<u64> {
         let edge = self.consumed + self.size;
-        if edge - self.edge >= self.size.div_ceil(4) { Some(edge) } else { None }
+        if edge - self.edge >= self.step { Some(edge) } else { None }
     }
 
     /// The edge as it was last told.
@@ -103,8 +110,23 @@ mod tests {
 
     // UC-STR-009, UC-STR-010
     #[test]
+    fn the_longest_message_always_finds_room_in_the_end() {
+        for (size, message_bytes) in [(100, 100), (100, 99), (100, 80), (100, 75), (100, 10), (1, 1)] {
+            let mut grant = Grant::new(size, message_bytes);
+            for used in 1..=3 * size {
+                assert!(grant.receive(1));
+                grant.consume(1);
+                if let Some(edge) = grant.next_edge() {
+                    grant.tell(edge);
+                }
+                assert!(grant.edge() - used >= message_bytes, "{size} {message_bytes} {used}");
+            }
+        }
+    }
+
+    #[test]
     fn a_grant_is_renewed_by_quarters_and_guards_its_edge() {
-        let mut grant = Grant::new(100);
+        let mut grant = Grant::new(100, 75);
         assert!(grant.receive(100));
         assert_eq!(grant.next_edge(), None);
         grant.consume(24);

@@ -53,7 +53,7 @@ impl RecvStreams {
     pub const fn new(limits: Limits) -> Self {
         Self {
             streams: BTreeMap::new(),
-            grant: Grant::new(limits.connection_bytes),
+            grant: Grant::new(limits.connection_bytes, limits.message_bytes),
             limits,
             readable: VecDeque::new(),
         }
@@ -203,7 +203,7 @@ impl RecvStreams {
             held: BTreeMap::new(),
             partial: BTreeMap::new(),
             ready: VecDeque::new(),
-            grant: Grant::new(limits.stream_bytes),
+            grant: Grant::new(limits.stream_bytes, limits.message_bytes),
             seq_edge: limits.stream_messages,
         }))
     }

@@ -378,3 +378,43 @@ fn a_silent_connection_that_is_to_end_gets_no_successor() {
     ]);
     assert_eq!(pair.ends.each_ref().map(|end| end.connections().count()), [0, 0]);
 }
+
+#[test]
+fn the_longest_message_follows_a_short_one() {
+    let mut pair = Pair::new(|_, _| false);
+    let mut config = EndpointConfig::default();
+    config.connection.limits.message_bytes = 4_096;
+    config.connection.limits.stream_bytes = 4_096;
+    config.connection.limits.connection_bytes = 4_096;
+    pair.ends[1] = Endpoint::new(config, 2);
+    let handle = pair.connect();
+    pair.run(100);
+    pair.log.clear();
+    for length in [1, 4_096, 1] {
+        pair.ends[0].submit(handle, 0, vec![b'x'; length], SendOptions::default()).unwrap();
+    }
+    pair.run(2_000);
+    pair.log.retain(|line| line.starts_with("b got"));
+    pair.expect(&["b got 0/1 x", "b got 0/2 4096 bytes", "b got 0/3 x"]);
+}
+
+#[test]
+fn room_is_announced_only_for_what_fits() {
+    let mut pair = Pair::new(|_, _| true);
+    let mut config = EndpointConfig::default();
+    config.connection.send_queue_bytes = 10_000;
+    pair.ends[0] = Endpoint::new(config, 1);
+    let handle = pair.connect();
+    let submit = |pair: &mut Pair, length| {
+        pair.ends[0].submit(handle, 0, vec![0; length], SendOptions::default()).map(drop)
+    };
+    assert_eq!(submit(&mut pair, 10_001), Err(SendError::TooLong { limit: 10_000 }));
+    assert_eq!(submit(&mut pair, 6_000), Ok(()));
+    assert_eq!(submit(&mut pair, 5_000), Err(SendError::WouldBlock));
+    pair.run(500);
+    pair.expect(&[]);
+    pair.drop = |_, _| false;
+    pair.run(2_000);
+    pair.log.retain(|line| line.starts_with("a Writable"));
+    pair.expect(&["a Writable"]);
+}

@@ -85,7 +85,7 @@ impl SendStreams {
             again: VecDeque::new(),
             deadlines: BTreeSet::new(),
             credit: Credit::new(limits.connection_bytes),
-            limits,
+            limits: within_windows(limits),
             queued_bytes: 0,
             queued_messages: 0,
             max_queued_bytes: config.send_queue_bytes,
@@ -97,6 +97,7 @@ impl SendStreams {
 
     /// The handshake told what the other side really accepts. What was queued for more than that fails.
     pub fn establish(&mut self, limits: Limits) {
+        let limits = within_windows(limits);
         self.limits = limits;
         self.credit = Credit::new(limits.connection_bytes);
         for (stream, state) in (0_u32..).zip(&mut self.streams) {
@@ -370,4 +371,17 @@ impl SendStream {
     fn peek_new(&self) -> Option<&Outgoing> {
         self.messages.get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
     }
+}
+
+/// A message is charged whole: one that is longer than a window would wait for ever.
+const fn within_windows(mut limits: Limits) -> Limits {
+    let window = if limits.stream_bytes < limits.connection_bytes {
+        limits.stream_bytes
+    } else {
+        limits.connection_bytes
+    };
+    if limits.message_bytes > window {
+        limits.message_bytes = window;
+    }
+    limits
 }
