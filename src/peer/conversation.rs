@@ -33,8 +33,9 @@ pub(super) struct Conversation {
     pub(super) echoes: VecDeque<(MessageId, Instant)>,
     /// Which words a message of the layer below carries.
     pub(super) by_seq: BTreeMap<(Handle, u32, u64), MessageId>,
-    /// Receipts that found the queue full; nothing more is read from this side until they are out.
+    /// Receipts that found the queue full; when there are too many, nothing more is read from this side.
     pub(super) receipts: VecDeque<Vec<u8>>,
+    pub(super) receipts_bytes: usize,
     /// Close was asked for: at this time at the latest.
     pub(super) closing_at: Option<Instant>,
     /// Whether the front end was refused for want of room.
@@ -77,6 +78,7 @@ impl Conversation {
             echoes: VecDeque::new(),
             by_seq: BTreeMap::new(),
             receipts: VecDeque::new(),
+            receipts_bytes: 0,
             closing_at: None,
             blocked: false,
         }

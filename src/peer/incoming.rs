@@ -145,7 +145,7 @@ impl Peer {
         });
     }
 
-    /// Takes messages while their receipts find room: a sender that takes no receipts is not read any further.
+    /// Takes messages while their receipts can be kept: a sender that takes no receipts is not read any further.
     fn read(&mut self, now: Now, id: ConversationId, handle: Handle) {
         while self.flush_receipts(id, handle) {
             let next = self
@@ -319,6 +319,7 @@ impl Peer {
         let has_heir = conversation.primary.is_some();
         let address = conversation.address;
         conversation.receipts.clear();
+        conversation.receipts_bytes = 0;
         let unsent = match &closed {
             Closed::NoAnswer { .. } => FailReason::NoAnswer,
             _ => FailReason::NotSent,

@@ -10,8 +10,10 @@ use crate::endpoint::Handle;
 use crate::time::{Now, WallTime};
 
 /// The most words that wait for a connection to open, in bytes and in number: as much as the connection itself would queue.
-const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
-const MAX_WAITING: usize = 16_384;
+pub(super) const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
+/// Also the most words without a receipt, and the most receipts that wait for room: as long as nobody sends more words than the
+/// other side can keep receipts for, both go on reading, and two full queues cannot wait for each other.
+pub(super) const MAX_WAITING: usize = 16_384;
 
 impl Peer {
     pub(super) fn say(
@@ -31,6 +33,11 @@ impl Peer {
         self.connect_if_needed(now, to)?;
         let id = MessageId::new(&self.run, self.next_message);
         let waiting = Waiting { id: id.clone(), at: now.wall, text, is_echo, reply_to };
+        let conversation = self.conversations.get_mut(&to).ok_or(CommandError::NoConversation)?;
+        if conversation.outgoing.len() >= MAX_WAITING {
+            conversation.blocked = true;
+            return Err(CommandError::WouldBlock);
+        }
         let conversation = self.conversations.get(&to).ok_or(CommandError::NoConversation)?;
         let open =
             conversation.primary.filter(|&handle| self.is_open(handle) && conversation.waiting.is_empty());
@@ -146,12 +153,13 @@ impl Peer {
     pub(super) fn answer(&mut self, id: ConversationId, handle: Handle, at: WallTime, said: Said<'_>) {
         let body = self.encode(handle, at, said);
         if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.receipts_bytes += body.len();
             conversation.receipts.push_back(body);
         }
         self.flush_receipts(id, handle);
     }
 
-    /// Tells whether all receipts are out.
+    /// Sends what receipts find room; tells whether more may be kept.
     pub(super) fn flush_receipts(&mut self, id: ConversationId, handle: Handle) -> bool {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return true;
@@ -161,9 +169,15 @@ impl Peer {
         let options = SendOptions { unordered: true, deadline: None };
         while let Some(body) = conversation.receipts.front() {
             match self.endpoint.submit(handle, stream, body.clone(), options) {
-                Err(SendError::WouldBlock) => return false,
+                Err(SendError::WouldBlock) => {
+                    return conversation.receipts.len() < MAX_WAITING
+                        && conversation.receipts_bytes < MAX_WAITING_BYTES;
+                }
                 // A receipt that can never be sent is dropped with its connection: its sender learns "unknown".
-                Ok(_) | Err(_) => drop(conversation.receipts.pop_front()),
+                Ok(_) | Err(_) => {
+                    let sent = conversation.receipts.pop_front();
+                    conversation.receipts_bytes -= sent.map_or(0, |sent| sent.len());
+                }
             }
         }
         true
@@ -240,7 +254,12 @@ impl Peer {
         if let Some(handle) = outgoing.sent_on.filter(|_| conversation.outgoing.is_empty()) {
             self.endpoint.set_attentive(handle, false);
         }
+        let has_room = conversation.blocked && conversation.outgoing.len() <= MAX_WAITING / 4 * 3;
+        conversation.blocked &= !has_room;
         self.events.push_back(event(words.clone()));
+        if has_room {
+            self.events.push_back(Event::Writable { conversation: id });
+        }
     }
 
     fn encode(&self, handle: Handle, at: WallTime, said: Said<'_>) -> Vec<u8> {
