@@ -3,6 +3,7 @@
 //! It is kept from reports of the applications and from the datagrams themselves, never from what a machine says of its own state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::node::{Fate, Report, Submission};
@@ -31,8 +32,6 @@ pub struct Standing {
     pub life: u32,
     /// It cannot have noticed anything before.
     pub awake_since: Instant,
-    /// When its address changed last.
-    pub rebound_at: Option<Instant>,
     /// Whether its application takes what comes.
     pub is_reading: bool,
     /// Datagrams that were handed to this life.
@@ -64,8 +63,8 @@ pub struct End {
     pub was_unread: bool,
     /// When an intact packet came last, or the handshake was complete.
     pub heard_at: Instant,
-    /// The same, of packets from where the other side still was.
-    pub found_at: Instant,
+    /// Whether it sent to where its partner no longer was when the faults ended.
+    pub is_astray: bool,
     /// The packets that came intact while it could take them.
     pub arrived: Ranges,
     /// Everything that was submitted, by stream; the message with number n is at n - 1.
@@ -152,28 +151,34 @@ impl Ghost {
     /// The node was started anew.
     pub fn restart(&mut self, node: usize, now: Instant) {
         let standing = &mut self.nodes[node];
-        *standing = Standing { rebound_at: standing.rebound_at, ..Standing::new(standing.life + 1, now) };
+        *standing = Standing::new(standing.life + 1, now);
     }
 
-    /// Whether the two ends of a connection are both alive and can find each other.
+    /// Whether the two ends of a connection are both alive, and the one that asked for it knows where the other is.
     ///
     /// Whoever asked for the connection goes on asking, so the other side learns where it is now. The other side need not say
     /// anything of itself: if its own address changes, nobody can find it any more, as with any server behind such a NAT.
     pub fn is_paired(&self, id: ConnectionId) -> bool {
         let (Some(end), Some(partner)) = (self.ends.get(&id), self.partner(id)) else { return false };
-        let (asked, granted) = if end.is_dialled { (end, partner) } else { (partner, end) };
-        let is_lost = self.nodes[granted.node].rebound_at.is_some_and(|at| at >= asked.found_at);
-        partner.remote == Some(id) && self.is_alive(end) && self.is_alive(partner) && !is_lost
+        let asked = if end.is_dialled { end } else { partner };
+        partner.remote == Some(id) && self.is_alive(end) && self.is_alive(partner) && !asked.is_astray
     }
 
-    /// Takes note of a packet that came intact to `node`, `is_current` if from where its sender still is. Tells whether it had come before.
-    pub fn record_arrival(
+    /// Takes note of whether the end sends to where its partner no longer is.
+    pub fn record_reach(
         &mut self,
-        now: Instant,
-        node: usize,
-        packet: &Packet<'_>,
-        is_current: bool,
-    ) -> bool {
+        id: ConnectionId,
+        sends_to: SocketAddr,
+        address_of: impl Fn(usize) -> SocketAddr,
+    ) {
+        let Some(node) = self.partner(id).map(|partner| partner.node) else { return };
+        if let Some(end) = self.ends.get_mut(&id) {
+            end.is_astray = sends_to != address_of(node);
+        }
+    }
+
+    /// Takes note of a packet that came intact to `node`. Tells whether it had come before.
+    pub fn record_arrival(&mut self, now: Instant, node: usize, packet: &Packet<'_>) -> bool {
         let life = self.nodes[node].life;
         let Some(end) = self.ends.get_mut(&packet.to) else { return false };
         if (end.node, end.life) != (node, life) || end.connected_at.is_none() {
@@ -184,9 +189,6 @@ impl Ghost {
             return true;
         }
         end.heard_at = now;
-        if is_current {
-            end.found_at = now;
-        }
         end.low = end.low.max(packet.low.unwrap_or(0).min(packet.number));
         if end.closed.is_none() && !is_late && end.is_reported {
             packet.frames.iter().for_each(|frame| end.record_frame(frame));
@@ -204,7 +206,7 @@ impl Ghost {
                 end.or_insert_with(|| End { is_dialled, is_reported: false, ..End::new(node, life, now) });
             if end.remote.is_none() && connection.remote_id().is_some() {
                 (end.remote, end.connected_at) = (connection.remote_id(), Some(now));
-                (end.heard_at, end.found_at) = (now, now);
+                end.heard_at = now;
             }
             if connection.is_closed() && end.closed.is_none() {
                 end.closed = Some(now);
@@ -230,7 +232,7 @@ impl Ghost {
             Report::Connected { id, remote } => {
                 if let Some(end) = self.ends.get_mut(id) {
                     (end.remote, end.connected_at) = (Some(*remote), Some(now));
-                    (end.heard_at, end.found_at) = (now, now);
+                    end.heard_at = now;
                 }
             }
             Report::Submitted { id, stream, message, .. } => {
@@ -342,7 +344,7 @@ impl Ghost {
 
 impl Standing {
     const fn new(life: u32, awake_since: Instant) -> Self {
-        Self { life, awake_since, rebound_at: None, is_reading: true, datagrams_in: 0, datagrams_out: 0 }
+        Self { life, awake_since, is_reading: true, datagrams_in: 0, datagrams_out: 0 }
     }
 }
 
@@ -359,7 +361,7 @@ impl End {
             is_reported: true,
             was_unread: false,
             heard_at: now,
-            found_at: now,
+            is_astray: false,
             arrived: Ranges::default(),
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),

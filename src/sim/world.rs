@@ -11,7 +11,7 @@ use super::check::{self, Bounds, Checker, Invariant, Seen, Stage, Trace, Violati
 use super::coverage::Coverage;
 use super::ghost::Ghost;
 use super::hostile::Hostile;
-use super::network::{Network, node_of};
+use super::network::Network;
 use super::node::{Node, Report, Wish};
 use super::scenario::{Action, NodeKind, NodePlan, Scenario, Step};
 use super::talker::Talker;
@@ -156,6 +156,12 @@ impl World {
         for seat in 0..self.seats.len() {
             self.perform(seat, &Action::Read { on: true }, 0)?;
         }
+        for seat in &self.seats {
+            for (_, connection) in seat.node.endpoint().connections() {
+                let (id, sends_to) = (connection.local_id(), connection.path().remote);
+                self.ghost.record_reach(id, sends_to, |node| self.network.address(node));
+            }
+        }
         let (bytes, messages) = self.outstanding();
         let bounds = Bounds::new(&self.scenario, bytes, messages);
         self.run_until(self.scenario.heal_at + bounds.recovery)?;
@@ -252,7 +258,6 @@ impl World {
 
     fn rebind(&mut self, node: usize) {
         self.network.rebind(node);
-        self.ghost.nodes[node].rebound_at = Some(self.now.instant);
         self.coverage.add("rebound", 1);
     }
 
@@ -290,11 +295,8 @@ impl World {
         self.ghost.nodes[node].datagrams_in += 1;
         self.seats[node].node.handle_datagram(self.now, Path::to(source), bytes);
         let count = self.follow_reports(node)?;
-        let is_current = node_of(source).is_some_and(|sender| self.network.address(sender) == source);
         let is_again = match &datagram {
-            Some(wire::Datagram::Packet(packet)) => {
-                self.ghost.record_arrival(self.now.instant, node, packet, is_current)
-            }
+            Some(wire::Datagram::Packet(packet)) => self.ghost.record_arrival(self.now.instant, node, packet),
             _ => false,
         };
         self.check(
