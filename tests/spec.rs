@@ -76,7 +76,7 @@ fn rules() -> BTreeMap<String, String> {
 
 /// The id that a paragraph begins with, if it states a rule.
 fn rule_id(paragraph: &str) -> Option<&str> {
-    let (id, _) = paragraph.trim_start().strip_prefix("**UC-")?.split_once("**")?;
+    let (id, _) = paragraph.strip_prefix("**UC-")?.split_once("**")?;
     let start = paragraph.find("UC-")?;
     paragraph.get(start..start + "UC-".len() + id.len())
 }
