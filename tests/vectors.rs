@@ -46,9 +46,11 @@ fn the_vectors_know_every_error_and_every_frame() {
             for frame in list(&vector[member]["packet"]["frames"]) {
                 missing.remove(frame["t"].as_str().unwrap());
             }
-            ["hello", "welcome", "refuse"].iter().filter(|name| vector[member].get(name).is_some()).for_each(|name| {
-                missing.remove(name);
-            });
+            ["hello", "welcome", "refuse"].iter().filter(|name| vector[member].get(name).is_some()).for_each(
+                |name| {
+                    missing.remove(name);
+                },
+            );
         }
         assert!(missing.is_empty(), "{file}: {missing:?}");
     }
@@ -71,7 +73,12 @@ fn what_is_written_is_exactly_this() {
             wire::encode_handshake(&mut written, &handshake);
         }
         assert_eq!(show(&written), show(&bytes_of(&vector)), "{}", vector["id"]);
-        assert_eq!(json!(refused), vector.get("refused").cloned().unwrap_or_else(|| json!([])), "{}", vector["id"]);
+        assert_eq!(
+            json!(refused),
+            vector.get("refused").cloned().unwrap_or_else(|| json!([])),
+            "{}",
+            vector["id"]
+        );
     }
 }
 
@@ -104,7 +111,9 @@ fn chat_that_says_nothing_is_refused_or_dropped() {
 fn every_vector_has_a_name_of_its_own() {
     let chat = file("chat.json");
     let decode = [vectors("decode-valid.json"), vectors("decode-invalid.json")].concat();
-    for vectors in [&decode, &vectors("encode.json"), &[list(&chat["valid"]), list(&chat["invalid"])].concat()] {
+    for vectors in
+        [&decode, &vectors("encode.json"), &[list(&chat["valid"]), list(&chat["invalid"])].concat()]
+    {
         let mut seen = BTreeSet::new();
         for vector in vectors {
             assert!(seen.insert(vector["id"].as_str().unwrap()), "{} stands twice", vector["id"]);
@@ -169,29 +178,62 @@ proptest! {
 }
 
 const SCRAPS: [&str; 34] = [
-    "{", "}", "[", "]", ",", ":", "\n", "\"", "1", "-1", "9007199254740992", "0.5", "null", "true", "\\u0000", "{}",
-    "\"v\":1", "\"v\":2", "\"c\":\"00000000\"", "\"to\":\"k3f9q2a1\"", "\"n\":7", "\"low\":3", "\"f\":[", "\"t\":\"ack\"",
-    "\"t\":\"msg\"", "\"t\":\"hello\"", "\"t\":\"song\"", "\"len\":[3]", "\"len\":3", "\"seq\":1", "\"got\":[[1,2]]",
-    "\"kind\":\"message\"", "\"id\":\"k3-1\"", "{\"v\":1,\"c\":\"00000000\",\"to\":\"k3f9q2a1\",\"n\":7,\"f\":[",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\n",
+    "\"",
+    "1",
+    "-1",
+    "9007199254740992",
+    "0.5",
+    "null",
+    "true",
+    "\\u0000",
+    "{}",
+    "\"v\":1",
+    "\"v\":2",
+    "\"c\":\"00000000\"",
+    "\"to\":\"k3f9q2a1\"",
+    "\"n\":7",
+    "\"low\":3",
+    "\"f\":[",
+    "\"t\":\"ack\"",
+    "\"t\":\"msg\"",
+    "\"t\":\"hello\"",
+    "\"t\":\"song\"",
+    "\"len\":[3]",
+    "\"len\":3",
+    "\"seq\":1",
+    "\"got\":[[1,2]]",
+    "\"kind\":\"message\"",
+    "\"id\":\"k3-1\"",
+    "{\"v\":1,\"c\":\"00000000\",\"to\":\"k3f9q2a1\",\"n\":7,\"f\":[",
 ];
 
 /// Any packet, as the vectors write it.
 fn packets() -> impl Strategy<Value = Value> {
     let number = 1..=wire::MAX_NUMBER;
     let low = proptest::option::of(number.clone());
-    ("[0-9a-z]{8}", number, low, proptest::collection::vec(frames(), 0..8)).prop_map(|(to, n, low, frames)| {
-        let mut packet = json!({"to": to, "n": n, "frames": frames});
-        if let Some(low) = low {
-            packet["low"] = json!(low);
-        }
-        json!({"packet": packet})
-    })
+    ("[0-9a-z]{8}", number, low, proptest::collection::vec(frames(), 0..8)).prop_map(
+        |(to, n, low, frames)| {
+            let mut packet = json!({"to": to, "n": n, "frames": frames});
+            if let Some(low) = low {
+                packet["low"] = json!(low);
+            }
+            json!({"packet": packet})
+        },
+    )
 }
 
 fn frames() -> impl Strategy<Value = Value> {
     let number = 1..=wire::MAX_NUMBER / 2;
     prop_oneof![
-        (ranges(), number.clone()).prop_map(|(got, delay)| json!({"t": "ack", "got": got, "delay_us": delay})),
+        (ranges(), number.clone())
+            .prop_map(|(got, delay)| json!({"t": "ack", "got": got, "delay_us": delay})),
         ranges().prop_map(|miss| json!({"t": "nack", "miss": miss})),
         (common(), proptest::collection::vec(".{0,30}", 1..5)).prop_map(|(common, texts)| {
             let lengths: Vec<usize> = texts.iter().map(String::len).collect();
@@ -203,14 +245,20 @@ fn frames() -> impl Strategy<Value = Value> {
         }),
         ".{0,30}".prop_map(|text| json!({"t": "gram", "len": text.len(), "bytes": text})),
         number.clone().prop_map(|bytes| json!({"t": "window", "total": bytes})),
-        (number.clone(), number.clone()).prop_map(|(bytes, seq)| json!({"t": "window", "bytes": bytes, "seq": seq})),
+        (number.clone(), number.clone())
+            .prop_map(|(bytes, seq)| json!({"t": "window", "bytes": bytes, "seq": seq})),
         (number.clone(), proptest::collection::vec(number.clone(), 1..5))
             .prop_map(|(seq, sizes)| json!({"t": "skip", "seq": seq, "sizes": sizes})),
         Just(json!({"t": "ping"})),
         (number, any::<bool>()).prop_map(|(token, is_answer)| {
-            if is_answer { json!({"t": "path", "answer": token}) } else { json!({"t": "path", "challenge": token}) }
+            if is_answer {
+                json!({"t": "path", "answer": token})
+            } else {
+                json!({"t": "path", "challenge": token})
+            }
         }),
-        (".{0,30}", ".{1,60}").prop_map(|(code, reason)| json!({"t": "close", "code": code, "reason": reason})),
+        (".{0,30}", ".{1,60}")
+            .prop_map(|(code, reason)| json!({"t": "close", "code": code, "reason": reason})),
         "[.]{0,30}".prop_map(|bytes| json!({"t": "pad", "len": bytes.len(), "bytes": bytes})),
     ]
 }
@@ -247,10 +295,12 @@ fn common() -> impl Strategy<Value = Value> {
 /// Writes the packet and tells which of its frames did not fit.
 fn write_packet(input: &Value, buffer: &mut Vec<u8>) -> Vec<usize> {
     let packet = &input["packet"];
-    let limit = input["limit"].as_u64().map_or(wire::MAX_DATAGRAM_BYTES, |limit| usize::try_from(limit).unwrap());
+    let limit =
+        input["limit"].as_u64().map_or(wire::MAX_DATAGRAM_BYTES, |limit| usize::try_from(limit).unwrap());
     let to = ConnectionId::parse(packet["to"].as_str().unwrap()).unwrap();
     let mut bytes = Vec::new();
-    let mut writer = PacketWriter::new(buffer, &mut bytes, to, number(&packet["n"]), packet["low"].as_u64(), limit);
+    let mut writer =
+        PacketWriter::new(buffer, &mut bytes, to, number(&packet["n"]), packet["low"].as_u64(), limit);
     let frames = list(&packet["frames"]);
     let refused = (0..frames.len()).filter(|&index| !push(&mut writer, &frames[index])).collect();
     writer.finish();
@@ -283,9 +333,11 @@ fn push(writer: &mut PacketWriter<'_>, frame: &Value) -> bool {
             Some(bytes) => Window::Connection { bytes },
             None => Window::Stream { stream, bytes: number(&frame["bytes"]), seq: seq() },
         }),
-        Kind::Skip => {
-            Frame::Skip(Skip { stream, seq: seq(), sizes: list(&frame["sizes"]).iter().map(number).collect() })
-        }
+        Kind::Skip => Frame::Skip(Skip {
+            stream,
+            seq: seq(),
+            sizes: list(&frame["sizes"]).iter().map(number).collect(),
+        }),
         Kind::Ping => Frame::Ping,
         Kind::Path => Frame::Path(match frame["challenge"].as_u64() {
             Some(token) => PathFrame::Challenge(token),
@@ -304,7 +356,9 @@ fn to_json(datagram: &Datagram<'_>) -> Value {
         Datagram::Handshake(Handshake::Hello(hello)) => json!({"hello": hello}),
         Datagram::Handshake(Handshake::Welcome { to, welcome }) => json!({"to": to, "welcome": welcome}),
         Datagram::Handshake(Handshake::Refuse { to: None, refuse }) => json!({"refuse": refuse}),
-        Datagram::Handshake(Handshake::Refuse { to: Some(to), refuse }) => json!({"to": to, "refuse": refuse}),
+        Datagram::Handshake(Handshake::Refuse { to: Some(to), refuse }) => {
+            json!({"to": to, "refuse": refuse})
+        }
     }
 }
 
@@ -361,7 +415,9 @@ fn show(datagram: &[u8]) -> String {
 
 fn merge(one: Value, other: Value) -> Value {
     match (one, other) {
-        (Value::Object(one), Value::Object(other)) => Value::Object(one.into_iter().chain(other).collect::<Map<_, _>>()),
+        (Value::Object(one), Value::Object(other)) => {
+            Value::Object(one.into_iter().chain(other).collect::<Map<_, _>>())
+        }
         _ => panic!("two objects are needed"),
     }
 }
@@ -384,5 +440,6 @@ fn vectors(name: &str) -> Vec<Value> {
 
 fn file(name: &str) -> Value {
     let path = format!("spec/vectors/{name}");
-    serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{path}: {error}"))
+    serde_json::from_str(&fs::read_to_string(&path).unwrap())
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }

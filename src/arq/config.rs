@@ -28,6 +28,9 @@ pub struct Config {
     /// An idle side that wants the connection pings after this long. NAT tables forget UDP after 30 s (RFC 4787, section 4.3,
     /// tolerates no less than 120 s, and home routers do it all the same).
     pub keep_alive: Duration,
+    /// The same while the application waits for the other side's own word. An address that changed under an idle connection
+    /// cannot be reached until something leaves from it, and nobody should wait for a receipt until the next keep-alive.
+    pub attentive_keep_alive: Duration,
     /// A partner that owes an answer for this long is called silent, and a fresh hello goes out beside the probes.
     pub silent_after: Duration,
     /// A partner that was not heard for this long is given up: two lost keep-alives and a margin.
@@ -65,6 +68,7 @@ impl Default for Config {
             linear_probes: 8,
             probe_cap: Duration::from_millis(1_500),
             keep_alive: Duration::from_secs(20),
+            attentive_keep_alive: Duration::from_secs(1),
             silent_after: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(45),
             flush_timeout: Duration::from_secs(3),

@@ -127,7 +127,9 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WouldBlock => f.write_str("too much is waiting already; try again when some of it has arrived"),
+            Self::WouldBlock => {
+                f.write_str("too much is waiting already; try again when some of it has arrived")
+            }
             Self::TooLong { limit } => write!(f, "the other side accepts messages of at most {limit} bytes"),
             Self::NoSuchStream { limit } => write!(f, "the other side granted {limit} streams"),
             Self::Closed => f.write_str("the connection is closing"),

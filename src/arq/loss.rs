@@ -56,8 +56,20 @@ impl LossDetector {
         spurious
     }
 
+    /// Something new came from the other side: it is there, so what it misses is worth telling at once.
+    pub const fn on_heard(&mut self) {
+        self.silent_rounds = 0;
+    }
+
     /// The packets that are lost at `now`, oldest first (UC-ARQ-010, UC-ARQ-011).
-    pub fn detect(&mut self, now: Instant, sent: &SentPackets, rtt: &Rtt, peer_ack_delay: Duration, config: &Config) -> Vec<u64> {
+    pub fn detect(
+        &mut self,
+        now: Instant,
+        sent: &SentPackets,
+        rtt: &Rtt,
+        peer_ack_delay: Duration,
+        config: &Config,
+    ) -> Vec<u64> {
         self.decay(now, rtt);
         let interval = self.interval(rtt, peer_ack_delay, config);
         let window = self.overtaken_after(rtt);
@@ -83,11 +95,18 @@ impl LossDetector {
     }
 
     /// When the next packet will count as lost.
-    pub fn deadline(&self, sent: &SentPackets, rtt: &Rtt, peer_ack_delay: Duration, config: &Config) -> Option<Instant> {
+    pub fn deadline(
+        &self,
+        sent: &SentPackets,
+        rtt: &Rtt,
+        peer_ack_delay: Duration,
+        config: &Config,
+    ) -> Option<Instant> {
         let (number, packet) = sent.oldest_in_flight()?;
         let interval = self.interval(rtt, peer_ack_delay, config);
         // Packets are numbered in the order of their departure, so the oldest one has the earliest deadline of either kind.
-        let wait = if number < self.newest_acked { self.overtaken_after(rtt).min(interval) } else { interval };
+        let wait =
+            if number < self.newest_acked { self.overtaken_after(rtt).min(interval) } else { interval };
         Some(packet.sent_at + wait)
     }
 

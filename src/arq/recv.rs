@@ -182,7 +182,9 @@ impl RecvStreams {
     pub fn entries(&self) -> usize {
         self.streams
             .values()
-            .map(|state| state.held.len() + state.partial.len() + state.ready.len() + state.settled.as_slice().len())
+            .map(|state| {
+                state.held.len() + state.partial.len() + state.ready.len() + state.settled.as_slice().len()
+            })
             .sum()
     }
 
@@ -216,7 +218,9 @@ impl RecvStreams {
     }
 
     fn complete(&mut self, stream: u32, seq: u64, unordered: bool, body: Vec<u8>) {
-        let Some(state) = self.streams.get_mut(&stream) else { return };
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
         state.settled.insert(seq);
         state.partial.remove(&seq);
         if unordered {
@@ -230,8 +234,12 @@ impl RecvStreams {
 
     /// Moves the floor over what is settled and makes ready what waited for it (UC-STR-004).
     fn advance(&mut self, stream: u32) {
-        let Some(state) = self.streams.get_mut(&stream) else { return };
-        let Some(&[first, last]) = state.settled.as_slice().first() else { return };
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let Some(&[first, last]) = state.settled.as_slice().first() else {
+            return;
+        };
         if first > state.floor + 1 {
             return;
         }
@@ -351,30 +359,30 @@ mod tests {
         assert_eq!(taken(&mut streams), Vec::<String>::new());
     }
 
+    #[track_caller]
+    fn check_violation(act: impl Fn(&mut RecvStreams) -> Result<(), Violation>, expected: Violation) {
+        assert_eq!(act(&mut RecvStreams::new(LIMITS)), Err(expected));
+    }
+
     // UC-STR-002, UC-STR-005, UC-STR-006, UC-STR-009
     #[test]
     fn what_breaks_a_rule_is_named() {
-        let long = [0; 101];
-        let full = [0; 100];
-        let cases: [(&dyn Fn(&mut RecvStreams) -> Result<(), Violation>, Violation); 6] = [
-            (&|s| s.on_messages(&message(1, false, &long)), Violation::MessageLimit),
-            (&|s| s.on_messages(&message(9, false, b"")), Violation::WindowOverrun),
-            (&|s| (2..=4).try_for_each(|seq| s.on_messages(&message(seq, false, &full))), Violation::WindowOverrun),
-            (&|s| s.on_messages(&Messages { stream: 2, ..message(1, false, b"") }), Violation::StreamLimit),
-            (&|s| s.on_part(&part(0, true, b"ab")).and_then(|()| s.on_part(&part(1, true, b"bc"))), Violation::PartMismatch),
-            (&|s| s.on_part(&part(9, false, b"x")).and_then(|()| s.on_part(&part(0, true, b"ab"))), Violation::PartMismatch),
-        ];
-        for (index, (act, expected)) in cases.into_iter().enumerate() {
-            // The first part of case 4 completes the message, so it needs a gap before it.
-            let mut streams = RecvStreams::new(LIMITS);
-            let result = if index == 4 {
-                streams
-                    .on_part(&part(3, true, b"d"))
-                    .and_then(|()| streams.on_part(&part(1, true, b"bc")))
-            } else {
-                act(&mut streams)
-            };
-            assert_eq!(result, Err(expected), "case {index}");
+        let (long, full) = ([0; 101], [0; 100]);
+        check_violation(|streams| streams.on_messages(&message(1, false, &long)), Violation::MessageLimit);
+        check_violation(|streams| streams.on_messages(&message(9, false, b"")), Violation::WindowOverrun);
+        check_violation(
+            |streams| (2..=4).try_for_each(|seq| streams.on_messages(&message(seq, false, &full))),
+            Violation::WindowOverrun,
+        );
+        let foreign = Messages { stream: 2, ..message(1, false, b"") };
+        check_violation(|streams| streams.on_messages(&foreign), Violation::StreamLimit);
+        for contradiction in
+            [[part(3, true, b"d"), part(1, true, b"bc")], [part(9, false, b"x"), part(0, true, b"ab")]]
+        {
+            check_violation(
+                |streams| contradiction.iter().try_for_each(|part| streams.on_part(part)),
+                Violation::PartMismatch,
+            );
         }
     }
 

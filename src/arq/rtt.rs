@@ -34,7 +34,8 @@ impl Rtt {
             self.minimum_at = now;
         }
         // A delay that would put the sample below the shortest one seen cannot be true (RFC 9002, section 5.3).
-        let adjusted = if round_trip >= self.minimum + ack_delay { round_trip - ack_delay } else { round_trip };
+        let adjusted =
+            if round_trip >= self.minimum + ack_delay { round_trip - ack_delay } else { round_trip };
         match self.smoothed {
             None => {
                 self.smoothed = Some(adjusted);

@@ -127,7 +127,9 @@ impl SendStreams {
         if length > self.limits.message_bytes {
             return Err(SendError::TooLong { limit: self.limits.message_bytes });
         }
-        if self.queued_messages >= self.max_queued_messages || self.queued_bytes + body.len() > self.max_queued_bytes {
+        if self.queued_messages >= self.max_queued_messages
+            || self.queued_bytes + body.len() > self.max_queued_bytes
+        {
             return Err(SendError::WouldBlock);
         }
         while self.streams.len() <= stream as usize {
@@ -159,7 +161,8 @@ impl SendStreams {
 
     /// Whether a packet could carry something now, were there room in the congestion window.
     pub fn has_work(&self) -> bool {
-        self.again.iter().any(|&content| self.is_wanted(content)) || (0..self.streams.len()).any(|index| self.is_sendable(index))
+        self.again.iter().any(|&content| self.is_wanted(content))
+            || (0..self.streams.len()).any(|index| self.is_sendable(index))
     }
 
     /// Whether nothing is left that the other side does not have.
@@ -179,7 +182,8 @@ impl SendStreams {
 
     /// Whether a submission that was refused for want of room would be worth another try: a quarter of the queue is free.
     pub const fn has_room(&self) -> bool {
-        self.queued_bytes <= self.max_queued_bytes / 4 * 3 && self.queued_messages <= self.max_queued_messages / 4 * 3
+        self.queued_bytes <= self.max_queued_bytes / 4 * 3
+            && self.queued_messages <= self.max_queued_messages / 4 * 3
     }
 
     /// Fills a packet: first what was lost, then what is new, one stream after the other. Names what went in.
@@ -208,7 +212,9 @@ impl SendStreams {
         match content {
             Content::Message { stream, seq } => self.settle_if_on_its_way(stream, seq),
             Content::Part { stream, seq, offset, length } => {
-                let Some(message) = self.outgoing(stream, seq) else { return };
+                let Some(message) = self.outgoing(stream, seq) else {
+                    return;
+                };
                 if message.phase == Phase::OnItsWay {
                     message.acked.insert_range(offset, offset + length - 1);
                     if message.acked.as_slice() == [[0, message.length - 1]] {
@@ -296,7 +302,8 @@ impl SendStreams {
                 self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay)
             }
             Content::Part { stream, seq, offset, length } => self.peek(stream, seq).is_some_and(|message| {
-                message.phase == Phase::OnItsWay && message.acked.gaps(offset, offset + length - 1).next().is_some()
+                message.phase == Phase::OnItsWay
+                    && message.acked.gaps(offset, offset + length - 1).next().is_some()
             }),
             Content::Skip { stream, seq } => {
                 self.peek(stream, seq).is_some_and(|message| matches!(message.phase, Phase::Skipped { .. }))
@@ -308,14 +315,23 @@ impl SendStreams {
     /// Whether the stream has a new message, or the rest of one, that the windows let through.
     fn is_sendable(&self, index: usize) -> bool {
         let state = &self.streams[index];
-        let Some(message) = state.peek_new() else { return false };
+        let Some(message) = state.peek_new() else {
+            return false;
+        };
         message.phase == Phase::OnItsWay
             || message.phase != Phase::Waiting
-            || (state.next_new <= state.seq_edge && state.bytes.covers(message.length) && self.credit.covers(message.length))
+            || (state.next_new <= state.seq_edge
+                && state.bytes.covers(message.length)
+                && self.credit.covers(message.length))
     }
 
     /// Sends the front of `again`, with its successors where one frame can carry them. False if the packet is full.
-    fn send_again(&mut self, content: Content, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) -> bool {
+    fn send_again(
+        &mut self,
+        content: Content,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
         match content {
             Content::Message { stream, seq } => {
                 let mut run = 1;
@@ -331,7 +347,8 @@ impl SendStreams {
                 if sent == length {
                     self.again.pop_front();
                 } else if sent > 0 {
-                    self.again[0] = Content::Part { stream, seq, offset: offset + sent, length: length - sent };
+                    self.again[0] =
+                        Content::Part { stream, seq, offset: offset + sent, length: length - sent };
                 }
                 sent == length
             }
@@ -359,7 +376,9 @@ impl SendStreams {
         let stream = index as u32;
         let state = &mut self.streams[index];
         let seq = state.next_new;
-        let Some(message) = state.peek_new() else { return false };
+        let Some(message) = state.peek_new() else {
+            return false;
+        };
         if matches!(message.phase, Phase::Skipped { .. } | Phase::Settled) {
             state.next_new += 1;
             return true;
@@ -381,10 +400,17 @@ impl SendStreams {
         sent > 0
     }
 
-    fn send_new_part(&mut self, index: usize, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) -> bool {
+    fn send_new_part(
+        &mut self,
+        index: usize,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
         let stream = index as u32;
         let seq = self.streams[index].next_new;
-        let Some(message) = self.peek(stream, seq) else { return false };
+        let Some(message) = self.peek(stream, seq) else {
+            return false;
+        };
         let (offset, length) = (message.sent_bytes, message.length);
         let sent = self.write_part(stream, seq, offset, length - offset, writer, contents);
         if sent == 0 {
@@ -405,7 +431,9 @@ impl SendStreams {
     fn sendable_run(&self, index: usize, room: usize) -> usize {
         let state = &self.streams[index];
         let first = (state.next_new - state.base) as usize;
-        let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else { return 0 };
+        let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else {
+            return 0;
+        };
         let (mut run, mut bytes) = (0, 0_u64);
         for message in state.messages.range(first..) {
             bytes += message.length;
@@ -433,11 +461,15 @@ impl SendStreams {
         writer: &mut PacketWriter<'_>,
         contents: &mut Vec<Content>,
     ) -> usize {
-        let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else { return 0 };
+        let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else {
+            return 0;
+        };
         let mut room = writer.room().saturating_sub(Messages::head_bytes(stream, seq, unordered));
         let mut bodies = Vec::with_capacity(run.min(crate::wire::MAX_LIST));
         for seq in seq..seq + run.min(crate::wire::MAX_LIST) as u64 {
-            let Some(message) = self.peek(stream, seq) else { break };
+            let Some(message) = self.peek(stream, seq) else {
+                break;
+            };
             let needed = message.body.len() + Messages::ENTRY_BYTES;
             let alive = matches!(message.phase, Phase::Waiting | Phase::OnItsWay);
             if needed > room || message.options.unordered != unordered || !alive {
@@ -464,7 +496,9 @@ impl SendStreams {
         writer: &mut PacketWriter<'_>,
         contents: &mut Vec<Content>,
     ) -> u64 {
-        let Some(message) = self.peek(stream, seq) else { return 0 };
+        let Some(message) = self.peek(stream, seq) else {
+            return 0;
+        };
         let unordered = message.options.unordered;
         let room = writer.room().saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
         if room < length.min(LEAST_PART_BYTES) {
@@ -482,7 +516,9 @@ impl SendStreams {
 
     /// Charges a message to the windows when it is begun (UC-STR-007).
     fn charge(&mut self, stream: u32, seq: u64) {
-        let Some(message) = self.outgoing(stream, seq) else { return };
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
         if message.phase != Phase::Waiting {
             return;
         }
@@ -494,7 +530,9 @@ impl SendStreams {
 
     /// Gives up one message (UC-STR-011).
     fn skip(&mut self, stream: u32, seq: u64) {
-        let Some(message) = self.outgoing(stream, seq) else { return };
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
         let (charged, outcome) = match message.phase {
             Phase::Waiting => (0, Outcome::Expired),
             Phase::OnItsWay => (message.length, Outcome::Unknown),
@@ -515,7 +553,9 @@ impl SendStreams {
 
     /// Ends a message's life here, and forgets all settled ones at the stream's front.
     fn settle(&mut self, stream: u32, seq: u64, outcome: Option<Outcome>) {
-        let Some(message) = self.outgoing(stream, seq) else { return };
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
         if message.phase == Phase::Settled {
             return;
         }

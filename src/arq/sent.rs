@@ -135,7 +135,9 @@ impl SentPackets {
         for &[first, last] in got {
             let end = last.min(self.next_number() - 1);
             for number in first.max(self.low)..=end {
-                let Some(packet) = self.slot(number).and_then(Option::take) else { continue };
+                let Some(packet) = self.slot(number).and_then(Option::take) else {
+                    continue;
+                };
                 if packet.lost_at.is_none() {
                     self.in_flight_bytes -= packet.bytes;
                 }
@@ -151,7 +153,13 @@ impl SentPackets {
     }
 
     /// What the ack of `packet` tells about the path.
-    pub fn ack_sample(&self, now: Instant, packet: &SentPacket, acked_bytes: u64, minimum_rtt: std::time::Duration) -> AckSample {
+    pub fn ack_sample(
+        &self,
+        now: Instant,
+        packet: &SentPacket,
+        acked_bytes: u64,
+        minimum_rtt: std::time::Duration,
+    ) -> AckSample {
         AckSample {
             acked_bytes,
             delivered_bytes: self.delivered_bytes - packet.delivered_before,
@@ -179,7 +187,9 @@ impl SentPackets {
     pub fn mark_lost(&mut self, now: Instant, numbers: &[u64]) -> Vec<Content> {
         let mut contents = Vec::new();
         for &number in numbers {
-            let Some(Some(packet)) = self.slot(number) else { continue };
+            let Some(Some(packet)) = self.slot(number) else {
+                continue;
+            };
             if packet.lost_at.replace(now).is_none() {
                 contents.extend_from_slice(&packet.contents);
                 let bytes = packet.bytes;

@@ -183,14 +183,23 @@ impl<'a> Wire<'a> {
         let at = parse_timestamp(&self.ts).ok_or("its time is not a time")?;
         // A name that cannot be shown is no name; the words are shown all the same.
         from.nick = from.nick.filter(|nick| is_nick(nick));
-        let id = self.id.as_deref().map(|id| MessageId::parse(id).ok_or("its id is not an id")).transpose()?;
-        let original_at = self.ts_original.as_deref().map(|at| parse_timestamp(at).ok_or("its original's time is not a time"));
+        let id =
+            self.id.as_deref().map(|id| MessageId::parse(id).ok_or("its id is not an id")).transpose()?;
+        let original_at = self
+            .ts_original
+            .as_deref()
+            .map(|at| parse_timestamp(at).ok_or("its original's time is not a time"));
         let original_at = original_at.transpose()?;
         if self.text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
             return Err("its text is too long");
         }
         let said = match (self.kind.as_ref(), id) {
-            ("introduce", _) => Said::Introduce { run: self.run.filter(|run| run.len() <= MessageId::MAX_BYTES).ok_or("it does not name its run")? },
+            ("introduce", _) => Said::Introduce {
+                run: self
+                    .run
+                    .filter(|run| run.len() <= MessageId::MAX_BYTES)
+                    .ok_or("it does not name its run")?,
+            },
             ("receipt", Some(id)) => Said::Receipt {
                 id,
                 original_at: original_at.ok_or("it does not tell its original's time")?,
@@ -203,7 +212,8 @@ impl<'a> Wire<'a> {
                 text: self.text.ok_or("it has no text")?,
             },
             ("reply", Some(id)) => {
-                let re = self.re.as_deref().and_then(MessageId::parse).ok_or("it does not say what it answers")?;
+                let re =
+                    self.re.as_deref().and_then(MessageId::parse).ok_or("it does not say what it answers")?;
                 let original = self.original.ok_or("it does not quote what it answers")?;
                 let original_at = original_at.ok_or("it does not tell its original's time")?;
                 let text = self.text.ok_or("it has no text")?;
@@ -230,7 +240,9 @@ fn refusal(json: &[u8], why: &'static str) -> ChatError {
         ts: String,
     }
 
-    let Ok(named) = serde_json::from_slice::<Named>(json) else { return ChatError::Unreadable };
+    let Ok(named) = serde_json::from_slice::<Named>(json) else {
+        return ChatError::Unreadable;
+    };
     if matches!(named.kind.as_str(), "receipt" | "echoed" | "introduce") {
         return ChatError::Unreadable;
     }
@@ -261,14 +273,17 @@ mod tests {
         MessageId::parse(text).unwrap()
     }
 
-    const FROM_TO: &str = r#""from":{"nick":"ana","ip":"127.0.0.1","port":6000},"to":{"ip":"127.0.0.1","port":6001}"#;
+    const FROM_TO: &str =
+        r#""from":{"nick":"ana","ip":"127.0.0.1","port":6000},"to":{"ip":"127.0.0.1","port":6001}"#;
     const TS: &str = r#""ts":"2026-11-21T12:00:00.000001Z""#;
 
     // UC-CHAT-001
     #[test]
     fn a_message_has_every_field_of_the_seed() {
         check(
-            Said::Words(Words { id: id("k3-1"), text: "oi \"você\"".into(), is_echo: false, reply_to: None }),
+            Said::Words(Words {
+                id: id("k3-1"), text: "oi \"você\"".into(), is_echo: false, reply_to: None
+            }),
             &format!(r#"{{"kind":"message","id":"k3-1",{FROM_TO},{TS},"text":"oi \"você\""}}"#),
         );
     }
@@ -277,7 +292,12 @@ mod tests {
     fn a_reply_carries_its_original_and_both_times() {
         let original_at = WallTime::from_unix_micros(1_795_262_399_000_000);
         check(
-            Said::Words(Words { id: id("k3-2"), text: "tudo".into(), is_echo: false, reply_to: Some((id("b7-9"), "oi".into(), original_at)) }),
+            Said::Words(Words {
+                id: id("k3-2"),
+                text: "tudo".into(),
+                is_echo: false,
+                reply_to: Some((id("b7-9"), "oi".into(), original_at)),
+            }),
             &format!(
                 r#"{{"kind":"reply","id":"k3-2","re":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"original":"oi","text":"tudo"}}"#
             ),
@@ -300,8 +320,14 @@ mod tests {
     fn what_cannot_be_read_is_refused_by_its_id_or_dropped() {
         let cases = [
             (r#"{"kind":"message","id":"a-1"}"#, Some("it is not valid")),
-            (r#"{"kind":"song","id":"a-1","ts":"2026-11-21T12:00:00Z","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1}}"#, Some("its kind is not known here")),
-            (r#"{"kind":"message","id":"a-1","ts":"noon","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1},"text":""}"#, Some("its time is not a time")),
+            (
+                r#"{"kind":"song","id":"a-1","ts":"2026-11-21T12:00:00Z","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1}}"#,
+                Some("its kind is not known here"),
+            ),
+            (
+                r#"{"kind":"message","id":"a-1","ts":"noon","from":{"ip":"::1","port":1},"to":{"ip":"::1","port":1},"text":""}"#,
+                Some("its time is not a time"),
+            ),
             (r#"{"kind":"receipt","id":"a-1"}"#, None),
             (r#"{"kind":"message","id":"a 1"}"#, None),
             ("hello", None),
@@ -320,7 +346,9 @@ mod tests {
     // UC-CHAT-011
     #[test]
     fn a_name_that_a_terminal_would_act_on_is_no_name() {
-        let json = format!(r#"{{"kind":"message","id":"a-1","from":{{"nick":"a\u001b[2J","ip":"::1","port":1}},"to":{{"ip":"::1","port":1}},{TS},"text":"x"}}"#);
+        let json = format!(
+            r#"{{"kind":"message","id":"a-1","from":{{"nick":"a\u001b[2J","ip":"::1","port":1}},"to":{{"ip":"::1","port":1}},{TS},"text":"x"}}"#
+        );
         assert_eq!(Say::decode(json.as_bytes()).unwrap().from.nick, None);
     }
 }

@@ -96,7 +96,9 @@ fn describe(record: &Record<'_>) -> String {
 }
 
 fn describe_labels(labels: Option<[&str; 4]>) -> String {
-    let Some([time, direction, local, remote]) = labels else { return String::new() };
+    let Some([time, direction, local, remote]) = labels else {
+        return String::new();
+    };
     format!(
         "\"time\":{},\"direction\":{},\"local\":{},\"remote\":{},",
         quote(time),

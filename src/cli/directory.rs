@@ -24,6 +24,8 @@ pub(super) enum Obstacle {
     LookingUp,
     /// Too much waits for the receiver already; the line may wait too.
     Full,
+    /// So many lines wait for a name that there is no room for another.
+    TooManyLines,
     /// Nobody was chosen to send to.
     NoReceiver,
     /// Neither an address nor somebody's nick.
@@ -47,6 +49,7 @@ impl fmt::Display for Obstacle {
         match self {
             Self::LookingUp => f.write_str("the name is still being looked up"),
             Self::Full => CommandError::WouldBlock.fmt(f),
+            Self::TooManyLines => f.write_str("too many lines wait for the name that is being looked up"),
             Self::NoReceiver => {
                 f.write_str("not sent: nobody was chosen to send to; write /msg ADDR text, or /to ADDR")
             }

@@ -40,7 +40,9 @@ pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
 
 /// The view without a keyboard.
 pub(super) fn view(json: bool) -> Box<dyn View> {
-    let style = |is_terminal: bool| if is_terminal { Style::from_environment() } else { Style::PLAIN };
+    let style = |is_terminal: bool| {
+        if is_terminal { Style::from_environment() } else { Style::PLAIN }
+    };
     let (data, chatter) = (style(io::stdout().is_terminal()), style(io::stderr().is_terminal()));
     if json { Box::new(JsonView::new(chatter)) } else { Box::new(LineView::new(data, chatter, Limit::NONE)) }
 }

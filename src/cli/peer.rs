@@ -13,11 +13,11 @@ use super::directory::{Directory, Obstacle};
 use super::exit::{Exit, Failure};
 use super::listen;
 use super::station::{self, DEFAULT_ADDRESS, DEFAULT_PORTS, GOODBYE, Station};
-use crate::io::event_loop::{EventLoop, HANDLER, Handler, More};
+use crate::io::event_loop::{EventLoop, Handler, More};
+use crate::io::lines::{Lines, Next};
 use crate::io::local_ip::reachable_address;
 use crate::io::signals::Signal;
 use crate::io::socket::Socket;
-use crate::io::stdin::{Lines, Next};
 use crate::peer::{Command, CommandError, ConversationId, Event, Id, Peer};
 use crate::time::{Instant, Now};
 use crate::ui::input::{self, Action};
@@ -63,7 +63,7 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
         let opened = talk.directory.open(now, &mut station.peer, &mut talk.model, target, addresses);
         let conversation = opened.map_err(Failure::failed)?;
-        talk.model.set_receiver(conversation);
+        talk.model.choose_receiver(conversation);
     }
     let exit = station.event_loop.run(&mut station.peer, &mut talk).map_err(Failure::failed)?;
     talk.say_last_words(&station.peer, exit)
@@ -88,32 +88,18 @@ struct Front {
 }
 
 fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop) -> Result<Front, Failure> {
+    let input = station::read_stdin(event_loop)?;
     if uses_terminal {
-        watch_keyboard(event_loop)
-            .map_err(|error| Failure::failed(format!("the keyboard cannot be read: {error}")))?;
-        let terminal = Terminal::start(Style::from_environment());
+        let terminal = Terminal::start(Style::from_environment(), input);
         let terminal =
             terminal.map_err(|error| Failure::failed(format!("the terminal cannot be used: {error}")))?;
         return Ok(Front { lines: None, view: Box::new(terminal), has_person: true });
     }
-    let lines = Lines::read_stdin(event_loop.waker());
-    let lines = lines.map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?;
-    Ok(Front { lines: Some(lines), view: listen::view(flags.json), has_person: io::stdin().is_terminal() })
-}
-
-/// Has a key wake the loop up.
-#[cfg(unix)]
-fn watch_keyboard(event_loop: &EventLoop) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    let descriptor = io::stdin().as_raw_fd();
-    let mut source = mio::unix::SourceFd(&descriptor);
-    event_loop.registry().register(&mut source, HANDLER, mio::Interest::READABLE)
-}
-
-#[cfg(not(unix))]
-fn watch_keyboard(_event_loop: &EventLoop) -> io::Result<()> {
-    Err(io::Error::other("use --plain on this system"))
+    Ok(Front {
+        lines: Some(Lines::new(input)),
+        view: listen::view(flags.json),
+        has_person: io::stdin().is_terminal(),
+    })
 }
 
 struct Talk {
@@ -159,18 +145,25 @@ impl Talk {
 
     fn status(&self) -> Status {
         let name = |conversation| text::name(&self.model.party(conversation));
-        Status { receiver: self.model.receiver().map(name), last_sender: self.model.last_sender().map(name) }
+        let is_gone = |conversation| self.model.presence(conversation) == Some(Presence::Gone);
+        Status {
+            receiver: self.model.receiver().map(name),
+            receiver_is_gone: self.model.receiver().is_some_and(is_gone),
+            last_sender: self.model.last_sender().map(name),
+        }
     }
 
-    /// A line is read when the one before it was carried out; at the keyboard a few may wait.
+    /// A pipe's line is read when the one before it was carried out. A person may always type, if only to interrupt.
     fn wants_line(&self) -> bool {
-        let waiting = if self.front.lines.is_some() { 0 } else { MAX_WAITING_LINES };
-        self.jobs.len() <= waiting && !self.input_ended
+        let has_room = self.jobs.is_empty() || self.front.lines.is_none();
+        has_room && !self.input_ended
     }
 
     fn next_typed(&mut self) -> Typed {
         let status = self.status();
-        let Some(lines) = &mut self.front.lines else { return self.front.view.next_typed(&status) };
+        let Some(lines) = &mut self.front.lines else {
+            return self.front.view.next_typed(&status);
+        };
         match lines.next_line() {
             Next::Line(line) => Typed::Line(line),
             Next::Bad(error) => {
@@ -190,8 +183,12 @@ impl Talk {
         match input::parse(&line) {
             // A person who wants to leave does not mean after the name is looked up.
             Ok(Action::Quit) if self.front.has_person => self.end(now, peer, None),
+            Ok(_) if self.jobs.len() >= MAX_WAITING_LINES => {
+                self.refuse(Obstacle::TooManyLines.to_string(), Some(&line));
+            }
             Ok(action) => self.jobs.push_back(Job { line, action }),
-            Err(error) => self.refuse(error.to_string(), Some(&line)),
+            // A mistyped command is typed anew sooner than mended, and the history has it; a text is worth handing back.
+            Err(error) => self.refuse(error.to_string(), None),
         }
     }
 
@@ -221,7 +218,7 @@ impl Talk {
             }
             Action::Message { who, text } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
-                self.model.set_receiver(to);
+                self.model.choose_receiver(to);
                 self.submit(now, peer, to, text, Command::Say { to, text: text.clone() })
             }
             Action::Reply { text } => {
@@ -234,11 +231,13 @@ impl Talk {
             }
             Action::To { who } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
-                self.model.set_receiver(to);
+                self.model.choose_receiver(to);
                 Ok(())
             }
             Action::Nick { nick } => {
-                self.command(now, peer, Command::Rename { nick: nick.clone() }).map(drop)
+                self.command(now, peer, Command::Rename { nick: nick.clone() })?;
+                self.model.tell(Notice::Info(text::renamed(nick)));
+                Ok(())
             }
             Action::Close { who } => self.close(now, peer, who.as_deref()),
             Action::Who => {
@@ -261,9 +260,11 @@ impl Talk {
     fn receiver(&mut self, now: Now, peer: &mut Peer) -> Result<ConversationId, Obstacle> {
         let receiver = self.model.receiver().ok_or(Obstacle::NoReceiver)?;
         let gone = self.model.presence(receiver) == Some(Presence::Gone);
-        let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else { return Ok(receiver) };
+        let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else {
+            return Ok(receiver);
+        };
         let again = self.directory.find(now, peer, &mut self.model, &name.to_string())?;
-        self.model.set_receiver(again);
+        self.model.choose_receiver(again);
         Ok(again)
     }
 
@@ -283,8 +284,9 @@ impl Talk {
         text: &str,
         command: Command,
     ) -> Result<(), Obstacle> {
+        let is_echo = matches!(command, Command::Echo { .. });
         if let Id::Message(id) = self.command(now, peer, command)? {
-            self.model.sent(id, to, text);
+            self.model.sent(id, to, text, is_echo);
         }
         Ok(())
     }
@@ -318,7 +320,8 @@ impl Talk {
 
     /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
     fn end_with_input(&mut self, now: Now, peer: &mut Peer) {
-        let settled = self.jobs.is_empty() && peer.pending_messages() == 0 && self.model.pending() == 0;
+        let open = peer.pending_messages() + self.model.pending() + self.model.pending_echoes();
+        let settled = self.jobs.is_empty() && open == 0;
         if self.input_ended && settled && self.ending.is_none() {
             self.end(now, peer, None);
         }
@@ -326,12 +329,8 @@ impl Talk {
 
     /// Somebody who has no receiver yet most likely wants to answer the first who writes, but not with a half-typed line.
     fn adopt_receiver(&mut self) {
-        if self.model.receiver().is_none()
-            && self.front.has_person
-            && !self.front.view.is_typing()
-            && let Some(sender) = self.model.last_sender()
-        {
-            self.model.set_receiver(sender);
+        if self.front.has_person && !self.front.view.is_typing() {
+            self.model.adopt_receiver();
         }
     }
 
@@ -384,11 +383,16 @@ impl Handler<Peer> for Talk {
                 }
                 Typed::Nothing => return More::No,
                 Typed::More => return More::Yes,
-                Typed::Closed if self.front.lines.is_none() => {
+                Typed::Quit => {
                     self.end(now, peer, None);
                     return More::No;
                 }
-                Typed::Closed => self.input_ended = true,
+                Typed::Closed => {
+                    self.input_ended = true;
+                    if self.front.lines.is_none() {
+                        self.end(now, peer, None);
+                    }
+                }
                 Typed::Interrupt => {
                     self.end(now, peer, Some(Exit::Interrupted));
                     return More::No;
@@ -400,6 +404,10 @@ impl Handler<Peer> for Talk {
 
     fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
         self.end(now, peer, Some(Exit::Interrupted));
+    }
+
+    fn handle_resize(&mut self) {
+        self.front.view.handle_resize();
     }
 
     fn handle_event(&mut self, now: Now, _peer: &mut Peer, event: Event) {

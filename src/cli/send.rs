@@ -9,11 +9,11 @@ use super::complain;
 use super::exit::{Exit, Failure};
 use super::station::{self, GOODBYE, Station};
 use crate::io::event_loop::{Handler, More};
+use crate::io::lines::{Lines, Next};
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
 use crate::io::socket::{BindError, Socket, wildcard_for};
-use crate::io::stdin::{Lines, Next};
 use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer};
 use crate::time::{Instant, Now};
 use crate::ui::filter;
@@ -43,10 +43,7 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
         return Err(Failure::failed("the peer opened nothing"));
     };
     let source = if flags.text == "-" {
-        let lines = Lines::read_stdin(station.event_loop.waker());
-        Source::Lines(
-            lines.map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?,
-        )
+        Source::Lines(Lines::new(station::read_stdin(&station.event_loop)?))
     } else {
         Source::Text(Some(flags.text.clone()))
     };
@@ -195,7 +192,7 @@ impl Sender {
     fn say(&mut self, now: Now, peer: &mut Peer, text: String) {
         let command = Command::Say { to: self.conversation, text: text.clone() };
         match peer.handle_command(now, command) {
-            Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text),
+            Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text, false),
             Ok(Id::Conversation(_) | Id::None) => {}
             Err(CommandError::WouldBlock) => {
                 self.held = Some(text);
@@ -208,10 +205,12 @@ impl Sender {
         }
     }
 
-    fn fail(&mut self, now: Now, exit: Exit, trouble: String) {
+    fn fail(&mut self, now: Now, peer: &mut Peer, exit: Exit, trouble: String) {
         if matches!(self.phase, Phase::Sending) {
             self.trouble.get_or_insert(trouble);
             self.phase = Phase::Counting { exit, deadline: now.instant + COUNTING };
+            // It has nothing to refuse. Every message gets its outcome, and the other side, if it is there, a goodbye.
+            let _ = peer.handle_command(now, Command::GiveUp);
         }
     }
 
@@ -237,7 +236,7 @@ impl Sender {
             let _ = peer.handle_command(now, Command::Shutdown);
             self.phase = Phase::Leaving { deadline: now.instant + GOODBYE };
         } else if waiting && self.patience.deadline() <= now.instant {
-            self.fail(now, Exit::NoAnswer, format!("no answer for {:?}", self.patience.timeout));
+            self.fail(now, peer, Exit::NoAnswer, format!("no answer for {:?}", self.patience.timeout));
         }
         None
     }
@@ -261,11 +260,7 @@ impl Sender {
     }
 
     fn counts(&self) -> Counts {
-        let Tally { delivered, refused, mut unknown, .. } = self.model.tally();
-        // What is still open when we stop waiting: without any answer nothing of it can have been shown.
-        if self.connected {
-            unknown += self.model.pending() as u64;
-        }
+        let Tally { delivered, refused, unknown, .. } = self.model.tally();
         let unsent = self.read.saturating_sub(delivered + refused + unknown);
         Counts { total: self.read, all_counted: self.input_ended, delivered, refused, unknown, unsent }
     }
@@ -282,11 +277,11 @@ impl Handler<Peer> for Sender {
         }
     }
 
-    fn handle_signal(&mut self, now: Now, _peer: &mut Peer, _signal: Signal) {
-        self.fail(now, Exit::Interrupted, "interrupted".to_owned());
+    fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
+        self.fail(now, peer, Exit::Interrupted, "interrupted".to_owned());
     }
 
-    fn handle_event(&mut self, now: Now, _peer: &mut Peer, event: Event) {
+    fn handle_event(&mut self, now: Now, peer: &mut Peer, event: Event) {
         match &event {
             Event::Connected { address, .. } => {
                 log::info!("{address} answered");
@@ -296,7 +291,7 @@ impl Handler<Peer> for Sender {
             Event::Writable { .. } => self.blocked = false,
             Event::Closed { reason, .. } => {
                 let reason = filter::shorten(&reason.to_string(), 120);
-                self.fail(now, Exit::NoAnswer, reason);
+                self.fail(now, peer, Exit::NoAnswer, reason);
             }
             Event::Failed { reason: FailReason::Refused { words }, .. } => {
                 self.trouble.get_or_insert(format!("refused: {}", filter::shorten(words, 120)));
@@ -315,8 +310,6 @@ impl Handler<Peer> for Sender {
                 if !self.input_ended && now.instant < deadline {
                     return None;
                 }
-                // Says goodbye if anybody is there; what it would wait for has had its time.
-                let _ = peer.handle_command(now, Command::Shutdown);
                 Some(exit)
             }
             Phase::Leaving { deadline } => (peer.is_idle() || deadline <= now.instant).then_some(Exit::Done),

@@ -10,6 +10,7 @@ use crate::io::entropy;
 use crate::io::event_loop::EventLoop;
 use crate::io::resolve::Target;
 use crate::io::socket::Socket;
+use crate::io::stdin::Chunks;
 use crate::io::trace::Trace;
 use crate::peer::{Peer, PeerConfig};
 
@@ -75,6 +76,12 @@ pub(super) fn bind(target: &Target) -> Result<Socket, Failure> {
 /// The addresses that a target on the command line stands for. Nothing else happens meanwhile, so it may take its time.
 pub(super) fn look_up(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     target.look_up().map_err(Failure::failed)
+}
+
+/// Begins to read standard input.
+pub(super) fn read_stdin(event_loop: &EventLoop) -> Result<Chunks, Failure> {
+    Chunks::read_stdin(event_loop.waker())
+        .map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))
 }
 
 fn open_trace(name: &str) -> Result<Trace, Failure> {

@@ -61,7 +61,12 @@ impl Dial {
 }
 
 impl Endpoint {
-    pub(super) fn dial(&mut self, now: Instant, paths: &[Path], old: Option<Handle>) -> Result<Handle, ConnectError> {
+    pub(super) fn dial(
+        &mut self,
+        now: Instant,
+        paths: &[Path],
+        old: Option<Handle>,
+    ) -> Result<Handle, ConnectError> {
         let &first = paths.first().ok_or(ConnectError::NoAddress)?;
         if self.connections.len() >= self.config.max_connections {
             return Err(ConnectError::TooMany);
@@ -88,10 +93,20 @@ impl Endpoint {
     }
 
     /// Somebody grants a connection. Only an attempt of ours that asked this very address is completed by it (UC-HS-007).
-    pub(super) fn handle_welcome(&mut self, now: Instant, path: Path, to: ConnectionId, welcome: &Welcome) -> Disposition {
-        let Some(&index) = self.by_id.get(&to) else { return Disposition::StaleHandshake };
+    pub(super) fn handle_welcome(
+        &mut self,
+        now: Instant,
+        path: Path,
+        to: ConnectionId,
+        welcome: &Welcome,
+    ) -> Disposition {
+        let Some(&index) = self.by_id.get(&to) else {
+            return Disposition::StaleHandshake;
+        };
         let entry = &mut self.connections[index];
-        let Some(dial) = entry.dial.take_if(|dial| dial.paths.iter().any(|asked| asked.remote == path.remote)) else {
+        let Some(dial) =
+            entry.dial.take_if(|dial| dial.paths.iter().any(|asked| asked.remote == path.remote))
+        else {
             return Disposition::StaleHandshake;
         };
         let new = Handle { serial: entry.serial, index };
@@ -100,6 +115,11 @@ impl Endpoint {
             if welcome.alive {
                 // The other side still knows the silent connection: the link was down, nobody was started anew (UC-HS-010).
                 self.remove(index);
+                if let Some(entry) = self.entry_mut(old) {
+                    entry.successor = None;
+                    entry.connection.probe();
+                    self.touch(old.index);
+                }
                 return Disposition::Welcome;
             }
             if let Some(entry) = self.entry_mut(old) {
@@ -120,7 +140,12 @@ impl Endpoint {
     }
 
     /// Somebody claims that a hello cannot be answered. Anybody could say so; it is shown if the attempt fails (UC-HS-011).
-    pub(super) fn handle_refuse(&mut self, path: Path, to: Option<ConnectionId>, refuse: &Refuse<'_>) -> Disposition {
+    pub(super) fn handle_refuse(
+        &mut self,
+        path: Path,
+        to: Option<ConnectionId>,
+        refuse: &Refuse<'_>,
+    ) -> Disposition {
         let mut found = false;
         for (_, entry) in &mut self.connections {
             let is_meant = to.is_none_or(|to| to == entry.connection.local_id());
@@ -136,7 +161,9 @@ impl Endpoint {
     }
 
     pub(super) fn handle_dial_timeout(&mut self, now: Instant, index: usize) {
-        let Some(entry) = self.connections.get_mut(index) else { return };
+        let Some(entry) = self.connections.get_mut(index) else {
+            return;
+        };
         if let Some(dial) = entry.dial.take_if(|dial| dial.give_up_at <= now) {
             if dial.old.is_some() {
                 // The silent connection itself tells how it ends.
@@ -169,7 +196,9 @@ impl Endpoint {
 
     /// The silent connection is back, or over: the attempt to replace it is not needed.
     pub(super) fn abandon_successor(&mut self, index: usize) {
-        let Some(successor) = self.connections[index].successor.take() else { return };
+        let Some(successor) = self.connections[index].successor.take() else {
+            return;
+        };
         if self.entry_mut(successor).is_some_and(|entry| entry.dial.is_some()) {
             self.remove(successor.index);
         }
@@ -178,7 +207,9 @@ impl Endpoint {
 
 fn hint(refuse: &Refuse<'_>) -> String {
     match refuse.code.as_ref() {
-        "version" => format!("it speaks the versions {:?}, and this program {}", refuse.speaks, wire::VERSION),
+        "version" => {
+            format!("it speaks the versions {:?}, and this program {}", refuse.speaks, wire::VERSION)
+        }
         "mode" => "it does not accept clear connections".to_owned(),
         "busy" => "it has no room for another connection".to_owned(),
         other => other.to_owned(),

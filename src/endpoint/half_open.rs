@@ -54,7 +54,12 @@ impl HalfOpenTable {
     }
 
     fn remove_expired(&mut self, now: Instant) {
-        while self.order.front().and_then(|id| self.by_id.get(id)).is_some_and(|entry| entry.expires_at <= now) {
+        while self
+            .order
+            .front()
+            .and_then(|id| self.by_id.get(id))
+            .is_some_and(|entry| entry.expires_at <= now)
+        {
             self.remove_oldest();
         }
     }
@@ -69,7 +74,13 @@ impl HalfOpenTable {
 impl Endpoint {
     /// Somebody asks for a connection: the same hello gets the same bytes as its answer, one answer each (UC-HS-003), and one that
     /// is shorter than the hello (UC-HS-013).
-    pub(super) fn handle_hello(&mut self, now: Instant, path: Path, hello: &Hello, datagram: &[u8]) -> Disposition {
+    pub(super) fn handle_hello(
+        &mut self,
+        now: Instant,
+        path: Path,
+        hello: &Hello,
+        datagram: &[u8],
+    ) -> Disposition {
         self.half_open.remove_expired(now);
         let key = (path, datagram.to_vec());
         if let Some(entry) = self.half_open.by_hello.get(&key).and_then(|id| self.half_open.by_id.get(id)) {

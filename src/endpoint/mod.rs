@@ -189,9 +189,13 @@ impl Endpoint {
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
         let disposition = match wire::decode(datagram) {
             Ok(Datagram::Packet(packet)) => self.handle_packet(now.instant, path, &packet, datagram.len()),
-            Ok(Datagram::Handshake(handshake)) => self.handle_handshake(now.instant, path, handshake, datagram),
+            Ok(Datagram::Handshake(handshake)) => {
+                self.handle_handshake(now.instant, path, handshake, datagram)
+            }
             Err(error) => {
-                if matches!(error, wire::DecodeError::UnknownVersion(_)) && datagram.len() >= wire::HELLO_BYTES {
+                if matches!(error, wire::DecodeError::UnknownVersion(_))
+                    && datagram.len() >= wire::HELLO_BYTES
+                {
                     self.refuse(now.instant, path, None, "version");
                 }
                 Disposition::Undecodable(error)
@@ -208,7 +212,9 @@ impl Endpoint {
                 return;
             }
             self.timers.pop();
-            let Some(entry) = self.connections.get_mut(index).filter(|entry| entry.serial == serial) else { continue };
+            let Some(entry) = self.connections.get_mut(index).filter(|entry| entry.serial == serial) else {
+                continue;
+            };
             if entry.timer != Some(at) {
                 continue;
             }
@@ -278,7 +284,13 @@ impl Endpoint {
     }
 
     /// Queues a message; see [`Connection::submit`].
-    pub fn submit(&mut self, handle: Handle, stream: u32, body: Vec<u8>, options: SendOptions) -> Result<u64, SendError> {
+    pub fn submit(
+        &mut self,
+        handle: Handle,
+        stream: u32,
+        body: Vec<u8>,
+        options: SendOptions,
+    ) -> Result<u64, SendError> {
         let entry = self.entry_mut(handle).ok_or(SendError::Closed)?;
         let seq = entry.connection.submit(stream, body, options)?;
         self.touch(handle.index);
@@ -286,7 +298,12 @@ impl Endpoint {
     }
 
     /// Queues an unreliable message; see [`Connection::submit_gram`].
-    pub fn submit_gram(&mut self, handle: Handle, body: Vec<u8>, deadline: Option<Instant>) -> Result<(), SendError> {
+    pub fn submit_gram(
+        &mut self,
+        handle: Handle,
+        body: Vec<u8>,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
         let entry = self.entry_mut(handle).ok_or(SendError::Closed)?;
         entry.connection.submit_gram(body, deadline)?;
         self.touch(handle.index);
@@ -305,10 +322,27 @@ impl Endpoint {
         self.entry_mut(handle)?.connection.take_gram()
     }
 
+    /// Tells whether the application waits for the other side's own word; see [`Connection::set_attentive`].
+    pub fn set_attentive(&mut self, handle: Handle, attentive: bool) {
+        if let Some(entry) = self.entry_mut(handle) {
+            entry.connection.set_attentive(attentive);
+            self.touch(handle.index);
+        }
+    }
+
     /// Ends a connection gracefully; see [`Connection::close`].
     pub fn close(&mut self, now: Now, handle: Handle, code: &'static str, reason: &str) {
         if let Some(entry) = self.entry_mut(handle) {
             entry.connection.close(now.instant, code, reason);
+            entry.dial = None;
+            self.touch(handle.index);
+        }
+    }
+
+    /// Ends a connection without waiting for what is queued; see [`Connection::give_up`].
+    pub fn give_up(&mut self, now: Now, handle: Handle, code: &'static str, reason: &str) {
+        if let Some(entry) = self.entry_mut(handle) {
+            entry.connection.give_up(now.instant, code, reason);
             entry.dial = None;
             self.touch(handle.index);
         }
@@ -325,12 +359,17 @@ impl Endpoint {
 
     /// A connection, for questions; None once it was forgotten.
     pub fn connection(&self, handle: Handle) -> Option<&Connection> {
-        self.connections.get(handle.index).filter(|entry| entry.serial == handle.serial).map(|entry| &entry.connection)
+        self.connections
+            .get(handle.index)
+            .filter(|entry| entry.serial == handle.serial)
+            .map(|entry| &entry.connection)
     }
 
     /// Every connection that is remembered, in no meaningful order but the same one in every run.
     pub fn connections(&self) -> impl Iterator<Item = (Handle, &Connection)> {
-        self.connections.iter().map(|(index, entry)| (Handle { serial: entry.serial, index }, &entry.connection))
+        self.connections
+            .iter()
+            .map(|(index, entry)| (Handle { serial: entry.serial, index }, &entry.connection))
     }
 
     /// How many half-open entries are held, for the bound's checker.
@@ -361,7 +400,13 @@ impl Endpoint {
         if is_duplicate { Disposition::Duplicate } else { Disposition::Packet }
     }
 
-    fn handle_handshake(&mut self, now: Instant, path: Path, handshake: Handshake<'_>, datagram: &[u8]) -> Disposition {
+    fn handle_handshake(
+        &mut self,
+        now: Instant,
+        path: Path,
+        handshake: Handshake<'_>,
+        datagram: &[u8],
+    ) -> Disposition {
         match handshake {
             Handshake::Hello(hello) => self.handle_hello(now, path, &hello, datagram),
             Handshake::Welcome { to, welcome } => self.handle_welcome(now, path, to, &welcome),
@@ -406,7 +451,9 @@ impl Endpoint {
 
     /// Something about a connection changed: it may have to send, to tell, or to wake at another time.
     fn touch(&mut self, index: usize) {
-        let Some(entry) = self.connections.get_mut(index) else { return };
+        let Some(entry) = self.connections.get_mut(index) else {
+            return;
+        };
         if !std::mem::replace(&mut entry.in_transmit, true) {
             self.to_transmit.push_back(index);
         }
@@ -417,10 +464,14 @@ impl Endpoint {
 
     /// Queues the connection's deadline, unless an earlier one is queued already.
     fn arm(&mut self, index: usize) {
-        let Some(entry) = self.connections.get_mut(index) else { return };
+        let Some(entry) = self.connections.get_mut(index) else {
+            return;
+        };
         let own = entry.connection.poll_timeout().map(|(at, reason)| (at, Reason::Connection(reason)));
         let hello = entry.dial.as_ref().map(|dial| (dial.deadline(), Reason::Hello));
-        let Some((at, reason)) = own.into_iter().chain(hello).min() else { return };
+        let Some((at, reason)) = own.into_iter().chain(hello).min() else {
+            return;
+        };
         if entry.timer.is_none_or(|queued| at < queued) {
             entry.timer = Some(at);
             self.timers.push(Reverse((at, reason, index, entry.serial)));

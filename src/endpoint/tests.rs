@@ -139,7 +139,17 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     pair.run(5_000);
     let mut log = std::mem::take(&mut pair.log);
     log.retain(|line| line.starts_with("b got"));
-    assert_eq!(log, ["b got 0/1 m0", "b got 0/2 m1", "b got 0/3 m2", "b got 0/4 m3", "b got 0/5 m4", "b got 1/1 100000 bytes"]);
+    assert_eq!(
+        log,
+        [
+            "b got 0/1 m0",
+            "b got 0/2 m1",
+            "b got 0/3 m2",
+            "b got 0/4 m3",
+            "b got 0/5 m4",
+            "b got 1/1 100000 bytes"
+        ]
+    );
     assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
 }
 
@@ -184,7 +194,15 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     pair.ends[1] = Endpoint::new(EndpointConfig::default(), 77);
     pair.ends[0].submit(handle, 0, b"lost".to_vec(), SendOptions::default()).unwrap();
     pair.run(5_000);
-    pair.expect(&["a Silent", "a replaced", "a 0/1 Unknown", "a Closed(Restarted)", "a Connected", "b accepted", "b Connected"]);
+    pair.expect(&[
+        "a Silent",
+        "a replaced",
+        "a 0/1 Unknown",
+        "a Closed(Restarted)",
+        "a Connected",
+        "b accepted",
+        "b Connected",
+    ]);
 }
 
 // UC-ARQ-018
@@ -216,7 +234,9 @@ fn an_expired_message_makes_room_for_the_next() {
     let mut pair = Pair::new(|_, _| true);
     let handle = pair.connect();
     let deadline = pair.now.instant + Duration::from_millis(500);
-    pair.ends[0].submit(handle, 0, b"stale".to_vec(), SendOptions { deadline: Some(deadline), unordered: false }).unwrap();
+    pair.ends[0]
+        .submit(handle, 0, b"stale".to_vec(), SendOptions { deadline: Some(deadline), unordered: false })
+        .unwrap();
     pair.ends[0].submit(handle, 0, b"fresh".to_vec(), SendOptions::default()).unwrap();
     pair.run(700);
     pair.expect(&["a 0/1 Expired"]);

@@ -14,50 +14,19 @@ use super::quantity::QuantityError;
     reason = "each message says what the variant means, and the fields are the texts in it"
 )]
 pub enum PlanError {
-    UnknownFault {
-        item: String,
-    },
-    NoValue {
-        item: String,
-    },
-    NoSecondValue {
-        item: String,
-        example: &'static str,
-    },
-    SecondValue {
-        item: String,
-    },
-    Quantity {
-        item: String,
-        error: QuantityError,
-    },
-    Count {
-        item: String,
-        text: String,
-    },
-    UnknownKind {
-        name: String,
-    },
-    NoSpan {
-        item: String,
-    },
-    EmptySpan {
-        item: String,
-    },
-    TwoBeginnings {
-        item: String,
-    },
-    ImpossibleRun {
-        item: String,
-        shortest: u32,
-        longest: u32,
-    },
-    TooMuchOutage {
-        item: String,
-    },
-    TooShort {
-        item: String,
-    },
+    UnknownFault { item: String },
+    NoValue { item: String },
+    NoSecondValue { item: String, example: &'static str },
+    SecondValue { item: String },
+    Quantity { item: String, error: QuantityError },
+    Count { item: String, text: String },
+    UnknownKind { name: String },
+    NoSpan { item: String },
+    EmptySpan { item: String },
+    TwoBeginnings { item: String },
+    ImpossibleRun { item: String, shortest: u32, longest: u32 },
+    TooMuchOutage { item: String },
+    TooShort { item: String },
 }
 
 impl std::error::Error for PlanError {}
@@ -85,26 +54,15 @@ impl fmt::Display for PlanError {
                 let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
                 write!(f, "`{name}` is no kind of frame; there are {}", names.join(", "))
             }
-            Self::NoSpan { item } => write!(
-                f,
-                "`{item}`: after the @ comes a span like 10s..20s, 10s.. or ..20s"
-            ),
+            Self::NoSpan { item } => {
+                write!(f, "`{item}`: after the @ comes a span like 10s..20s, 10s.. or ..20s")
+            }
             Self::EmptySpan { item } => write!(f, "`{item}` ends before it begins"),
             Self::TwoBeginnings { item } => {
-                write!(
-                    f,
-                    "`{item}` says twice when it begins; in front of the .. leave the time out"
-                )
+                write!(f, "`{item}` says twice when it begins; in front of the .. leave the time out")
             }
-            Self::ImpossibleRun {
-                item,
-                shortest,
-                longest,
-            } => {
-                write!(
-                    f,
-                    "`{item}`: runs with this share have a mean of {shortest} to {longest} datagrams"
-                )?;
+            Self::ImpossibleRun { item, shortest, longest } => {
+                write!(f, "`{item}`: runs with this share have a mean of {shortest} to {longest} datagrams")?;
                 f.write_str("; longer silences are better told in time, like outage=5%/2s")
             }
             Self::TooMuchOutage { item } => {

@@ -28,10 +28,7 @@ impl Identity {
     /// Of the `occurrence`th datagram with exactly these bytes, which is the `ordinal`th one without a number
     /// in its flow.
     pub(super) fn of_bytes(bytes: u64, occurrence: u64, flow: u64, ordinal: u64) -> Self {
-        Self {
-            key: keyed_draw(&[BY_BYTES, bytes, occurrence]),
-            ..Self::of_ordinal(flow, ordinal)
-        }
+        Self { key: keyed_draw(&[BY_BYTES, bytes, occurrence]), ..Self::of_ordinal(flow, ordinal) }
     }
 
     /// Of the `ordinal`th datagram without a number in its flow.

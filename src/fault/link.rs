@@ -128,11 +128,7 @@ impl Link {
     /// All counts so far.
     pub fn statistics(&self) -> Statistics {
         let under_way = self.waiting.len() as u64;
-        Statistics {
-            rules: self.rules.counts(),
-            under_way,
-            ..self.statistics.clone()
-        }
+        Statistics { rules: self.rules.counts(), under_way, ..self.statistics.clone() }
     }
 
     /// Datagrams handed in so far: the one count that is wanted all the time.
@@ -148,11 +144,7 @@ impl Link {
         let question = Question {
             elapsed: self.elapsed(),
             identity: subject.identity,
-            kinds: subject
-                .glance
-                .as_ref()
-                .map(|glance| glance.kinds)
-                .unwrap_or_default(),
+            kinds: subject.glance.as_ref().map(|glance| glance.kinds).unwrap_or_default(),
             length: bytes.len(),
         };
         let fate = self.decide(path, &question, subject.flow.lost_in_a_row, bytes);
@@ -180,14 +172,8 @@ impl Link {
         let overtaken = self.newest_out > Some(entry.sequence);
         self.newest_out = self.newest_out.max(Some(entry.sequence));
         let (transit, late) = (self.now.since(entry.arrived), self.now.since(entry.due));
-        self.statistics
-            .count_delivery(buffer.len(), transit, late, overtaken);
-        Some(Transmit {
-            path: entry.path,
-            length: buffer.len(),
-            segment_size: None,
-            ecn: None,
-        })
+        self.statistics.count_delivery(buffer.len(), transit, late, overtaken);
+        Some(Transmit { path: entry.path, length: buffer.len(), segment_size: None, ecn: None })
     }
 
     /// What there is to tell.
@@ -212,33 +198,20 @@ impl Link {
 
     fn identify<'a>(&mut self, path: Path, bytes: &'a [u8]) -> Subject<'a> {
         if !self.is_keyed && !self.wants_verdicts {
-            return Subject {
-                flow: Flow::default(),
-                identity: Identity::of_ordinal(0, 0),
-                glance: None,
-            };
+            return Subject { flow: Flow::default(), identity: Identity::of_ordinal(0, 0), glance: None };
         }
         let glance = glance(bytes);
         let next_flow = &mut self.next_flow;
         let flow = self.flows.entry(path, || {
             *next_flow += 1;
-            Flow {
-                number: *next_flow - 1,
-                ..Flow::default()
-            }
+            Flow { number: *next_flow - 1, ..Flow::default() }
         });
         let seen_before = *flow;
         flow.datagrams += 1;
         let identity = match &glance {
-            Some(Glance {
-                to: Some(to),
-                number: Some(number),
-                ..
-            }) => {
+            Some(Glance { to: Some(to), number: Some(number), .. }) => {
                 let to = digest(to.as_bytes());
-                let occurrence = self
-                    .occurrences
-                    .entry(Identity::of_number(to, *number, 0).key, || 0);
+                let occurrence = self.occurrences.entry(Identity::of_number(to, *number, 0).key, || 0);
                 *occurrence += 1;
                 Identity::of_number(to, *number, *occurrence - 1)
             }
@@ -254,11 +227,7 @@ impl Link {
                 Identity::of_ordinal(flow.number, seen_before.unnumbered)
             }
         };
-        Subject {
-            flow: seen_before,
-            identity,
-            glance,
-        }
+        Subject { flow: seen_before, identity, glance }
     }
 
     fn decide(&mut self, path: Path, question: &Question, lost_in_a_row: u32, bytes: &[u8]) -> Fate {
@@ -297,13 +266,7 @@ impl Link {
             self.waiting.push(due, now, path, copy);
         }
         self.waiting.push(due, now, path, carried);
-        Ok(Passage {
-            due,
-            held,
-            duplicated,
-            flipped_bits,
-            cut_to,
-        })
+        Ok(Passage { due, held, duplicated, flipped_bits, cut_to })
     }
 
     fn tell(&mut self, path: Path, subject: Subject<'_>, question: &Question, fate: Fate) {
@@ -311,9 +274,7 @@ impl Link {
             self.statistics.verdicts_missed += 1;
             return;
         }
-        let (to, number) = subject
-            .glance
-            .map_or((None, None), |glance| (glance.to, glance.number));
+        let (to, number) = subject.glance.map_or((None, None), |glance| (glance.to, glance.number));
         self.verdicts.push_back(Verdict {
             path,
             ordinal: subject.flow.datagrams,

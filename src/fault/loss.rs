@@ -35,17 +35,9 @@ impl Gilbert {
         let share = u64::from(share_ppm).min(MILLION);
         let leave = BILLION / u64::from(mean_run.max(1));
         if share == MILLION {
-            return Self {
-                share_ppm,
-                enter: BILLION,
-                stay: BILLION,
-            };
+            return Self { share_ppm, enter: BILLION, stay: BILLION };
         }
-        Self {
-            share_ppm,
-            enter: (leave * share / (MILLION - share)).min(BILLION),
-            stay: BILLION - leave,
-        }
+        Self { share_ppm, enter: (leave * share / (MILLION - share)).min(BILLION), stay: BILLION - leave }
     }
 
     /// The shortest mean run with which the share can be reached at all: from good to bad at every
@@ -94,20 +86,12 @@ mod tests {
 
     #[test]
     fn share_and_mean_run_come_out_as_asked() {
-        for (share_ppm, mean_run) in [
-            (10_000, 2),
-            (50_000, 4),
-            (200_000, 8),
-            (300_000, 3),
-            (500_000, 1),
-            (600_000, 2),
-        ] {
+        for (share_ppm, mean_run) in
+            [(10_000, 2), (50_000, 4), (200_000, 8), (300_000, 3), (500_000, 1), (600_000, 2)]
+        {
             let (share, run) = measure(Gilbert::new(share_ppm, mean_run));
             let wanted = u64::from(share_ppm);
-            assert!(
-                share.abs_diff(wanted) < wanted / 15,
-                "{share} ppm instead of {wanted}"
-            );
+            assert!(share.abs_diff(wanted) < wanted / 15, "{share} ppm instead of {wanted}");
             assert!(
                 run.abs_diff(u64::from(mean_run) * 100) <= u64::from(mean_run) * 5,
                 "{run} for {mean_run}"
@@ -144,9 +128,6 @@ mod tests {
     fn all_and_nothing_are_exact() {
         assert!((0..10_000).all(|index| Gilbert::new(1_000_000, 4).is_bad(1, index)));
         assert!(!(0..10_000).any(|index| Gilbert::new(0, 4).is_bad(1, index)));
-        assert_eq!(
-            [0, 500_000, 500_001, 750_000].map(Gilbert::shortest_run),
-            [1, 1, 2, 3]
-        );
+        assert_eq!([0, 500_000, 500_001, 750_000].map(Gilbert::shortest_run), [1, 1, 2, 3]);
     }
 }

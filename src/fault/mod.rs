@@ -33,6 +33,9 @@
 //! number the bytes take the pair's place; of what is no head of ours, the datagram's ordinal in its flow
 //! does.
 //!
+//! What is the same in two runs follows from that. Machines with a seed, and protocols whose bytes are not ours,
+//! meet the same verdicts again; peers that draw their connection ids from the system meet the same shares.
+//!
 //! **Never**: a clock, a socket, a file, a thread; floating point or hash order on the way to a verdict; a
 //! panic, whatever the bytes; memory that grows with the traffic.
 

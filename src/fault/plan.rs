@@ -50,10 +50,7 @@ impl Default for WaitingLimit {
     /// 1 Gbit/s under a delay of half a second is 62.5 MB; twice the entries that takes in full packets, for
     /// smaller ones.
     fn default() -> Self {
-        Self {
-            bytes: 64_000_000,
-            datagrams: 131_072,
-        }
+        Self { bytes: 64_000_000, datagrams: 131_072 }
     }
 }
 
@@ -187,12 +184,7 @@ impl Fault {
 
     /// The fault's rule for every datagram at any time.
     pub fn always(self) -> Rule {
-        Rule {
-            fault: self,
-            only: Kinds::default(),
-            from: Duration::ZERO,
-            until: None,
-        }
+        Rule { fault: self, only: Kinds::default(), from: Duration::ZERO, until: None }
     }
 
     /// The fault's word in plans, reports and logs.

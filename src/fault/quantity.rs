@@ -13,10 +13,7 @@ pub fn parse_share(text: &str) -> Result<u32, QuantityError> {
         "%" => 10_000,
         "ppm" => 1,
         _ => {
-            return Err(QuantityError::Unit {
-                text: text.into(),
-                example: "0.2 or 20%",
-            });
+            return Err(QuantityError::Unit { text: text.into(), example: "0.2 or 20%" });
         }
     };
     let share = scaled(number, millionths, text)?;
@@ -38,10 +35,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
         "h" => 3_600_000_000_000,
         "" if number == "0" => 1,
         _ => {
-            return Err(QuantityError::Unit {
-                text: text.into(),
-                example: "50ms or 1.5s",
-            });
+            return Err(QuantityError::Unit { text: text.into(), example: "50ms or 1.5s" });
         }
     };
     Ok(Duration::from_nanos(scaled(number, nanos, text)?))
@@ -56,10 +50,7 @@ pub fn parse_rate(text: &str) -> Result<u64, QuantityError> {
         "mbit" => 1_000_000,
         "gbit" => 1_000_000_000,
         _ => {
-            return Err(QuantityError::Unit {
-                text: text.into(),
-                example: "10mbit or 500kbit",
-            });
+            return Err(QuantityError::Unit { text: text.into(), example: "10mbit or 500kbit" });
         }
     };
     match scaled(number, bits, text)? {
@@ -78,10 +69,7 @@ pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
         "MB" => 1_000_000,
         "MiB" => 1 << 20,
         _ => {
-            return Err(QuantityError::Unit {
-                text: text.into(),
-                example: "1200 or 300kB",
-            });
+            return Err(QuantityError::Unit { text: text.into(), example: "1200 or 300kB" });
         }
     };
     scaled(number, bytes, text)
@@ -108,12 +96,7 @@ impl fmt::Display for Quantity {
             Self::Rate(bits) => write_whole(
                 f,
                 bits,
-                &[
-                    (1_000_000_000, "gbit"),
-                    (1_000_000, "mbit"),
-                    (1_000, "kbit"),
-                    (1, "bit"),
-                ],
+                &[(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1_000, "kbit"), (1, "bit")],
             ),
             Self::Size(bytes) => write_whole(f, bytes, &[(1_000_000, "MB"), (1_000, "kB"), (1, "B")]),
         }
@@ -131,10 +114,8 @@ fn write_time(f: &mut fmt::Formatter<'_>, nanos: u64) -> fmt::Result {
 }
 
 fn write_whole(f: &mut fmt::Formatter<'_>, value: u64, units: &[(u64, &str)]) -> fmt::Result {
-    let (size, name) = units
-        .iter()
-        .find(|(size, _)| value != 0 && value.is_multiple_of(*size))
-        .unwrap_or(&(1, "B"));
+    let (size, name) =
+        units.iter().find(|(size, _)| value != 0 && value.is_multiple_of(*size)).unwrap_or(&(1, "B"));
     write!(f, "{}{name}", value / size)
 }
 
@@ -150,14 +131,8 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, one: u64, unit: &str) -
 }
 
 fn split_unit(text: &str) -> Result<(&str, &str), QuantityError> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    if end == 0 {
-        Err(QuantityError::NotANumber { text: text.into() })
-    } else {
-        Ok(text.split_at(end))
-    }
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    if end == 0 { Err(QuantityError::NotANumber { text: text.into() }) } else { Ok(text.split_at(end)) }
 }
 
 /// The decimal `number` times `scale`, exactly.
@@ -228,14 +203,12 @@ impl fmt::Display for QuantityError {
             Self::Unit { text, example } => {
                 write!(f, "`{text}` has no unit that fits here; write it like {example}")
             }
-            Self::ShareAboveOne { text } => write!(
-                f,
-                "`{text}` is more than all; a share goes from 0 to 1, or 0% to 100%"
-            ),
-            Self::TooFine { text } => write!(
-                f,
-                "`{text}` has too many decimals; a share goes in steps of a millionth"
-            ),
+            Self::ShareAboveOne { text } => {
+                write!(f, "`{text}` is more than all; a share goes from 0 to 1, or 0% to 100%")
+            }
+            Self::TooFine { text } => {
+                write!(f, "`{text}` has too many decimals; a share goes in steps of a millionth")
+            }
             Self::TooLarge { text } => write!(f, "`{text}` is too large to count"),
             Self::Zero { text } => write!(f, "`{text}` lets nothing through; for that use drop=100%"),
         }
@@ -248,58 +221,29 @@ mod tests {
 
     #[test]
     fn shares_are_exact_millionths() {
-        for (text, ppm) in [
-            ("0", 0),
-            ("0.2", 200_000),
-            ("1", 1_000_000),
-            ("20%", 200_000),
-            ("0.0001%", 1),
-            ("7ppm", 7),
-        ] {
+        for (text, ppm) in
+            [("0", 0), ("0.2", 200_000), ("1", 1_000_000), ("20%", 200_000), ("0.0001%", 1), ("7ppm", 7)]
+        {
             assert_eq!(parse_share(text), Ok(ppm), "{text}");
         }
-        assert_eq!(
-            parse_share("1.5"),
-            Err(QuantityError::ShareAboveOne { text: "1.5".into() })
-        );
-        assert!(matches!(
-            parse_share("0.0000001"),
-            Err(QuantityError::TooFine { .. })
-        ));
+        assert_eq!(parse_share("1.5"), Err(QuantityError::ShareAboveOne { text: "1.5".into() }));
+        assert!(matches!(parse_share("0.0000001"), Err(QuantityError::TooFine { .. })));
     }
 
     #[test]
     fn what_is_no_quantity_is_told_apart() {
         for text in ["", ".", ".5", "5.", "1.2.3", "-1", "x"] {
-            assert!(
-                matches!(parse_share(text), Err(QuantityError::NotANumber { .. })),
-                "{text}"
-            );
+            assert!(matches!(parse_share(text), Err(QuantityError::NotANumber { .. })), "{text}");
         }
         assert!(matches!(parse_duration("50"), Err(QuantityError::Unit { .. })));
-        assert!(matches!(
-            parse_duration("99999999999999999999s"),
-            Err(QuantityError::TooLarge { .. })
-        ));
-        assert!(matches!(
-            parse_size("18446744073709551615MB"),
-            Err(QuantityError::TooLarge { .. })
-        ));
+        assert!(matches!(parse_duration("99999999999999999999s"), Err(QuantityError::TooLarge { .. })));
+        assert!(matches!(parse_size("18446744073709551615MB"), Err(QuantityError::TooLarge { .. })));
         assert!(matches!(parse_rate("0mbit"), Err(QuantityError::Zero { .. })));
     }
 
     #[test]
     fn what_is_shown_reads_back() {
-        for nanos in [
-            0,
-            1,
-            999,
-            1_500,
-            50_000_000,
-            1_000_000_001,
-            60_000_000_000,
-            u64::MAX,
-        ] {
+        for nanos in [0, 1, 999, 1_500, 50_000_000, 1_000_000_001, 60_000_000_000, u64::MAX] {
             let time = Duration::from_nanos(nanos);
             assert_eq!(parse_duration(&Quantity::Time(time).to_string()), Ok(time));
         }

@@ -18,11 +18,7 @@ pub(super) struct Recent<K, V> {
 impl<K: Eq + Hash, V> Recent<K, V> {
     /// A table that remembers at least the last `limit` different keys, and at most twice as many.
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-            limit,
-        }
+        Self { young: HashMap::new(), old: HashMap::new(), limit }
     }
 
     /// What is known under `key`; `new` makes it if nothing is.
@@ -31,9 +27,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
             self.old = mem::take(&mut self.young);
         }
         let old = &mut self.old;
-        self.young
-            .entry(key)
-            .or_insert_with_key(|key| old.remove(key).unwrap_or_else(new))
+        self.young.entry(key).or_insert_with_key(|key| old.remove(key).unwrap_or_else(new))
     }
 }
 

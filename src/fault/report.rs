@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::link::Link;
-use super::plan::Fault;
+use super::plan::{Fault, Rule};
 use super::quantity::Quantity;
 use super::statistics::{RuleStatistics, Statistics};
 
@@ -26,12 +26,8 @@ pub struct Report {
 /// One rule in every link that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The rule in compact form.
-    pub rule: String,
-    /// The share that it was to reach, if it is one of chance.
-    pub configured_ppm: Option<u32>,
-    /// Whether each datagram has its own draw, so that the counts tell how far chance reaches.
-    pub is_independent: bool,
+    /// The rule.
+    pub rule: Rule,
     /// What it did, for each column; None where the plan lacks it.
     pub cells: Vec<Option<RuleStatistics>>,
 }
@@ -43,27 +39,15 @@ impl Report {
         let mut rows: Vec<Row> = Vec::new();
         for (column, link) in links.iter().enumerate() {
             for (rule, counts) in link.plan().rules.iter().zip(&statistics[column].rules) {
-                let text = rule.to_string();
-                let known = rows
-                    .iter()
-                    .position(|row| row.rule == text && row.cells[column].is_none());
+                let known = rows.iter().position(|row| row.rule == *rule && row.cells[column].is_none());
                 let place = known.unwrap_or_else(|| {
-                    rows.push(Row {
-                        rule: text,
-                        configured_ppm: rule.fault.share_ppm(),
-                        is_independent: !matches!(rule.fault, Fault::Burst { .. } | Fault::Outage { .. }),
-                        cells: vec![None; links.len()],
-                    });
+                    rows.push(Row { rule: *rule, cells: vec![None; links.len()] });
                     rows.len() - 1
                 });
                 rows[place].cells[column] = Some(*counts);
             }
         }
-        Self {
-            columns: links.iter().map(|link| link.direction().name()).collect(),
-            links: statistics,
-            rows,
-        }
+        Self { columns: links.iter().map(|link| link.direction().name()).collect(), links: statistics, rows }
     }
 
     fn lines(&self) -> Vec<Vec<String>> {
@@ -79,9 +63,9 @@ impl Report {
         }
         lines.push(self.count_line("lost", |link| (link.lost, Some(link.received))));
         if self.links.iter().any(|link| link.lost_waiting > 0) {
-            lines.push(self.count_line("  too much under way", |link| {
-                (link.lost_waiting, Some(link.received))
-            }));
+            lines.push(
+                self.count_line("  too much under way", |link| (link.lost_waiting, Some(link.received))),
+            );
         }
         if self.links.iter().any(|link| link.under_way > 0) {
             lines.push(self.count_line("still under way", |link| (link.under_way, None)));
@@ -107,16 +91,16 @@ impl Report {
 
     fn rule_line(&self, row: &Row) -> Vec<String> {
         let mut total = RuleStatistics::default();
-        let mut line = vec![row.rule.clone()];
+        let mut line = vec![row.rule.to_string()];
         for cell in &row.cells {
-            line.push(cell.as_ref().map_or("-".into(), |counts| effect(row, counts)));
+            line.push(cell.as_ref().map_or("-".into(), |counts| effect(&row.rule.fault, counts)));
             let counts = cell.unwrap_or_default();
             total.asked += counts.asked;
             total.acted += counts.acted;
             total.spared += counts.spared;
         }
         if row.cells.len() > 1 {
-            line.push(effect(row, &total));
+            line.push(effect(&row.rule.fault, &total));
         }
         line
     }
@@ -148,15 +132,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();
         let width = |column: usize| {
-            lines
-                .iter()
-                .filter_map(|line| line.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
+            lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max()
         };
-        let widths: Vec<usize> = (0..=self.columns.len() + 1)
-            .map(|column| width(column).unwrap_or(0))
-            .collect();
+        let widths: Vec<usize> =
+            (0..=self.columns.len() + 1).map(|column| width(column).unwrap_or(0)).collect();
         for line in &lines {
             let mut text = String::new();
             for (cell, width) in line.iter().zip(&widths) {
@@ -184,28 +163,30 @@ impl RuleStatistics {
         let centre = share + z * z / (2.0 * n);
         let spread = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
         let whole = 1.0 + z * z / n;
-        (
-            (100.0 * (centre - spread) / whole).max(0.0),
-            (100.0 * (centre + spread) / whole).min(100.0),
-        )
+        ((100.0 * (centre - spread) / whole).max(0.0), (100.0 * (centre + spread) / whole).min(100.0))
     }
 }
 
 /// What a rule did. The interval stands there for what independent chance decides: there it says whether a
 /// deviation is one.
-fn effect(row: &Row, counts: &RuleStatistics) -> String {
+fn effect(fault: &Fault, counts: &RuleStatistics) -> String {
     let RuleStatistics { asked, acted, spared } = *counts;
+    if let Fault::Delay { .. } | Fault::Jitter { .. } | Fault::Rebind { .. } = fault {
+        return acted.to_string();
+    }
     if asked == 0 {
-        return if acted > 0 {
-            acted.to_string()
-        } else {
-            "0 of 0".into()
-        };
+        return "0 of 0".into();
     }
     let mut text = format!("{acted} of {asked} = {:.2}%", percent(acted, asked));
-    if row.configured_ppm.is_some() && row.is_independent {
-        let (low, high) = counts.interval_percent();
-        text.push_str(&format!(" [{low:.2}, {high:.2}]"));
+    match fault {
+        Fault::Burst { .. } | Fault::Outage { .. } => {}
+        Fault::Rate { .. } => text.push_str(" too many"),
+        Fault::Mtu { .. } => text.push_str(" too large"),
+        fault if fault.share_ppm().is_none() => {}
+        _ => {
+            let (low, high) = counts.interval_percent();
+            text.push_str(&format!(" [{low:.2}, {high:.2}]"));
+        }
     }
     if spared > 0 {
         text.push_str(&format!(", {spared} spared"));

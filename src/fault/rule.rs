@@ -42,10 +42,7 @@ impl ActiveRule {
     pub(super) fn all(rules: &[Rule], seed: u64, direction: Direction) -> Vec<Self> {
         let names: Vec<u64> = rules.iter().map(name_digest).collect();
         let activate = |(index, rule): (usize, &Rule)| {
-            let twins = names[..index]
-                .iter()
-                .filter(|name| **name == names[index])
-                .count() as u64;
+            let twins = names[..index].iter().filter(|name| **name == names[index]).count() as u64;
             Self::new(*rule, keyed_draw(&[seed, direction as u64, names[index], twins]))
         };
         rules.iter().enumerate().map(activate).collect()
@@ -57,20 +54,12 @@ impl ActiveRule {
             _ => SLOTS_PER_OUTAGE,
         };
         let gilbert = Gilbert::new(rule.fault.share_ppm().unwrap_or(0), mean_run);
-        Self {
-            rule,
-            counts: RuleStatistics::default(),
-            rebindings: 0,
-            key,
-            gilbert,
-        }
+        Self { rule, counts: RuleStatistics::default(), rebindings: 0, key, gilbert }
     }
 
     /// Whether the rule concerns the datagram at all.
     pub(super) fn concerns(&self, question: &Question) -> bool {
-        let Rule {
-            only, from, until, ..
-        } = self.rule;
+        let Rule { only, from, until, .. } = self.rule;
         from <= question.elapsed
             && until.is_none_or(|until| question.elapsed < until)
             && (only == Kinds::default() || only.intersects(question.kinds))
@@ -145,10 +134,7 @@ impl ActiveRule {
             (past, Some(every)) => nanos(every).max(1).saturating_mul(past),
         };
         let elapsed = self.rule.from.saturating_add(Duration::from_nanos(after_first));
-        self.rule
-            .until
-            .is_none_or(|until| elapsed < until)
-            .then(|| origin + elapsed)
+        self.rule.until.is_none_or(|until| elapsed < until).then(|| origin + elapsed)
     }
 
     /// Passes over all rebindings up to `now`: several late ones count as one. Whether there was any.
@@ -187,11 +173,7 @@ mod tests {
     use super::*;
 
     fn rules(text: &str) -> Vec<ActiveRule> {
-        ActiveRule::all(
-            &text.parse::<super::super::LinkPlan>().unwrap().rules,
-            7,
-            Direction::Up,
-        )
+        ActiveRule::all(&text.parse::<super::super::LinkPlan>().unwrap().rules, 7, Direction::Up)
     }
 
     fn question(elapsed_ms: u64) -> Question {
@@ -220,10 +202,7 @@ mod tests {
         let fewer = rules("drop=10%:ack duplicate=10%@..9s");
         assert_eq!([fewer[0].key, fewer[1].key], [all[2].key, all[4].key]);
         let plan: super::super::LinkPlan = "drop=10%".parse().unwrap();
-        assert_ne!(
-            ActiveRule::all(&plan.rules, 7, Direction::Down)[0].key,
-            all[0].key
-        );
+        assert_ne!(ActiveRule::all(&plan.rules, 7, Direction::Down)[0].key, all[0].key);
     }
 
     #[test]
@@ -231,10 +210,7 @@ mod tests {
         let once = &rules("blackout=100ms+50ms")[0];
         let again = &rules("blackout=100ms+50ms/200ms")[0];
         let dark = |rule: &ActiveRule, ms| rule.concerns(&question(ms)) && rule.strikes(&question(ms));
-        assert_eq!(
-            [99, 100, 149, 150, 300].map(|ms| dark(once, ms)),
-            [false, true, true, false, false]
-        );
+        assert_eq!([99, 100, 149, 150, 300].map(|ms| dark(once, ms)), [false, true, true, false, false]);
         assert_eq!(
             [99, 100, 149, 150, 300, 349, 350].map(|ms| dark(again, ms)),
             [false, true, true, false, true, true, false]

@@ -71,10 +71,7 @@ impl Rules {
         admit: impl FnOnce(u64, u64) -> Option<Instant>,
     ) -> Result<Option<Instant>, Cause> {
         let limits = concerned(&mut self.rules, question).filter_map(|rule| match rule.rule.fault {
-            Fault::Rate {
-                bits_per_s,
-                queue_bytes,
-            } => Some((bits_per_s, queue_bytes, rule)),
+            Fault::Rate { bits_per_s, queue_bytes } => Some((bits_per_s, queue_bytes, rule)),
             _ => None,
         });
         let Some((bits_per_s, queue_bytes, rule)) = limits.min_by_key(|(bits_per_s, ..)| *bits_per_s) else {
@@ -149,10 +146,7 @@ impl Rules {
     }
 
     pub(super) fn next_rebinding(&self, origin: Instant) -> Option<Instant> {
-        self.rules
-            .iter()
-            .filter_map(|rule| rule.next_rebinding(origin))
-            .min()
+        self.rules.iter().filter_map(|rule| rule.next_rebinding(origin)).min()
     }
 }
 

@@ -38,13 +38,7 @@ const MAX_SPARE: usize = 256;
 
 impl Waiting {
     pub(super) fn new(limit: WaitingLimit) -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            bytes: 0,
-            limit,
-            next_sequence: 0,
-            spare: Vec::new(),
-        }
+        Self { heap: BinaryHeap::new(), bytes: 0, limit, next_sequence: 0, spare: Vec::new() }
     }
 
     /// Whether one more datagram of `length` bytes may come in.
@@ -68,13 +62,7 @@ impl Waiting {
         self.bytes += bytes.len();
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.heap.push(Entry {
-            due,
-            sequence,
-            arrived,
-            path,
-            bytes,
-        });
+        self.heap.push(Entry { due, sequence, arrived, path, bytes });
     }
 
     /// When the next datagram is due.
@@ -143,10 +131,7 @@ impl Bottleneck {
             return None;
         }
         if backlog == 0 {
-            *self = Self {
-                free_at: now,
-                remainder: 0,
-            };
+            *self = Self { free_at: now, remainder: 0 };
         }
         let scaled = length as u128 * 8 * NANOS_PER_S + u128::from(self.remainder.min(bits_per_s - 1));
         self.free_at +=

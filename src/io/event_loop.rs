@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Registry, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
 use super::signals::{Signal, Signals};
@@ -24,13 +24,10 @@ const DATAGRAMS_PER_TURN: usize = 64;
 /// The system takes milliseconds in 32 bits; a spare turn an hour costs nothing.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// The tokens of the loop itself; a handler that registers something of its own uses [`HANDLER`].
+/// What wakes the loop up.
 const SOCKET: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const WAKER: Token = Token(2);
-
-/// The token for what a handler registers. Any wake-up gives it a turn, so it needs no more than one.
-pub const HANDLER: Token = Token(3);
 
 /// What the loop needs of a machine: the vocabulary of [`crate::machine`], without commands.
 pub trait Machine {
@@ -78,8 +75,10 @@ pub trait Handler<M: Machine> {
     type Outcome;
     /// Takes some of what the user typed, never all of an endless input. Called every turn.
     fn handle_input(&mut self, now: Now, machine: &mut M) -> More;
-    /// The system asks for something.
+    /// The system asks for an end.
     fn handle_signal(&mut self, now: Now, machine: &mut M, signal: Signal);
+    /// The terminal has another size.
+    fn handle_resize(&mut self) {}
     /// The machine tells something.
     fn handle_event(&mut self, now: Now, machine: &mut M, event: M::Event);
     /// Ends a turn: shows what there is to show, looks at deadlines of its own, and may end the loop.
@@ -142,11 +141,6 @@ impl EventLoop {
         Arc::clone(&self.waker)
     }
 
-    /// Where a handler registers a source of its own, as [`HANDLER`].
-    pub fn registry(&self) -> &Registry {
-        self.poll.registry()
-    }
-
     /// The socket.
     pub fn socket(&self) -> &Socket {
         &self.socket
@@ -174,10 +168,17 @@ impl EventLoop {
             }
             // 4. Signals.
             for signal in self.signals.pending() {
-                handler.handle_signal(now, machine, signal);
+                match signal {
+                    Signal::Resize => handler.handle_resize(),
+                    Signal::Interrupt | Signal::Terminate | Signal::Hangup => {
+                        handler.handle_signal(now, machine, signal);
+                    }
+                }
             }
             // 5. What all of that gave: events to the handler, datagrams to the socket.
-            self.drain(machine, handler);
+            if self.drain(machine, handler) == More::Yes {
+                more = More::Yes;
+            }
             // 6. The handler shows it, and may have had enough. Its last words (a goodbye) still leave.
             let outcome = handler.finish_turn(self.clock.now(), machine);
             self.transmit(machine);
@@ -211,11 +212,16 @@ impl EventLoop {
         More::Yes
     }
 
-    /// Until the machine has nothing more to tell. A handler may answer an event with a command, which may make new events.
-    fn drain<M: Machine, H: Handler<M>>(&mut self, machine: &mut M, handler: &mut H) {
+    /// Until the machine has nothing more to tell. A handler may answer an event with a command, which may make new events;
+    /// and what an event made possible, such as a line that waited for room, wants another turn.
+    fn drain<M: Machine, H: Handler<M>>(&mut self, machine: &mut M, handler: &mut H) -> More {
+        let mut more = More::No;
         loop {
             self.transmit(machine);
-            let Some(event) = machine.poll_event() else { return };
+            let Some(event) = machine.poll_event() else {
+                return more;
+            };
+            more = More::Yes;
             handler.handle_event(self.clock.now(), machine, event);
             while let Some(event) = machine.poll_event() {
                 handler.handle_event(self.clock.now(), machine, event);
@@ -228,7 +234,9 @@ impl EventLoop {
         self.socket.send_held();
         while !self.socket.is_blocked() {
             let now = self.clock.now();
-            let Some(mut transmit) = machine.poll_transmit(now, &mut self.outgoing) else { return };
+            let Some(mut transmit) = machine.poll_transmit(now, &mut self.outgoing) else {
+                return;
+            };
             if let Some(trace) = &mut self.trace {
                 let remote = transmit.path.remote;
                 transmit.path.local_ip =
@@ -261,7 +269,7 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         self.socket.reregister(self.poll.registry(), SOCKET)?;
         match self.poll.poll(events, timeout) {
-            // A signal that another part of the program listens for, such as a changed window size.
+            // A signal; its number waits in `signals`.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             result => result,
         }

@@ -66,7 +66,9 @@ impl Log for Logger {
         }
         let level = record.level().as_str().to_lowercase();
         // What is logged may quote the network, and the log may be read on a terminal.
-        let visible = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+        let visible = |character: char| {
+            if character.is_control() { '\u{fffd}' } else { character }
+        };
         let words: String = record.args().to_string().chars().map(visible).collect();
         let line = format!("{level} {}: {words}", record.target());
         let mut held = self.held();

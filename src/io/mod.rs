@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod entropy;
 pub mod event_loop;
+pub mod lines;
 pub mod local_ip;
 pub mod logging;
 pub mod output;

@@ -5,10 +5,10 @@
 use std::io;
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook_mio::v1_0::Signals as Source;
 
-/// What the system asks of the program.
+/// What the system tells the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C, where the terminal turns it into a signal.
@@ -17,6 +17,8 @@ pub enum Signal {
     Terminate,
     /// The terminal went away.
     Hangup,
+    /// The terminal has another size.
+    Resize,
 }
 
 /// The signals that the program answers itself.
@@ -27,7 +29,7 @@ pub struct Signals {
 impl Signals {
     /// Takes the signals over from the system's defaults and has them wake up whoever polls `registry`.
     pub fn register(registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut source = Source::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut source = Source::new([SIGINT, SIGTERM, SIGHUP, SIGWINCH])?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Self { source })
     }
@@ -38,6 +40,7 @@ impl Signals {
             SIGINT => Some(Signal::Interrupt),
             SIGTERM => Some(Signal::Terminate),
             SIGHUP => Some(Signal::Hangup),
+            SIGWINCH => Some(Signal::Resize),
             _ => None,
         })
     }

@@ -414,7 +414,9 @@ mod tests {
 
     #[test]
     fn dual_stack_socket_shows_ipv4_as_ipv4() {
-        let Ok(mut both) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else { return };
+        let Ok(mut both) = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
+            return;
+        };
         if both.reach != Reach::Both {
             return;
         }

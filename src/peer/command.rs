@@ -47,7 +47,9 @@ pub enum Command {
         /// Which.
         conversation: ConversationId,
     },
-    /// The same for every conversation; new ones are refused from now on. [`super::Peer::is_idle`] tells when all has ended.
+    /// Stop waiting: everything that has no outcome gets it now, and every conversation ends.
+    GiveUp,
+    /// Close every conversation; new ones are refused from now on. [`super::Peer::is_idle`] tells when all has ended.
     Shutdown,
 }
 
@@ -91,12 +93,19 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoConversation => f.write_str("there is no such conversation; name an address with /msg ADDR text"),
+            Self::NoConversation => {
+                f.write_str("there is no such conversation; name an address with /msg ADDR text")
+            }
             Self::NothingToReplyTo => f.write_str("nobody has written yet, so there is nothing to reply to"),
             Self::NoAddress => f.write_str("there is no address to send to"),
-            Self::WouldBlock => f.write_str("too much is waiting for this receiver; try again when some was delivered"),
+            Self::WouldBlock => {
+                f.write_str("too much is waiting for this receiver; try again when some was delivered")
+            }
             Self::TooLong { bytes, limit } => {
-                write!(f, "the message takes {bytes} bytes on the way, and {limit} is the most; send it in parts")
+                write!(
+                    f,
+                    "the message takes {bytes} bytes on the way, and {limit} is the most; send it in parts"
+                )
             }
             Self::TooManyConversations => f.write_str("too many conversations are open; close one first"),
             Self::ShuttingDown => f.write_str("this peer is closing down"),

@@ -154,7 +154,9 @@ impl fmt::Display for CloseReason {
             Self::ByPeer { words } => write!(f, "the other side left: {words}"),
             Self::ByUs => f.write_str("closed here"),
             Self::NoAnswer { hint: None } => f.write_str("no answer"),
-            Self::NoAnswer { hint: Some(hint) } => write!(f, "no answer that could be used; somebody said: {hint}"),
+            Self::NoAnswer { hint: Some(hint) } => {
+                write!(f, "no answer that could be used; somebody said: {hint}")
+            }
             Self::Silent => f.write_str("the other side fell silent"),
             Self::Restarted => f.write_str("the other side was started anew"),
             Self::Violation { rule } => write!(f, "the other side broke the protocol: {rule}"),

@@ -27,7 +27,10 @@ impl Peer {
 
     /// Somebody began a connection with us: it joins the conversation with that address, or makes one.
     fn accept(&mut self, now: Now, handle: Handle) {
-        let Some(address) = self.endpoint.connection(handle).map(|connection| connection.path().remote) else { return };
+        let Some(address) = self.endpoint.connection(handle).map(|connection| connection.path().remote)
+        else {
+            return;
+        };
         let known = self.by_address.get(&address).copied();
         let id = match known {
             Some(id) => id,
@@ -40,7 +43,9 @@ impl Peer {
             },
         };
         self.by_handle.insert(handle, id);
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         let primary_is_open = conversation
             .primary
             .and_then(|primary| self.endpoint.connection(primary))
@@ -58,7 +63,9 @@ impl Peer {
 
     /// The endpoint found the other side started anew and has a fresh connection in the old one's place.
     fn replace(&mut self, old: Handle, new: Handle) {
-        let Some(&id) = self.by_handle.get(&old) else { return };
+        let Some(&id) = self.by_handle.get(&old) else {
+            return;
+        };
         self.by_handle.insert(new, id);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.others.push(new);
@@ -84,7 +91,9 @@ impl Peer {
                 self.handle_outcome(id, handle, stream, seq, outcome);
                 self.finish_goodbye(now, id);
             }
-            arq::Event::Silent | arq::Event::Resumed => self.tell_silence(id, handle, event == arq::Event::Silent),
+            arq::Event::Silent | arq::Event::Resumed => {
+                self.tell_silence(id, handle, event == arq::Event::Silent);
+            }
             arq::Event::Moved { path } => {
                 if let Some(conversation) = self.conversations.get_mut(&id) {
                     let before = std::mem::replace(&mut conversation.address, path.remote);
@@ -102,10 +111,12 @@ impl Peer {
 
     /// Words go out on the first connection that opens, and stay with it while it lives: two of them would change their order.
     fn prefer(&mut self, id: ConversationId, handle: Handle) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        let primary_is_open = conversation
-            .primary
-            .is_some_and(|primary| self.endpoint.connection(primary).is_some_and(|connection| connection.is_open()));
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let primary_is_open = conversation.primary.is_some_and(|primary| {
+            self.endpoint.connection(primary).is_some_and(|connection| connection.is_open())
+        });
         if !primary_is_open || conversation.primary == Some(handle) {
             conversation.others.retain(|other| *other != handle);
             let before = conversation.primary.replace(handle).filter(|before| *before != handle);
@@ -118,7 +129,9 @@ impl Peer {
     }
 
     fn tell_silence(&mut self, id: ConversationId, handle: Handle, is_silent: bool) {
-        let Some(conversation) = self.conversations.get(&id) else { return };
+        let Some(conversation) = self.conversations.get(&id) else {
+            return;
+        };
         if conversation.primary != Some(handle) {
             return;
         }
@@ -165,7 +178,8 @@ impl Peer {
                 self.handle_receipt(now, id, &words, ack, reason);
             }
             Said::Echoed { id: words, text, .. } => {
-                let asked = self.conversations.get_mut(&id).and_then(|conversation| conversation.take_echo(&words));
+                let asked =
+                    self.conversations.get_mut(&id).and_then(|conversation| conversation.take_echo(&words));
                 let Some(since) = asked else {
                     self.unreadable += 1;
                     return;
@@ -178,7 +192,9 @@ impl Peer {
 
     /// A program that introduces itself under another run than before was started anew: its old connections are dead (UC-CHAT-005).
     fn recognise(&mut self, now: Now, id: ConversationId, handle: Handle, run: &str) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         let before = conversation.run.replace(run.to_owned());
         if before.is_none_or(|before| before == run) {
             return;
@@ -190,7 +206,9 @@ impl Peer {
 
     /// Tells the front end that the other side is there, or that it goes by another name.
     fn announce(&mut self, id: ConversationId, handle: Handle, nick: Option<String>) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         let before = conversation.nick.clone();
         conversation.nick = nick.or(before.clone());
         if !std::mem::replace(&mut conversation.announced, true) {
@@ -205,7 +223,15 @@ impl Peer {
     }
 
     /// Shows words and confirms them (UC-CHAT-003); an echo is returned and not shown (UC-CHAT-010).
-    fn show(&mut self, now: Now, id: ConversationId, handle: Handle, words: Words<'_>, at: WallTime, nick: Option<String>) {
+    fn show(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        handle: Handle,
+        words: Words<'_>,
+        at: WallTime,
+        nick: Option<String>,
+    ) {
         let receipt = Said::Receipt { id: words.id.clone(), original_at: at, ack: true, reason: None };
         self.answer(id, handle, now.wall, receipt);
         if words.is_echo {
@@ -214,12 +240,15 @@ impl Peer {
             return;
         }
         let address = self.endpoint.connection(handle).map(|connection| connection.path().remote);
-        let Some(conversation) = self.conversations.get(&id) else { return };
+        let Some(conversation) = self.conversations.get(&id) else {
+            return;
+        };
         let address = address.unwrap_or(conversation.address);
         let text = words.text.into_owned();
         let quote = Quote { id: words.id.clone(), text: text.clone(), sent_at: at };
         self.last_received = Some((id, quote));
-        let reply_to = words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
+        let reply_to =
+            words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
         self.events.push_back(Event::Message(Incoming {
             id: words.id,
             conversation: id,
@@ -232,7 +261,11 @@ impl Peer {
     }
 
     fn handle_receipt(&mut self, now: Now, id: ConversationId, words: &MessageId, ack: bool, reason: String) {
-        let since = self.conversations.get(&id).and_then(|conversation| conversation.outgoing.get(words)).map(|o| o.since);
+        let since = self
+            .conversations
+            .get(&id)
+            .and_then(|conversation| conversation.outgoing.get(words))
+            .map(|o| o.since);
         let Some(since) = since else {
             self.unreadable += 1;
             return;
@@ -249,10 +282,9 @@ impl Peer {
 
     /// A closing conversation whose last receipt came need not wait any longer.
     fn finish_goodbye(&mut self, now: Now, id: ConversationId) {
-        let is_done = self
-            .conversations
-            .get(&id)
-            .is_some_and(|conversation| conversation.closing_at.is_some() && conversation.outgoing.is_empty());
+        let is_done = self.conversations.get(&id).is_some_and(|conversation| {
+            conversation.closing_at.is_some() && conversation.outgoing.is_empty()
+        });
         if is_done {
             self.close_connections(now, id);
         }
@@ -260,14 +292,17 @@ impl Peer {
 
     fn forget_connection(&mut self, id: ConversationId, handle: Handle, closed: Closed) {
         self.by_handle.remove(&handle);
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         conversation.others.retain(|other| *other != handle);
         if conversation.primary != Some(handle) {
             return;
         }
         // A connection that the other side began, or that takes the place of this one, goes on with the conversation.
-        let heir = (0..conversation.others.len())
-            .find(|&index| self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed()));
+        let heir = (0..conversation.others.len()).find(|&index| {
+            self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed())
+        });
         conversation.primary = heir.map(|index| conversation.others.remove(index));
         let was_announced = std::mem::take(&mut conversation.announced);
         let has_heir = conversation.primary.is_some();
@@ -305,7 +340,9 @@ impl Peer {
 impl Peer {
     /// After a close, a connection that was open beside the lost one makes the other side present again.
     fn announce_heir(&mut self, id: ConversationId) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         let heir = conversation.primary.and_then(|handle| self.endpoint.connection(handle));
         if let Some(connection) = heir.filter(|connection| connection.is_open()) {
             conversation.announced = true;

@@ -139,6 +139,10 @@ impl Peer {
             }
             Command::Rename { nick } => self.rename(now, nick).map(|()| Id::None),
             Command::Close { conversation } => self.begin_goodbye(now, conversation).map(|()| Id::None),
+            Command::GiveUp => {
+                self.give_up(now);
+                Ok(Id::None)
+            }
             Command::Shutdown => {
                 self.shutting_down = true;
                 for conversation in self.conversations.keys().copied().collect::<Vec<_>>() {
@@ -225,7 +229,9 @@ impl Peer {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        addresses.retain(|address| address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast());
+        addresses.retain(|address| {
+            address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
+        });
         addresses.truncate(MAX_CANDIDATES);
         let &first = addresses.first().ok_or(CommandError::NoAddress)?;
         if let Some(&id) = addresses.iter().find_map(|address| self.by_address.get(address)) {
@@ -239,7 +245,8 @@ impl Peer {
 
     fn add_conversation(&mut self, conversation: Conversation) -> Result<ConversationId, CommandError> {
         if self.conversations.len() >= self.config.endpoint.max_connections {
-            let over = self.conversations.iter().find(|(_, conversation)| conversation.is_over()).map(|(&id, _)| id);
+            let over =
+                self.conversations.iter().find(|(_, conversation)| conversation.is_over()).map(|(&id, _)| id);
             let id = over.ok_or(CommandError::TooManyConversations)?;
             self.conversations.remove(&id);
             self.by_address.retain(|_, of| *of != id);
@@ -255,7 +262,9 @@ impl Peer {
 
     /// Begins a connection unless there is one.
     fn connect_if_needed(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return Err(CommandError::NoConversation) };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return Err(CommandError::NoConversation);
+        };
         if conversation.primary.is_some() {
             return Ok(());
         }
@@ -275,7 +284,8 @@ impl Peer {
             return Err(CommandError::BadNick);
         }
         self.config.nick = Some(nick);
-        let open: Vec<Handle> = self.conversations.values().filter_map(|conversation| conversation.primary).collect();
+        let open: Vec<Handle> =
+            self.conversations.values().filter_map(|conversation| conversation.primary).collect();
         for handle in open {
             if self.endpoint.connection(handle).is_some_and(arq::Connection::is_open) {
                 self.introduce(now, handle);
@@ -299,10 +309,26 @@ impl Peer {
     }
 
     fn close_connections(&mut self, now: Now, id: ConversationId) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         conversation.closing_at = None;
         for handle in conversation.handles().collect::<Vec<_>>() {
             self.endpoint.close(now, handle, "done", "");
+        }
+    }
+
+    fn give_up(&mut self, now: Now) {
+        self.shutting_down = true;
+        for id in self.conversations.keys().copied().collect::<Vec<_>>() {
+            let handles: Vec<Handle> = self.conversations[&id].handles().collect();
+            for handle in handles {
+                self.endpoint.give_up(now, handle, "done", "");
+                // Now, so that the fates of the layer below come before the one for what has no receipt.
+                self.follow_endpoint(now);
+                self.settle_sent(id, handle);
+            }
+            self.fail_waiting(id, &FailReason::NoAnswer);
         }
     }
 

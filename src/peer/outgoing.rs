@@ -32,7 +32,8 @@ impl Peer {
         let id = MessageId::new(&self.run, self.next_message);
         let waiting = Waiting { id: id.clone(), at: now.wall, text, is_echo, reply_to };
         let conversation = self.conversations.get(&to).ok_or(CommandError::NoConversation)?;
-        let open = conversation.primary.filter(|&handle| self.is_open(handle) && conversation.waiting.is_empty());
+        let open =
+            conversation.primary.filter(|&handle| self.is_open(handle) && conversation.waiting.is_empty());
         if let Some(handle) = open {
             self.submit_words(to, handle, &waiting)?;
         } else {
@@ -51,7 +52,9 @@ impl Peer {
 
     fn keep_waiting(&mut self, to: ConversationId, waiting: Waiting) -> Result<(), CommandError> {
         let conversation = self.conversations.get_mut(&to).ok_or(CommandError::NoConversation)?;
-        if conversation.waiting.len() >= MAX_WAITING || conversation.waiting_bytes + waiting.text.len() > MAX_WAITING_BYTES {
+        if conversation.waiting.len() >= MAX_WAITING
+            || conversation.waiting_bytes + waiting.text.len() > MAX_WAITING_BYTES
+        {
             conversation.blocked = true;
             return Err(CommandError::WouldBlock);
         }
@@ -64,7 +67,9 @@ impl Peer {
     pub(super) fn flush_waiting(&mut self, id: ConversationId) {
         while let Some(conversation) = self.conversations.get(&id) {
             let primary = conversation.primary;
-            let Some(handle) = primary.filter(|&handle| self.is_open(handle)) else { return };
+            let Some(handle) = primary.filter(|&handle| self.is_open(handle)) else {
+                return;
+            };
             let waiting = self.conversations.get_mut(&id).and_then(Conversation::pop_waiting);
             let Some(waiting) = waiting else { break };
             match self.submit_words(id, handle, &waiting) {
@@ -89,7 +94,12 @@ impl Peer {
         }
     }
 
-    fn submit_words(&mut self, to: ConversationId, handle: Handle, words: &Waiting) -> Result<(), CommandError> {
+    fn submit_words(
+        &mut self,
+        to: ConversationId,
+        handle: Handle,
+        words: &Waiting,
+    ) -> Result<(), CommandError> {
         let reply_to = words.reply_to.as_ref().map(|quote| {
             let quoted = cut(&quote.text, MAX_QUOTE_BYTES);
             (quote.id.clone(), Cow::Borrowed(quoted), quote.sent_at)
@@ -105,15 +115,17 @@ impl Peer {
         if bytes as u64 > MAX_MESSAGE_BYTES {
             return Err(CommandError::TooLong { bytes, limit: MAX_MESSAGE_BYTES as usize });
         }
-        let seq = self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).map_err(|error| {
-            match error {
-                SendError::TooLong { limit } => CommandError::TooLong { bytes, limit: limit as usize },
-                SendError::WouldBlock => CommandError::WouldBlock,
-                SendError::NoSuchStream { .. } | SendError::Closed => CommandError::NoConversation,
-            }
-        })?;
+        let seq =
+            self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).map_err(|error| {
+                match error {
+                    SendError::TooLong { limit } => CommandError::TooLong { bytes, limit: limit as usize },
+                    SendError::WouldBlock => CommandError::WouldBlock,
+                    SendError::NoSuchStream { .. } | SendError::Closed => CommandError::NoConversation,
+                }
+            })?;
         if let Some(conversation) = self.conversations.get_mut(&to) {
             conversation.by_seq.insert((handle, stream::WORDS, seq), words.id.clone());
+            self.endpoint.set_attentive(handle, true);
             if let Some(outgoing) = conversation.outgoing.get_mut(&words.id) {
                 outgoing.sent_on = Some(handle);
             }
@@ -141,7 +153,9 @@ impl Peer {
 
     /// Tells whether all receipts are out.
     pub(super) fn flush_receipts(&mut self, id: ConversationId, handle: Handle) -> bool {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return true };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return true;
+        };
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
         let stream = if streams > stream::RECEIPTS { stream::RECEIPTS } else { stream::WORDS };
         let options = SendOptions { unordered: true, deadline: None };
@@ -156,9 +170,20 @@ impl Peer {
     }
 
     /// What became of a message of the layer below.
-    pub(super) fn handle_outcome(&mut self, id: ConversationId, handle: Handle, stream: u32, seq: u64, outcome: Outcome) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        let Some(words) = conversation.by_seq.remove(&(handle, stream, seq)) else { return };
+    pub(super) fn handle_outcome(
+        &mut self,
+        id: ConversationId,
+        handle: Handle,
+        stream: u32,
+        seq: u64,
+        outcome: Outcome,
+    ) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let Some(words) = conversation.by_seq.remove(&(handle, stream, seq)) else {
+            return;
+        };
         match outcome {
             // It is in the other side's hands; the receipt is still to come.
             Outcome::Arrived => {}
@@ -176,7 +201,9 @@ impl Peer {
 
     /// A connection is gone: what went out on it and has no receipt may have been shown.
     pub(super) fn settle_sent(&mut self, id: ConversationId, handle: Handle) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
         conversation.by_seq.retain(|&(of, ..), _| of != handle);
         let mut sent: Vec<(u64, MessageId)> = conversation
             .outgoing
@@ -198,11 +225,22 @@ impl Peer {
     }
 
     /// Tells the outcome of words, unless it was told.
-    pub(super) fn tell_outcome(&mut self, id: ConversationId, words: &MessageId, event: impl FnOnce(MessageId) -> Event) {
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        if conversation.outgoing.remove(words).is_some() {
-            self.events.push_back(event(words.clone()));
+    pub(super) fn tell_outcome(
+        &mut self,
+        id: ConversationId,
+        words: &MessageId,
+        event: impl FnOnce(MessageId) -> Event,
+    ) {
+        let Some(conversation) = self.conversations.get_mut(&id) else {
+            return;
+        };
+        let Some(outgoing) = conversation.outgoing.remove(words) else {
+            return;
+        };
+        if let Some(handle) = outgoing.sent_on.filter(|_| conversation.outgoing.is_empty()) {
+            self.endpoint.set_attentive(handle, false);
         }
+        self.events.push_back(event(words.clone()));
     }
 
     fn encode(&self, handle: Handle, at: WallTime, said: Said<'_>) -> Vec<u8> {

@@ -92,7 +92,9 @@ impl std::error::Error for InputError {}
 
 /// Reads a line.
 pub fn parse(line: &str) -> Result<Action, InputError> {
-    let Some(rest) = line.strip_prefix('/') else { return Ok(Action::Say { text: line.to_owned() }) };
+    let Some(rest) = line.strip_prefix('/') else {
+        return Ok(Action::Say { text: line.to_owned() });
+    };
     if rest.starts_with('/') {
         return Ok(Action::Say { text: rest.to_owned() });
     }

@@ -109,7 +109,7 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
         Notice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }
-        Notice::Sent { message, text } => Object::Sent { id: message.id.as_str(), text },
+        Notice::Sent { message, text, .. } => Object::Sent { id: message.id.as_str(), text },
         Notice::Delivered { message, rtt } => {
             Object::Delivered { id: message.id.as_str(), rtt_ms: milliseconds(*rtt) }
         }
@@ -226,7 +226,7 @@ mod tests {
     fn outcomes() {
         let message = outgoing();
         check(
-            &Notice::Sent { message: message.clone(), text: "a\n\"b\"".to_owned() },
+            &Notice::Sent { message: message.clone(), text: "a\n\"b\"".to_owned(), is_echo: false },
             r#"{"event":"sent","id":"abc-7","text":"a\n\"b\""}"#,
         );
         check(

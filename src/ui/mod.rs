@@ -7,6 +7,7 @@ pub mod editor;
 pub mod filter;
 pub mod input;
 pub mod json;
+pub mod keys;
 pub mod lines;
 pub mod model;
 pub mod notice;

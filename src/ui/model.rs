@@ -36,7 +36,9 @@ pub struct Tally {
 pub struct Model {
     contacts: BTreeMap<ConversationId, Contact>,
     outgoing: BTreeMap<MessageId, Pending>,
+    echoes: BTreeMap<MessageId, ConversationId>,
     receiver: Option<ConversationId>,
+    receiver_is_chosen: bool,
     last_sender: Option<ConversationId>,
     tally: Tally,
     notices: VecDeque<Notice>,
@@ -80,12 +82,14 @@ impl Model {
             }
             Event::Closed { conversation, address, reason } => {
                 self.meet(conversation, address, None, Presence::Gone, wall);
+                self.echoes.retain(|_, from| *from != conversation);
                 let party = self.party(conversation);
                 self.notices.push_back(Notice::Closed { party, reason });
                 self.forget_oldest_gone();
             }
             Event::Message(incoming) => self.receive(incoming, wall),
             Event::Echoed { id, conversation, text, rtt } => {
+                self.echoes.remove(&id);
                 let from = self.party(conversation);
                 self.notices.push_back(Notice::Echoed { id, from, text, rtt });
             }
@@ -93,6 +97,7 @@ impl Model {
                 self.settle(id, |tally| &mut tally.delivered, |message| Notice::Delivered { message, rtt });
             }
             Event::Failed { id, reason } => {
+                self.echoes.remove(&id);
                 let column: fn(&mut Tally) -> &mut u64 = match reason {
                     FailReason::NoAnswer | FailReason::NotSent => |tally| &mut tally.unsent,
                     FailReason::Refused { .. } => |tally| &mut tally.refused,
@@ -100,6 +105,7 @@ impl Model {
                 self.settle(id, column, |message| Notice::Failed { message, reason });
             }
             Event::Unknown { id } => {
+                self.echoes.remove(&id);
                 self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
             }
             // Only whoever was refused waits for this.
@@ -115,11 +121,14 @@ impl Model {
         }
     }
 
-    /// Notes that the peer took a message.
-    pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str) {
+    /// Notes that the peer took a message, or an echo, which is still open when it was delivered: it has to come back.
+    pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str, is_echo: bool) {
         let preview = filter::shorten(text, PREVIEW_COLUMNS);
         let message = Outgoing { id: id.clone(), to: self.party(to), preview: preview.clone() };
-        self.notices.push_back(Notice::Sent { message, text: text.to_owned() });
+        self.notices.push_back(Notice::Sent { message, text: text.to_owned(), is_echo });
+        if is_echo {
+            self.echoes.insert(id.clone(), to);
+        }
         self.outgoing.insert(id, Pending { to, preview });
     }
 
@@ -138,8 +147,23 @@ impl Model {
         self.receiver
     }
 
-    /// Has plain lines go to somebody, and says so if that is new.
-    pub fn set_receiver(&mut self, conversation: ConversationId) {
+    /// Has plain lines go to somebody whom the user named, and says so if that is new.
+    pub fn choose_receiver(&mut self, conversation: ConversationId) {
+        self.receiver_is_chosen = true;
+        self.set_receiver(conversation);
+    }
+
+    /// Has plain lines go to whoever wrote last, unless the user chose a receiver, or the one found so is still there.
+    pub fn adopt_receiver(&mut self) {
+        let is_there =
+            |conversation| self.presence(conversation).is_some_and(|presence| presence != Presence::Gone);
+        let is_settled = self.receiver_is_chosen || self.receiver.is_some_and(is_there);
+        if let Some(sender) = self.last_sender.filter(|&sender| !is_settled && is_there(sender)) {
+            self.set_receiver(sender);
+        }
+    }
+
+    fn set_receiver(&mut self, conversation: ConversationId) {
         if self.receiver.replace(conversation) != Some(conversation) {
             self.notices.push_back(Notice::Receiver(self.party(conversation)));
         }
@@ -197,6 +221,11 @@ impl Model {
     /// How many messages have no outcome yet.
     pub fn pending(&self) -> usize {
         self.outgoing.len()
+    }
+
+    /// How many echoes may still come back.
+    pub fn pending_echoes(&self) -> usize {
+        self.echoes.len()
     }
 
     fn meet(

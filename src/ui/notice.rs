@@ -108,6 +108,8 @@ pub enum Notice {
         message: Outgoing,
         /// The whole text.
         text: String,
+        /// Whether the other side is to return it.
+        is_echo: bool,
     },
     /// The other side has it.
     Delivered {

@@ -7,20 +7,20 @@
 use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 use tui_input::InputRequest;
 
 use super::editor::Editor;
 use super::filter;
+use super::keys::{Key, Keys};
 use super::notice::Notice;
 use super::style::{Style, Tone, is_dumb_terminal};
 use super::text::{self, Limit};
 use super::view::{Status, Typed, View};
 use crate::io::logging;
 use crate::io::output::Output;
+use crate::io::stdin::{Chunks, Piece};
 use crate::time::WallTime;
 
 /// Keys that are taken before others have a turn: more than anybody types, less than a pasted file.
@@ -61,6 +61,8 @@ pub fn restore() {
 pub struct Terminal {
     output: Output,
     style: Style,
+    input: Chunks,
+    keys: Keys,
     editor: Editor,
     columns: usize,
     /// What is printed above the typed line with the next flush.
@@ -73,8 +75,8 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Takes the terminal over.
-    pub fn start(style: Style) -> io::Result<Self> {
+    /// Takes the terminal over, whose keys come as `input`.
+    pub fn start(style: Style, input: Chunks) -> io::Result<Self> {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             restore();
@@ -83,6 +85,8 @@ impl Terminal {
         let mut terminal = Self {
             output: Output::stdout(),
             style,
+            input,
+            keys: Keys::default(),
             editor: Editor::default(),
             columns: USUAL_COLUMNS,
             above: String::new(),
@@ -91,8 +95,6 @@ impl Terminal {
             reply_to: None,
         };
         terminal.enter()?;
-        // The library only hears of keys from its first look on.
-        event::poll(Duration::ZERO)?;
         Ok(terminal)
     }
 
@@ -103,12 +105,13 @@ impl Terminal {
             logging::hold(true);
         }
         self.output.push(ENTER_PASTE_MODE);
-        self.resize(terminal::size().map_or(0, |(columns, _)| columns));
+        self.measure();
         Ok(())
     }
 
-    fn resize(&mut self, columns: u16) {
-        self.columns = if columns == 0 { USUAL_COLUMNS } else { usize::from(columns) };
+    fn measure(&mut self) {
+        let columns = terminal::size().map_or(0, |(columns, _)| usize::from(columns));
+        self.columns = if columns == 0 { USUAL_COLUMNS } else { columns };
         self.changed = true;
     }
 
@@ -140,7 +143,7 @@ impl Terminal {
 
         let words = match &self.reply_to {
             Some(sender) => text::reply_prompt(sender.as_deref()),
-            None => text::prompt(self.shown.receiver.as_deref()),
+            None => text::prompt(&self.shown),
         };
         let prompt = if self.columns < NARROW_COLUMNS {
             "> ".to_owned()
@@ -151,23 +154,18 @@ impl Terminal {
         (prompt, room)
     }
 
-    fn handle_key(&mut self, key: KeyEvent, status: &Status) -> Option<Typed> {
-        if key.kind == KeyEventKind::Release {
-            return None;
-        }
+    fn handle_key(&mut self, key: Key, status: &Status) -> Option<Typed> {
         self.changed = true;
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let alt = key.modifiers.contains(KeyModifiers::ALT);
-        match key.code {
-            KeyCode::Enter if alt => self.editor.insert("\n"),
-            KeyCode::Enter => return self.enter_line(status),
-            KeyCode::Char(letter) if control => {
-                return self.handle_control(letter.to_ascii_lowercase(), status);
-            }
-            KeyCode::Up => self.editor.older(),
-            KeyCode::Down => self.editor.newer(),
-            code => {
-                if let Some(request) = edit_request(code, control, alt) {
+        match key {
+            Key::Enter => return self.enter_line(status),
+            Key::AltEnter => self.editor.insert("\n"),
+            Key::Control(letter) => return self.handle_control(letter),
+            Key::Paste(text) => self.editor.insert(&text),
+            Key::PasteTooLong => self.print(Tone::Bad, text::PASTE_TOO_LONG),
+            Key::Up => self.editor.older(),
+            Key::Down => self.editor.newer(),
+            key => {
+                if let Some(request) = edit_request(&key) {
                     self.editor.edit(request);
                 }
             }
@@ -175,17 +173,15 @@ impl Terminal {
         None
     }
 
-    fn handle_control(&mut self, letter: char, status: &Status) -> Option<Typed> {
+    fn handle_control(&mut self, letter: char) -> Option<Typed> {
         match letter {
             'c' if self.editor.is_empty() => return Some(Typed::Interrupt),
             // The line is not lost: it is in the history.
             'c' => drop(self.editor.take()),
-            'd' if self.editor.is_empty() => return Some(Typed::Closed),
+            'd' if self.editor.is_empty() => return Some(Typed::Quit),
             'l' => self.output.push(CLEAR_SCREEN),
             'p' => self.editor.older(),
             'n' => self.editor.newer(),
-            // What Enter sends where something between the keyboard and us turns its carriage return into a newline.
-            'j' | 'm' => return self.enter_line(status),
             'z' => self.suspend(),
             _ => {
                 if let Some(request) = control_request(letter) {
@@ -261,32 +257,25 @@ impl View for Terminal {
 
     fn next_typed(&mut self, status: &Status) -> Typed {
         for _ in 0..KEYS_PER_TURN {
-            match event::poll(Duration::ZERO) {
-                Ok(true) => {}
-                Ok(false) => return Typed::Nothing,
-                // The terminal is gone.
-                Err(_) => return Typed::Closed,
-            }
-            let Ok(event) = event::read() else { return Typed::Closed };
-            let typed = match event {
-                Event::Key(key) => self.handle_key(key, status),
-                Event::Paste(text) => {
-                    self.editor.insert(&pasted(&text));
-                    self.changed = true;
-                    None
+            let Some(key) = self.keys.next_key() else {
+                match self.input.next_piece() {
+                    Piece::Bytes(bytes) => self.keys.push(&bytes),
+                    Piece::Waiting => return Typed::Nothing,
+                    Piece::Failed(_) | Piece::End => return Typed::Closed,
                 }
-                Event::Resize(columns, _) => {
-                    self.resize(columns);
-                    None
-                }
-                Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+                continue;
             };
+            let typed = self.handle_key(key, status);
             self.watch_reply(status);
             if let Some(typed) = typed {
                 return typed;
             }
         }
         Typed::More
+    }
+
+    fn handle_resize(&mut self) {
+        self.measure();
     }
 
     fn give_back(&mut self, line: &str) {
@@ -313,29 +302,19 @@ fn is_reply(line: &str) -> bool {
     matches!(command.to_lowercase().as_str(), "/reply" | "/r" | "/responder")
 }
 
-/// Terminals send a carriage return for each newline of what is pasted, and most people copy the last one too.
-fn pasted(text: &str) -> String {
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    text.strip_suffix('\n').unwrap_or(&text).to_owned()
-}
-
-fn edit_request(code: KeyCode, control: bool, alt: bool) -> Option<InputRequest> {
-    Some(match code {
-        KeyCode::Char('b') if alt => InputRequest::GoToPrevWord,
-        KeyCode::Char('f') if alt => InputRequest::GoToNextWord,
-        KeyCode::Char('d') if alt => InputRequest::DeleteNextWord,
-        KeyCode::Char(_) if alt => return None,
-        KeyCode::Char(letter) => InputRequest::InsertChar(letter),
-        KeyCode::Tab => InputRequest::InsertChar(' '),
-        KeyCode::Backspace if control || alt => InputRequest::DeletePrevWord,
-        KeyCode::Backspace => InputRequest::DeletePrevChar,
-        KeyCode::Delete => InputRequest::DeleteNextChar,
-        KeyCode::Left if control => InputRequest::GoToPrevWord,
-        KeyCode::Left => InputRequest::GoToPrevChar,
-        KeyCode::Right if control => InputRequest::GoToNextWord,
-        KeyCode::Right => InputRequest::GoToNextChar,
-        KeyCode::Home => InputRequest::GoToStart,
-        KeyCode::End => InputRequest::GoToEnd,
+fn edit_request(key: &Key) -> Option<InputRequest> {
+    Some(match key {
+        Key::Text(character) => InputRequest::InsertChar(*character),
+        Key::Left => InputRequest::GoToPrevChar,
+        Key::Right => InputRequest::GoToNextChar,
+        Key::WordLeft => InputRequest::GoToPrevWord,
+        Key::WordRight => InputRequest::GoToNextWord,
+        Key::Home => InputRequest::GoToStart,
+        Key::End => InputRequest::GoToEnd,
+        Key::Backspace => InputRequest::DeletePrevChar,
+        Key::BackspaceWord => InputRequest::DeletePrevWord,
+        Key::Delete => InputRequest::DeleteNextChar,
+        Key::DeleteWord => InputRequest::DeleteNextWord,
         _ => return None,
     })
 }
@@ -360,12 +339,6 @@ fn control_request(letter: char) -> Option<InputRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pasted_block_keeps_its_inner_newlines() {
-        assert_eq!(pasted("one\rtwo\r\nthree\r"), "one\ntwo\nthree");
-        assert_eq!(pasted("word"), "word");
-    }
 
     #[test]
     fn reply_is_known_as_soon_as_it_is_typed() {

@@ -12,6 +12,7 @@ use chrono::{DateTime, Local};
 use super::filter;
 use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence};
 use super::style::Tone;
+use super::view::Status;
 use crate::peer::{CloseReason, FailReason};
 use crate::time::WallTime;
 
@@ -40,7 +41,7 @@ impl Limit {
     pub const SCREEN: Self = Self { lines: 100, line_chars: 4_000 };
 }
 
-/// Sentences of the command line's.
+/// How the commands are written.
 pub const HELP: &[&str] = &[
     "/msg ADDR text   send to an address (or the nick of somebody listed by /who) and go on with that receiver",
     "/to ADDR         choose who gets the lines that begin with no slash",
@@ -53,6 +54,9 @@ pub const HELP: &[&str] = &[
     "//text           send a text that begins with a slash",
     "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair",
 ];
+
+/// Refuses a block from the clipboard.
+pub const PASTE_TOO_LONG: &str = "! what was pasted is longer than a message may be; nothing of it was kept";
 
 /// The lines that tell a person of `notice`, which happened `at` this moment.
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
@@ -69,7 +73,7 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
         Notice::Resumed(party) => one(Tone::Dim, format!("* {} is back, nothing was lost", name(party))),
         Notice::Closed { party, reason } => closed(party, reason),
         Notice::Message(arrival) => message(arrival, at, limit),
-        Notice::Sent { message, text } => sent(message, text, at, limit),
+        Notice::Sent { message, text, is_echo } => sent(message, text, *is_echo, at, limit),
         Notice::Delivered { message, rtt } => {
             one(Tone::Good, format!("  ✓ delivered in {}: {}", milliseconds(*rtt), quoted(message)))
         }
@@ -81,8 +85,8 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
             format!("  ? unknown (the connection died; it may have arrived): {}", quoted(message)),
         ),
         Notice::Echoed { from, text, rtt, .. } => {
-            let head = format!("{} {} returned in {}: ", time_of_day(at), name(from), milliseconds(*rtt));
-            body(Tone::Plain, head, text, "", limit)
+            let head = format!("{} {}: Echo: ", time_of_day(at), name(from));
+            body(Tone::Plain, head, text, &format!("  (after {})", milliseconds(*rtt)), limit)
         }
         Notice::Receiver(party) => {
             one(Tone::Dim, format!("* lines without a slash go to {} now; /to ADDR changes it", name(party)))
@@ -108,13 +112,22 @@ pub fn milliseconds(span: Duration) -> String {
 }
 
 /// What the terminal shows before the line that is being typed.
-pub fn prompt(receiver: Option<&str>) -> String {
-    receiver.map_or_else(|| "no receiver, /msg ADDR text".to_owned(), |receiver| format!("to {receiver}"))
+pub fn prompt(status: &Status) -> String {
+    match &status.receiver {
+        Some(receiver) if status.receiver_is_gone => format!("to {receiver} (gone)"),
+        Some(receiver) => format!("to {receiver}"),
+        None => "no receiver, /msg ADDR text".to_owned(),
+    }
 }
 
 /// The same while a reply is being typed.
 pub fn reply_prompt(sender: Option<&str>) -> String {
     sender.map_or_else(|| "nothing to reply to".to_owned(), |sender| format!("reply to {sender}"))
+}
+
+/// Confirms another nick of our own.
+pub fn renamed(nick: &str) -> String {
+    format!("you are called {} now", filter::nick(nick))
 }
 
 /// Refuses a reply that would go to somebody else than its writer saw.
@@ -136,7 +149,7 @@ fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, 
         lines.push(Line { tone: Tone::Doubt, text });
     }
     let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
-    let hint = if talks { " · /msg ADDR text sends, /help" } else { "" };
+    let hint = if talks { " · /msg ADDR text · /help" } else { "" };
     let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
     lines.push(Line { tone: Tone::Dim, text });
     lines
@@ -166,8 +179,9 @@ fn message(arrival: &Arrival, at: WallTime, limit: Limit) -> Vec<Line> {
     body(Tone::Plain, head, &arrival.text, &tail, limit)
 }
 
-fn sent(message: &Outgoing, text: &str, at: WallTime, limit: Limit) -> Vec<Line> {
-    let head = format!("{} → {}: ", time_of_day(at), name(&message.to));
+fn sent(message: &Outgoing, text: &str, is_echo: bool, at: WallTime, limit: Limit) -> Vec<Line> {
+    let verb = if is_echo { "return, please: " } else { "" };
+    let head = format!("{} → {}: {verb}", time_of_day(at), name(&message.to));
     body(Tone::Own, head, text, "  … sending", limit)
 }
 

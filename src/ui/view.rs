@@ -8,6 +8,8 @@ use crate::time::WallTime;
 pub struct Status {
     /// Whom a plain line goes to.
     pub receiver: Option<String>,
+    /// Whether that conversation has ended, so that a line would begin another.
+    pub receiver_is_gone: bool,
     /// Whom `/reply` answers.
     pub last_sender: Option<String>,
 }
@@ -22,6 +24,8 @@ pub enum Typed {
     /// There is more, but others shall have a turn.
     More,
     /// The user is done: Ctrl-D.
+    Quit,
+    /// There is no keyboard any more.
     Closed,
     /// The user wants out: Ctrl-C.
     Interrupt,
@@ -45,6 +49,9 @@ pub trait View {
 
     /// A line that was not carried out comes back, so that it can be mended.
     fn give_back(&mut self, _line: &str) {}
+
+    /// The terminal has another size.
+    fn handle_resize(&mut self) {}
 
     /// Whether a line is being typed.
     fn is_typing(&self) -> bool {

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::frame::{Ack, Close, Frame, Hello, Messages, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window};
+use super::frame::{
+    Ack, Close, Frame, Hello, Messages, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window,
+};
 use super::{ConnectionId, DecodeError, HELLO_BYTES, Kind, VERSION, checksum};
 use super::{MAX_ACK_RANGES, MAX_FRAMES, MAX_LIST, MAX_NUMBER, MAX_REASON_BYTES};
 
@@ -184,7 +186,10 @@ impl<'de> Visitor<'de> for HeadSeed<'_> {
     }
 }
 
-fn fill<'de, T: Deserialize<'de>, A: MapAccess<'de>>(field: &mut Option<T>, map: &mut A) -> Result<(), A::Error> {
+fn fill<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    field: &mut Option<T>,
+    map: &mut A,
+) -> Result<(), A::Error> {
     use serde::de::Error;
 
     if field.is_some() {
@@ -377,7 +382,9 @@ impl<'a> RawFrame<'a> {
             Self::Part(raw) => raw.attach(payload).map(Frame::Part),
             Self::Gram(raw) => Ok(Frame::Gram { body: take(payload, raw.len)? }),
             Self::Pad(raw) => Ok(Frame::Pad { bytes: take(payload, raw.len)? }),
-            Self::Path(_) | Self::Handshake(_) | Self::Unknown(_) | Self::WithoutKind => Err(DecodeError::Malformed),
+            Self::Path(_) | Self::Handshake(_) | Self::Unknown(_) | Self::WithoutKind => {
+                Err(DecodeError::Malformed)
+            }
         }
     }
 }

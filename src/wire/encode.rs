@@ -62,7 +62,9 @@ impl<'b> PacketWriter<'b> {
         }
         write_json(self.head, frame);
         match frame {
-            Frame::Msg(messages) => messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body)),
+            Frame::Msg(messages) => {
+                messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body))
+            }
             Frame::Part(part) => self.bytes.extend_from_slice(part.body),
             Frame::Gram { body } => self.bytes.extend_from_slice(body),
             Frame::Pad { bytes } => self.bytes.extend_from_slice(bytes),
@@ -130,7 +132,9 @@ pub fn encode_handshake(buffer: &mut Vec<u8>, handshake: &Handshake<'_>) {
             write_frames(buffer, None, &HandshakeFrame::Hello(hello));
             pad(buffer, HELLO_BYTES);
         }
-        Handshake::Welcome { to, welcome } => write_frames(buffer, Some(*to), &HandshakeFrame::Welcome(welcome)),
+        Handshake::Welcome { to, welcome } => {
+            write_frames(buffer, Some(*to), &HandshakeFrame::Welcome(welcome));
+        }
         Handshake::Refuse { to, refuse } => write_frames(buffer, *to, &HandshakeFrame::Refuse(refuse)),
     }
     checksum::seal(buffer, digits_at);

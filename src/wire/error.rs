@@ -79,7 +79,9 @@ impl fmt::Display for DecodeError {
             Self::TooMany => f.write_str("more frames or list entries than a datagram may have"),
             Self::BadNumber => f.write_str("a number is out of its range"),
             Self::TooLong => f.write_str("a text is longer than it may be"),
-            Self::BytesMismatch => f.write_str("the bytes behind the head are not as many as its frames announce"),
+            Self::BytesMismatch => {
+                f.write_str("the bytes behind the head are not as many as its frames announce")
+            }
             Self::Misplaced => f.write_str("a frame that may not stand in this kind of datagram"),
             Self::ShortHello => f.write_str("a hello that is not padded to its least length"),
         }

@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_glance_tells_receiver_number_and_kinds() {
-        let seen = glance(br#"{"v":9,"to":"k3f9q2a1","n":42,"f":[{"t":"ack","got":[]},{"t":"new"},{"t":"msg"}]}"#).unwrap();
+        let seen =
+            glance(br#"{"v":9,"to":"k3f9q2a1","n":42,"f":[{"t":"ack","got":[]},{"t":"new"},{"t":"msg"}]}"#)
+                .unwrap();
         assert_eq!(seen.to.as_deref(), Some("k3f9q2a1"));
         assert_eq!(seen.number, Some(42));
         assert_eq!(seen.kinds.iter().collect::<Vec<_>>(), [Kind::Ack, Kind::Msg]);

@@ -19,7 +19,9 @@ mod kind;
 pub use decode::{Datagram, Handshake, Packet, decode};
 pub use encode::{PacketWriter, encode_handshake};
 pub use error::DecodeError;
-pub use frame::{Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window};
+pub use frame::{
+    Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window,
+};
 pub use glance::{Glance, Kinds, glance};
 pub use id::ConnectionId;
 pub use kind::Kind;

@@ -47,7 +47,8 @@ pub fn as_markdown(said: &[Spoken]) -> String {
     let mut text = String::new();
     for (number, Spoken { at, from, is_lost, datagram }) in (1..).zip(said) {
         let fate = if *is_lost { ", lost" } else { "" };
-        let _ = writeln!(text, "{number}. {} ms, {from}{fate}\n```datagram\n{datagram}\n```\n", at.as_millis());
+        let _ =
+            writeln!(text, "{number}. {} ms, {from}{fate}\n```datagram\n{datagram}\n```\n", at.as_millis());
     }
     text
 }
@@ -110,7 +111,9 @@ impl Run {
         loop {
             let arrival = self.flying.keys().next().map(|&(at, _)| at);
             let timer = self.peers.iter().filter_map(Peer::poll_timeout).map(|(at, _)| at).min();
-            let Some(next) = arrival.into_iter().chain(timer).min().filter(|&next| next <= end) else { break };
+            let Some(next) = arrival.into_iter().chain(timer).min().filter(|&next| next <= end) else {
+                break;
+            };
             self.now = self.now.after(next.since(self.now.instant));
             while let Some(entry) = self.flying.first_entry().filter(|entry| entry.key().0 <= next) {
                 let (to, mut datagram) = entry.remove();

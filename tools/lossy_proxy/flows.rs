@@ -68,13 +68,7 @@ impl std::fmt::Display for OpenError {
 
 impl Flows {
     pub(crate) fn new(target: SocketAddr, first_token: usize) -> Self {
-        Self {
-            target,
-            flows: Slab::new(),
-            by_client: BTreeMap::new(),
-            opened: 0,
-            first_token,
-        }
+        Self { target, flows: Slab::new(), by_client: BTreeMap::new(), opened: 0, first_token }
     }
 
     /// The flow of `client`, opened if it is new; then the second is true.
@@ -102,17 +96,9 @@ impl Flows {
         let entry = self.flows.vacant_entry();
         let key = entry.key();
         let token = Token(self.first_token + key);
-        registry
-            .register(&mut upstream, token, Interest::READABLE)
-            .map_err(OpenError::System)?;
+        registry.register(&mut upstream, token, Interest::READABLE).map_err(OpenError::System)?;
         self.opened += 1;
-        entry.insert(Flow {
-            number: self.opened,
-            client,
-            upstream,
-            is_ready: false,
-            last_used: now,
-        });
+        entry.insert(Flow { number: self.opened, client, upstream, is_ready: false, last_used: now });
         self.by_client.insert(client, key);
         Ok(key)
     }
@@ -204,15 +190,8 @@ mod tests {
     #[test]
     fn rebinding_changes_the_port_and_nothing_else() {
         let (poll, mut flows) = flows();
-        let port = |flows: &mut Flows| {
-            flows
-                .of_client(client(1))
-                .unwrap()
-                .upstream
-                .local_addr()
-                .unwrap()
-                .port()
-        };
+        let port =
+            |flows: &mut Flows| flows.of_client(client(1)).unwrap().upstream.local_addr().unwrap().port();
         flows.open(Instant::ZERO, client(1), poll.registry()).unwrap();
         let before = port(&mut flows);
         let mut told = 0;

@@ -97,7 +97,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PLAN", help_heading = ONE)]
     down: Option<LinkPlan>,
 
-    /// Decide the same again; chosen at random and printed if absent
+    /// Decide the same again about the same datagrams; chosen at random and printed if absent
     #[arg(long, value_name = "NUMBER", help_heading = RUN)]
     seed: Option<u64>,
 
@@ -171,53 +171,28 @@ impl Options {
         let up = overridden(&both, self.up.take().unwrap_or_default());
         let mut down = overridden(&both, down_own);
         down.rules.retain(|rule| !is_rebinding(rule));
-        let Self {
-            listen,
-            to,
-            seed,
-            stop_after,
-            json,
-            quiet,
-            ..
-        } = self;
-        Ok(Setup {
-            listen,
-            to,
-            up,
-            down,
-            seed,
-            stop_after,
-            json,
-            quiet,
-        })
+        let Self { listen, to, seed, stop_after, json, quiet, .. } = self;
+        Ok(Setup { listen, to, up, down, seed, stop_after, json, quiet })
     }
 
     fn both_directions(&self) -> LinkPlan {
         let drop = self.drop.map(|share_ppm| match self.burst {
             None => Fault::Drop { share_ppm },
-            Some(Run::Packets(mean_packets)) => Fault::Burst {
-                share_ppm,
-                mean_packets,
-            },
+            Some(Run::Packets(mean_packets)) => Fault::Burst { share_ppm, mean_packets },
             Some(Run::Time(mean)) => Fault::Outage { share_ppm, mean },
         });
         let rate = self.rate.map(|bits_per_s| {
             let queue_bytes = self.queue.unwrap_or(Fault::default_queue_bytes(bits_per_s));
-            Fault::Rate {
-                bits_per_s,
-                queue_bytes,
-            }
+            Fault::Rate { bits_per_s, queue_bytes }
         });
         let rules = [
             drop.map(Fault::always),
             self.delay.map(|delay| Fault::Delay { delay }.always()),
             self.jitter.map(|most| Fault::Jitter { most }.always()),
             self.reorder,
-            self.duplicate
-                .map(|share_ppm| Fault::Duplicate { share_ppm }.always()),
+            self.duplicate.map(|share_ppm| Fault::Duplicate { share_ppm }.always()),
             self.corrupt,
-            self.truncate
-                .map(|share_ppm| Fault::Truncate { share_ppm }.always()),
+            self.truncate.map(|share_ppm| Fault::Truncate { share_ppm }.always()),
             rate.map(Fault::always),
             self.mtu,
             self.blackout,
@@ -227,32 +202,20 @@ impl Options {
         for rule in rules.iter_mut().filter(|rule| rule.fault.share_ppm().is_some()) {
             rule.only = self.only.unwrap_or_default();
         }
-        LinkPlan {
-            rules,
-            max_consecutive: self.max_consecutive,
-            ..LinkPlan::default()
-        }
+        LinkPlan { rules, max_consecutive: self.max_consecutive, ..LinkPlan::default() }
     }
 }
 
 /// The plan for both directions with one direction's own in front: what that names, it replaces.
 fn overridden(both: &LinkPlan, own: LinkPlan) -> LinkPlan {
-    let is_loss = |fault: &Fault| {
-        matches!(
-            fault,
-            Fault::Drop { .. } | Fault::Burst { .. } | Fault::Outage { .. }
-        )
-    };
+    let is_loss =
+        |fault: &Fault| matches!(fault, Fault::Drop { .. } | Fault::Burst { .. } | Fault::Outage { .. });
     // The flag --drop is a burst or an outage if --burst says so, hence the three count as one.
     let same = |a: &Fault, b: &Fault| a.name() == b.name() || (is_loss(a) && is_loss(b));
     let replaced = |rule: &&Rule| own.rules.iter().any(|own| same(&own.fault, &rule.fault));
     let kept = both.rules.iter().filter(|rule| !replaced(rule)).copied();
     let rules = kept.chain(own.rules.iter().copied()).collect();
-    LinkPlan {
-        rules,
-        max_consecutive: own.max_consecutive.or(both.max_consecutive),
-        ..own
-    }
+    LinkPlan { rules, max_consecutive: own.max_consecutive.or(both.max_consecutive), ..own }
 }
 
 fn is_rebinding(rule: &Rule) -> bool {
@@ -264,9 +227,7 @@ fn rule_parser(name: &'static str) -> impl Fn(&str) -> Result<Rule, PlanError> +
 }
 
 fn parse_run(text: &str) -> Result<Run, QuantityError> {
-    text.parse()
-        .map(Run::Packets)
-        .or_else(|_| parse_duration(text).map(Run::Time))
+    text.parse().map(Run::Packets).or_else(|_| parse_duration(text).map(Run::Time))
 }
 
 #[cfg(test)]
@@ -275,10 +236,7 @@ mod tests {
 
     /// The two plans that a command line leads to, or the first line of the complaint.
     fn plans(line: &str) -> Result<(String, String), String> {
-        let words = line
-            .split(' ')
-            .filter(|word| !word.is_empty())
-            .map(|word| word.replace('+', " "));
+        let words = line.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace('+', " "));
         Options::try_parse_from(std::iter::once("lossy-proxy".to_string()).chain(words))
             .and_then(Options::into_setup)
             .map(|setup| (setup.up.to_string(), setup.down.to_string()))
@@ -315,23 +273,13 @@ mod tests {
 
     #[test]
     fn only_concerns_faults_that_choose() {
-        assert_eq!(
-            plans("--drop 5% --delay 9ms --only ack,msg").unwrap().0,
-            "drop=5%:ack,msg delay=9ms"
-        );
+        assert_eq!(plans("--drop 5% --delay 9ms --only ack,msg").unwrap().0, "drop=5%:ack,msg delay=9ms");
     }
 
     #[test]
     fn only_the_target_sees_another_address() {
-        assert_eq!(
-            plans("--rebind /30s").unwrap(),
-            ("rebind=30s/30s".into(), "perfect".into())
-        );
-        assert!(
-            plans("--down rebind=1s")
-                .unwrap_err()
-                .contains("belongs into --up")
-        );
+        assert_eq!(plans("--rebind /30s").unwrap(), ("rebind=30s/30s".into(), "perfect".into()));
+        assert!(plans("--down rebind=1s").unwrap_err().contains("belongs into --up"));
     }
 
     #[test]

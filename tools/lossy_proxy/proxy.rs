@@ -73,12 +73,7 @@ impl Proxy {
     /// Opens everything and says so.
     pub(crate) fn start(setup: Setup, record: &mut Record) -> Result<Self, StartError> {
         let (listener, listen) = listen(&setup.listen)?;
-        let to = *setup
-            .to
-            .look_up()
-            .map_err(StartError::LookUp)?
-            .first()
-            .ok_or(StartError::NoTarget)?;
+        let to = *setup.to.look_up().map_err(StartError::LookUp)?.first().ok_or(StartError::NoTarget)?;
         if listen == to {
             return Err(StartError::ToItself { address: to });
         }
@@ -90,21 +85,13 @@ impl Proxy {
         };
         let clock = Clock::new();
         let now = clock.now();
-        let mut links = [
-            Link::new(setup.up, seed, Direction::Up),
-            Link::new(setup.down, seed, Direction::Down),
-        ];
+        let mut links =
+            [Link::new(setup.up, seed, Direction::Up), Link::new(setup.down, seed, Direction::Down)];
         for link in &mut links {
             link.set_verdicts_wanted(record.wants_verdicts());
             link.handle_timeout(now.instant);
         }
-        record.begin(&Start {
-            now,
-            listen,
-            to,
-            links: &links,
-            seed,
-        });
+        record.begin(&Start { now, listen, to, links: &links, seed });
         Ok(Self {
             clock,
             poll,
@@ -145,13 +132,7 @@ impl Proxy {
             is_stopped |= record.is_unheard() || self.stop_at.is_some_and(|end| end <= self.now().instant);
         }
         let (now, clients) = (self.now(), self.flows.opened());
-        record.end(&End {
-            now,
-            links: &self.links,
-            mishaps: self.mishaps,
-            clients,
-            seed: self.seed,
-        });
+        record.end(&End { now, links: &self.links, mishaps: self.mishaps, clients, seed: self.seed });
     }
 
     fn now(&self) -> Now {
@@ -160,12 +141,7 @@ impl Proxy {
 
     fn wait(&mut self, events: &mut Events, record: &mut Record) {
         let now = self.now().instant;
-        let due = self
-            .links
-            .iter()
-            .filter_map(|link| link.poll_timeout())
-            .map(|(due, _)| due)
-            .min();
+        let due = self.links.iter().filter_map(|link| link.poll_timeout()).map(|(due, _)| due).min();
         let left = due.map(|due| due.since(now));
         if !self.ready.is_empty() || left.is_some_and(|left| left.is_zero()) {
             return self.look(events, Some(Duration::ZERO));
@@ -184,10 +160,7 @@ impl Proxy {
                 let punctual = left.map(|left| left - NEAR);
                 let longest = leisurely.into_iter().chain(punctual).min();
                 // Whole milliseconds, since the system rounds up.
-                self.look(
-                    events,
-                    longest.map(|time| Duration::from_millis(time.as_millis() as u64)),
-                );
+                self.look(events, longest.map(|time| Duration::from_millis(time.as_millis() as u64)));
             }
         }
     }
@@ -202,10 +175,7 @@ impl Proxy {
     /// The next deadline that may be a millisecond late.
     fn next_leisure(&self, record: &Record) -> Option<Instant> {
         let forget = (self.flows.len() > 0).then_some(self.forget_at);
-        [self.stop_at, forget, record.next_status(&self.links)]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.stop_at, forget, record.next_status(&self.links)].into_iter().flatten().min()
     }
 
     fn note_ready(&mut self, token: Token) {
@@ -304,9 +274,7 @@ impl Proxy {
                     Flows::touch(flow, now.instant);
                     socket::send(&mut self.mishaps, || flow.upstream.send(&self.outgoing));
                 }
-                Some(_) => socket::send(&mut self.mishaps, || {
-                    self.listener.send_to(&self.outgoing, client)
-                }),
+                Some(_) => socket::send(&mut self.mishaps, || self.listener.send_to(&self.outgoing, client)),
             }
         }
         while let Some(event) = self.links[index].poll_event() {
@@ -315,9 +283,7 @@ impl Proxy {
                     let flow = self.flows.of_client(verdict.path.remote).map(|flow| flow.number);
                     record.verdict(now, self.links[index].direction(), flow, &verdict);
                 }
-                Event::Rebind => self
-                    .flows
-                    .rebind(self.poll.registry(), |flow| record.rebound(now, flow)),
+                Event::Rebind => self.flows.rebind(self.poll.registry(), |flow| record.rebound(now, flow)),
             }
         }
     }
@@ -338,8 +304,7 @@ fn listen(target: &Target) -> Result<(UdpSocket, SocketAddr), StartError> {
 fn watch(mut listener: UdpSocket) -> io::Result<(Poll, Signals, UdpSocket)> {
     let poll = Poll::new()?;
     let signals = Signals::register(poll.registry(), SIGNALS)?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     Ok((poll, signals, listener))
 }
 
@@ -360,36 +325,22 @@ impl fmt::Display for StartError {
             Self::Listen { address, error } if error.kind() == io::ErrorKind::AddrInUse => {
                 let mut free = *address;
                 free.set_port(0);
-                write!(
-                    f,
-                    "{address} is in use by another program, perhaps another lossy-proxy; "
-                )?;
-                write!(
-                    f,
-                    "end it, or choose another port with --listen {free}, which takes any free one"
-                )
+                write!(f, "{address} is in use by another program, perhaps another lossy-proxy; ")?;
+                write!(f, "end it, or choose another port with --listen {free}, which takes any free one")
             }
             Self::Listen { address, error } if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                write!(
-                    f,
-                    "{} is no address of this machine; 0.0.0.0 stands for all of them",
-                    address.ip()
-                )
+                write!(f, "{} is no address of this machine; 0.0.0.0 stands for all of them", address.ip())
             }
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::LookUp(error) => error.fmt(f),
             Self::NoTarget => f.write_str("the target has no address"),
             Self::ToItself { address } => {
-                write!(
-                    f,
-                    "--listen and --to are both {address}; datagrams would run in a circle"
-                )
+                write!(f, "--listen and --to are both {address}; datagrams would run in a circle")
             }
             Self::Entropy(error) => write!(f, "{error}; choose a seed with --seed"),
-            Self::System(error) => write!(
-                f,
-                "the system does not let the program wait for datagrams: {error}"
-            ),
+            Self::System(error) => {
+                write!(f, "the system does not let the program wait for datagrams: {error}")
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
-use udpchat::fault::{Direction, Fate, Link, Report, Verdict};
+use serde_json::{Value, json};
+use udpchat::fault::{Direction, Fate, Link, Report, Row, Verdict};
 use udpchat::io::output::Output;
 use udpchat::io::trace::timestamp;
 use udpchat::time::{Instant, Now};
@@ -83,13 +83,7 @@ impl Record {
 
     /// The proxy is ready.
     pub(crate) fn begin(&mut self, start: &Start<'_>) {
-        let Start {
-            now,
-            listen,
-            to,
-            links: [up, down],
-            seed,
-        } = start;
+        let Start { now, listen, to, links: [up, down], seed } = start;
         self.start = now.instant;
         self.last_status = now.instant;
         let plans = if up.plan() == down.plan() {
@@ -98,13 +92,11 @@ impl Record {
             format!("up {}; down {}", up.plan(), down.plan())
         };
         self.say(&format!("lossy-proxy: {listen} to {to}; {plans}; seed {seed}"));
-        self.tell(
-            *now,
-            json!({
-                "event": "ready", "listen": listen, "to": to, "seed": seed,
-                "up": up.plan().to_string(), "down": down.plan().to_string(),
-            }),
-        );
+        let fields = json!({
+            "listen": listen, "to": to, "seed": seed,
+            "up": up.plan().to_string(), "down": down.plan().to_string(),
+        });
+        self.tell(*now, "ready", &fields);
         self.flush();
     }
 
@@ -147,10 +139,7 @@ impl Record {
 
     /// A client was silent for long.
     pub(crate) fn forgotten(&mut self, now: Now, flow: &Flow) {
-        self.say(&format!(
-            "client {}, {}, is silent and forgotten",
-            flow.number, flow.client
-        ));
+        self.say(&format!("client {}, {}, is silent and forgotten", flow.number, flow.client));
         self.tell_flow(now, "forgotten", flow);
     }
 
@@ -164,10 +153,7 @@ impl Record {
     /// Something is wrong, and may be so many times a second; one line a second is told.
     pub(crate) fn complain_now_and_then(&mut self, now: Now, trouble: &dyn std::fmt::Display) {
         let second = Duration::from_secs(1);
-        if self
-            .complained_at
-            .is_none_or(|before| now.instant.since(before) >= second)
-        {
+        if self.complained_at.is_none_or(|before| now.instant.since(before) >= second) {
             self.complained_at = Some(now.instant);
             self.complain(trouble);
         }
@@ -197,18 +183,13 @@ impl Record {
             .map(|link| {
                 let counts = link.statistics();
                 let name = link.direction().name();
-                format!(
-                    "{name} {} in, {} lost, {} out",
-                    counts.received, counts.lost, counts.delivered
-                )
+                format!("{name} {} in, {} lost, {} out", counts.received, counts.lost, counts.delivered)
             })
             .collect();
         let seconds = now.instant.since(self.start).as_secs();
-        self.say(&format!(
-            "{seconds} s: {}; clients {}",
-            parts.join("; "),
-            flows.len()
-        ));
+        self.say(&format!("{seconds} s: {}; clients {}", parts.join("; "), flows.len()));
+        // A busy loop hands nothing over for a while, and a status that is late is none.
+        self.flush();
     }
 
     /// The account: what was configured against what happened.
@@ -218,7 +199,7 @@ impl Record {
         let heading = format!("{seconds:.1} s, clients {}, seed {}\n", end.clients, end.seed);
         let table = format!("{heading}{report}{}", mishap_lines(&end.mishaps));
         if self.json {
-            self.tell(end.now, summary(end, &report));
+            self.tell(end.now, "summary", &summary(end, &report));
             if !self.quiet {
                 self.chatter.push(&table);
             }
@@ -243,18 +224,16 @@ impl Record {
 
     fn tell_flow(&mut self, now: Now, event: &str, flow: &Flow) {
         let upstream = flow.upstream.local_addr().ok();
-        self.tell(
-            now,
-            json!({"event": event, "flow": flow.number, "client": flow.client, "upstream": upstream}),
-        );
+        self.tell(now, event, &json!({"flow": flow.number, "client": flow.client, "upstream": upstream}));
     }
 
-    fn tell(&mut self, now: Now, mut object: serde_json::Value) {
+    /// The event and its time in front, where people look first; the other fields come as they come.
+    fn tell(&mut self, now: Now, event: &str, fields: &Value) {
         if self.json {
-            object["t_us"] =
-                json!(u64::try_from(now.instant.since(self.start).as_micros()).unwrap_or(u64::MAX));
-            object["ts"] = json!(timestamp(now.wall));
-            self.push(&object.to_string());
+            let (t_us, ts) = (now.instant.since(self.start).as_micros(), timestamp(now.wall));
+            let fields = fields.to_string();
+            let rest = fields.strip_prefix('{').unwrap_or(&fields);
+            self.push(&format!(r#"{{"event":"{event}","t_us":{t_us},"ts":"{ts}",{rest}"#));
         }
     }
 
@@ -308,30 +287,32 @@ fn is_zero(count: &u8) -> bool {
     *count == 0
 }
 
-fn summary(end: &End<'_>, report: &Report) -> serde_json::Value {
+fn summary(end: &End<'_>, report: &Report) -> Value {
+    let Mishaps { buffer_full, refused, failed, orphaned, turned_away } = end.mishaps;
     let mut object = json!({
-        "event": "summary", "seed": end.seed, "clients": end.clients,
-        "buffer_full": end.mishaps.buffer_full, "refused": end.mishaps.refused, "failed": end.mishaps.failed,
-        "orphaned": end.mishaps.orphaned, "turned_away": end.mishaps.turned_away,
+        "seed": end.seed, "clients": end.clients, "buffer_full": buffer_full, "refused": refused,
+        "failed": failed, "orphaned": orphaned, "turned_away": turned_away,
     });
     for (column, (name, link)) in report.columns.iter().zip(&report.links).enumerate() {
-        let rules: Vec<serde_json::Value> = report.rows.iter().filter_map(|row| {
-            let counts = row.cells[column]?;
-            Some(json!({
-                "rule": row.rule, "configured_ppm": row.configured_ppm, "effective_ppm": counts.effective_ppm(),
-                "asked": counts.asked, "acted": counts.acted, "spared": counts.spared,
-            }))
-        }).collect();
         object[*name] = json!({
             "received": link.received, "received_bytes": link.received_bytes, "lost": link.lost,
             "lost_waiting": link.lost_waiting, "under_way": link.under_way, "delivered": link.delivered,
             "delivered_bytes": link.delivered_bytes, "overtaken": link.overtaken,
             "transit_mean_us": micros(link.transit_mean()), "transit_max_us": micros(link.transit_max),
             "late_mean_us": micros(link.late_mean()), "late_max_us": micros(link.late_max),
-            "rules": rules,
+            "rules": report.rows.iter().filter_map(|row| rule_summary(row, column)).collect::<Value>(),
         });
     }
     object
+}
+
+fn rule_summary(row: &Row, column: usize) -> Option<Value> {
+    let counts = row.cells[column]?;
+    Some(json!({
+        "rule": row.rule.to_string(), "configured_ppm": row.rule.fault.share_ppm(),
+        "effective_ppm": counts.effective_ppm(), "asked": counts.asked, "acted": counts.acted,
+        "spared": counts.spared,
+    }))
 }
 
 fn micros(time: Duration) -> f64 {
@@ -340,26 +321,13 @@ fn micros(time: Duration) -> f64 {
 
 /// One line for each kind of mishap that happened.
 fn mishap_lines(mishaps: &Mishaps) -> String {
-    let Mishaps {
-        buffer_full,
-        refused,
-        failed,
-        orphaned,
-        turned_away,
-    } = *mishaps;
+    let Mishaps { buffer_full, refused, failed, orphaned, turned_away } = *mishaps;
     let kinds = [
         (buffer_full, "not sent: the system's send buffer was full"),
-        (
-            refused,
-            "answered by ICMP: nobody listens at the target, or the client is gone",
-        ),
+        (refused, "answered by ICMP: nobody listens at the target, or the client is gone"),
         (failed, "not sent or not received: the system's call failed"),
         (orphaned, "not sent: the client was forgotten meanwhile"),
         (turned_away, "not taken: too many clients"),
     ];
-    kinds
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, text)| format!("{count} {text}\n"))
-        .collect()
+    kinds.iter().filter(|(count, _)| *count > 0).map(|(count, text)| format!("{count} {text}\n")).collect()
 }

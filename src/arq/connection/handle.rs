@@ -65,7 +65,9 @@ impl Connection {
             Frame::Skip(skip) => self.recv.on_skip(skip)?,
             Frame::Gram { body } => self.keep_gram(body),
             Frame::Window(Window::Connection { bytes }) => self.send.raise_connection(*bytes),
-            Frame::Window(Window::Stream { stream, bytes, seq }) => self.send.raise_stream(*stream, *bytes, *seq),
+            Frame::Window(Window::Stream { stream, bytes, seq }) => {
+                self.send.raise_stream(*stream, *bytes, *seq);
+            }
             Frame::Path(PathFrame::Challenge(token)) => self.keep_challenge(path, *token),
             Frame::Path(PathFrame::Answer(token)) => self.handle_answer(path, *token),
             Frame::Close(close) => self.handle_close(now, close),
@@ -76,6 +78,7 @@ impl Connection {
     /// Anything new from the other side ends its silence.
     fn heard(&mut self, now: Instant) {
         self.last_heard = now;
+        self.loss.on_heard();
         self.awaiting_since = self.awaiting_since.map(|_| now);
         if std::mem::take(&mut self.silent) {
             self.events.push_back(Event::Resumed);
@@ -91,7 +94,9 @@ impl Connection {
         }
         let newest_before = self.loss.newest_acked();
         let acked = self.sent.take_acked(now, &ack.got);
-        let Some((newest, packet)) = acked.last() else { return };
+        let Some((newest, packet)) = acked.last() else {
+            return;
+        };
         if *newest > newest_before {
             let delay = Duration::from_micros(ack.delay_us).min(self.peer_ack_delay);
             self.rtt.sample(now, now.since(packet.sent_at), delay);
@@ -179,9 +184,10 @@ impl Connection {
     }
 
     fn handle_answer(&mut self, path: Path, token: u64) {
-        let proved = self.candidate.as_ref().is_some_and(|candidate| {
-            candidate.token == token && candidate.path.remote == path.remote
-        });
+        let proved = self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.token == token && candidate.path.remote == path.remote);
         if proved {
             self.candidate = None;
             self.path = path;
@@ -207,8 +213,10 @@ impl Connection {
 
     /// A close that comes again is answered again, and so is anything else but an answer (UC-CLOSE-003).
     fn answer_after_close(&mut self, packet: &Packet<'_>) {
-        let is_answer =
-            packet.frames.iter().any(|frame| matches!(frame, Frame::Close(close) if close.code == Self::CLOSED));
+        let is_answer = packet
+            .frames
+            .iter()
+            .any(|frame| matches!(frame, Frame::Close(close) if close.code == Self::CLOSED));
         if let State::Closed { answer_due, .. } = &mut self.state {
             *answer_due |= !is_answer;
         }
@@ -220,7 +228,9 @@ fn urgency(frames: &[Frame<'_>]) -> Urgency {
     frames
         .iter()
         .map(|frame| match frame {
-            Frame::Ack(_) | Frame::Nack(_) | Frame::Path(_) | Frame::Close(_) | Frame::Pad { .. } => Urgency::None,
+            Frame::Ack(_) | Frame::Nack(_) | Frame::Path(_) | Frame::Close(_) | Frame::Pad { .. } => {
+                Urgency::None
+            }
             Frame::Part(part) if !part.last => Urgency::Bulk,
             _ => Urgency::Prompt,
         })

@@ -42,6 +42,8 @@ pub struct Connection {
     state: State,
     /// Whether this side pings when nothing is said: the side that asked for the connection does.
     wanted: bool,
+    /// Whether the application waits for the other side's own word.
+    attentive: bool,
     /// Where packets go. It has proved that it receives.
     path: Path,
     /// Where packets have begun to come from, until that has proved the same.
@@ -124,13 +126,21 @@ impl Connection {
     const MAX_GRAMS: usize = 256;
 
     /// A connection that waits for its handshake. Messages may be queued already.
-    pub fn new(now: Instant, config: &Config, local_id: ConnectionId, path: Path, wanted: bool, seed: u64) -> Self {
+    pub fn new(
+        now: Instant,
+        config: &Config,
+        local_id: ConnectionId,
+        path: Path,
+        wanted: bool,
+        seed: u64,
+    ) -> Self {
         Self {
             config: config.clone(),
             local_id,
             remote_id: None,
             state: State::Connecting,
             wanted,
+            attentive: false,
             path,
             candidate: None,
             answers: VecDeque::new(),
@@ -219,6 +229,17 @@ impl Connection {
         self.config.datagram_bytes - GRAM_MARGIN_BYTES
     }
 
+    /// Tells whether the application waits for the other side's own word: then silence is noticed sooner.
+    pub const fn set_attentive(&mut self, attentive: bool) {
+        self.attentive = attentive;
+    }
+
+    /// There is reason to think that the link is back: a packet goes out now, and not when the next probe would be due.
+    pub const fn probe(&mut self) {
+        self.loss.on_heard();
+        self.ping_due = true;
+    }
+
     /// The next message of a stream, taken out of the receive buffer; the window grows by it.
     pub fn take(&mut self, stream: u32) -> Option<Received> {
         self.recv.take(stream)
@@ -238,6 +259,17 @@ impl Connection {
                 self.state = State::Flushing { code, reason: clip(reason), until };
             }
             State::Flushing { .. } | State::Closing { .. } | State::Closed { .. } => {}
+        }
+    }
+
+    /// Ends the connection without waiting for anything but the answer to its close: what has no outcome gets one now.
+    pub fn give_up(&mut self, now: Instant, code: &'static str, reason: &str) {
+        match self.state {
+            State::Connecting => self.finish(now, Closed::ByUs),
+            State::Open | State::Flushing { .. } => {
+                self.begin_closing_now(now, code, clip(reason), Closed::ByUs);
+            }
+            State::Closing { .. } | State::Closed { .. } => {}
         }
     }
 
@@ -344,14 +376,13 @@ impl Connection {
         if matches!(self.state, State::Closing { .. } | State::Closed { .. }) {
             return;
         }
+        self.begin_closing_now(now, "violation", violation.rule().to_owned(), Closed::Violation(violation));
+    }
+
+    fn begin_closing_now(&mut self, now: Instant, code: &'static str, reason: String, closed: Closed) {
         self.send.abandon();
-        self.state = State::Closing {
-            code: "violation",
-            reason: violation.rule().to_owned(),
-            tries: 0,
-            next_at: now,
-            closed: Closed::Violation(violation),
-        };
+        self.grams_out.clear();
+        self.state = State::Closing { code, reason, tries: 0, next_at: now, closed };
     }
 
     fn finish(&mut self, now: Instant, closed: Closed) {
@@ -413,8 +444,11 @@ fn datagram_bytes(limits: &Limits) -> usize {
 
 /// A reason no longer than a frame may carry, cut between characters.
 fn clip(reason: &str) -> String {
-    reason.chars().scan(0, |bytes, c| {
-        *bytes += c.len_utf8();
-        (*bytes <= crate::wire::MAX_REASON_BYTES).then_some(c)
-    }).collect()
+    reason
+        .chars()
+        .scan(0, |bytes, c| {
+            *bytes += c.len_utf8();
+            (*bytes <= crate::wire::MAX_REASON_BYTES).then_some(c)
+        })
+        .collect()
 }

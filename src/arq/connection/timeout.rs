@@ -114,9 +114,11 @@ impl Connection {
             self.silent = true;
             self.events.push_back(Event::Silent);
         }
-        if self.candidate.as_ref().is_some_and(|candidate| {
-            candidate.tries >= Self::CHALLENGE_TRIES && candidate.next_at <= now
-        }) {
+        if self
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| candidate.tries >= Self::CHALLENGE_TRIES && candidate.next_at <= now)
+        {
             // It never answered; packets that still come from there begin a new attempt.
             self.candidate = None;
         }
@@ -132,8 +134,9 @@ impl Connection {
     fn keep_alive_at(&self) -> Option<Instant> {
         // A partner that forgets sooner than we do gets its pings sooner (UC-ARQ-018).
         let interval = self.config.keep_alive.min(self.idle_timeout * 4 / 9);
+        let interval = if self.attentive { self.config.attentive_keep_alive } else { interval };
         let idle = self.sent.in_flight_bytes() == 0 && !self.ping_due;
-        (self.wanted && idle).then(|| self.last_heard.max(self.last_sent) + interval)
+        ((self.wanted || self.attentive) && idle).then(|| self.last_heard.max(self.last_sent) + interval)
     }
 
     /// UC-ARQ-019

@@ -27,8 +27,9 @@ impl Connection {
         if let State::Closed { answer_due, .. } = &mut self.state {
             return std::mem::take(answer_due).then(|| self.write_close(now, buffer, Self::CLOSED, ""));
         }
+        let limit = self.config.datagram_bytes;
         if let Some((path, token)) = self.answers.pop_front() {
-            return Some(self.write_alone(now, buffer, path, &Frame::Path(PathFrame::Answer(token))));
+            return Some(self.write_alone(now, buffer, path, &Frame::Path(PathFrame::Answer(token)), limit));
         }
         if let Some(transmit) = self.poll_challenge(now, buffer) {
             return Some(transmit);
@@ -56,9 +57,12 @@ impl Connection {
             return None;
         }
         candidate.tries += 1;
-        let (path, token) = (candidate.path, candidate.token);
-        let interval = self.loss.interval(&self.rtt, self.peer_ack_delay, &self.config);
-        let transmit = self.write_alone(now, buffer, path, &Frame::Path(PathFrame::Challenge(token)));
+        let (path, token, budget) = (candidate.path, candidate.token, candidate.budget_bytes() as usize);
+        // Not the interval of the probes: those doubled while the old address was dead.
+        let interval = self.rtt.timeout(self.peer_ack_delay).unwrap_or(self.config.initial_timeout);
+        let challenge = Frame::Path(PathFrame::Challenge(token));
+        let transmit =
+            self.write_alone(now, buffer, path, &challenge, budget.min(self.config.datagram_bytes));
         if let Some(candidate) = &mut self.candidate {
             candidate.sent_bytes += transmit.length as u64;
             candidate.next_at = now + interval;
@@ -68,7 +72,9 @@ impl Connection {
 
     /// When all is flushed, or there is no time left for it, the close begins.
     fn begin_closing(&mut self, now: Instant) {
-        let State::Flushing { code, reason, until } = &self.state else { return };
+        let State::Flushing { code, reason, until } = &self.state else {
+            return;
+        };
         if (self.send.is_empty() && self.grams_out.is_empty()) || *until <= now {
             self.state = State::Closing {
                 code,
@@ -120,11 +126,19 @@ impl Connection {
 
     /// How much may be in flight: what congestion allows, but two packets at most while the other side is silent.
     fn window_bytes(&self) -> u64 {
-        if self.loss.is_probing() { 2 * self.config.datagram_bytes as u64 } else { self.controller.window_bytes() }
+        if self.loss.is_probing() {
+            2 * self.config.datagram_bytes as u64
+        } else {
+            self.controller.window_bytes()
+        }
     }
 
     fn has_content(&mut self, now: Instant) -> bool {
-        while self.grams_out.front().is_some_and(|(_, deadline)| deadline.is_some_and(|deadline| deadline <= now)) {
+        while self
+            .grams_out
+            .front()
+            .is_some_and(|(_, deadline)| deadline.is_some_and(|deadline| deadline <= now))
+        {
             self.grams_out.pop_front();
             self.statistics.grams_dropped += 1;
         }
@@ -143,7 +157,9 @@ impl Connection {
     }
 
     fn write_acks(&self, now: Instant, writer: &mut PacketWriter<'_>) -> bool {
-        let Some(ack) = self.arrivals.ack(now) else { return false };
+        let Some(ack) = self.arrivals.ack(now) else {
+            return false;
+        };
         let written = writer.push(&Frame::Ack(ack));
         if let Some(nack) = self.arrivals.nack() {
             writer.push(&Frame::Nack(nack));
@@ -206,20 +222,37 @@ impl Connection {
 
     fn write_close(&mut self, now: Instant, buffer: &mut Vec<u8>, code: &str, reason: &str) -> Transmit {
         let close = Frame::Close(Close { code: Cow::Borrowed(code), reason: Cow::Borrowed(reason) });
-        self.write_alone(now, buffer, self.path, &close)
+        self.write_alone(now, buffer, self.path, &close, self.config.datagram_bytes)
     }
 
     /// A packet of one frame that wants no ack, with an ack beside it if that goes to the same place.
-    fn write_alone(&mut self, now: Instant, buffer: &mut Vec<u8>, path: Path, frame: &Frame<'_>) -> Transmit {
+    fn write_alone(
+        &mut self,
+        now: Instant,
+        buffer: &mut Vec<u8>,
+        path: Path,
+        frame: &Frame<'_>,
+        limit: usize,
+    ) -> Transmit {
         let mut scratch = std::mem::take(&mut self.scratch);
         // Only an established connection gets here.
         let remote_id = self.remote_id.unwrap_or(self.local_id);
-        let limit = self.config.datagram_bytes;
-        let mut writer = PacketWriter::new(buffer, &mut scratch, remote_id, self.sent.next_number(), None, limit);
-        if matches!(frame, Frame::Close(_)) && self.arrivals.is_owed() && self.write_acks(now, &mut writer) {
-            self.arrivals.on_ack_sent();
-        }
+        let mut writer =
+            PacketWriter::new(buffer, &mut scratch, remote_id, self.sent.next_number(), None, limit);
         writer.push(frame);
+        match frame {
+            Frame::Close(_) if self.arrivals.is_owed() && self.write_acks(now, &mut writer) => {
+                self.arrivals.on_ack_sent();
+            }
+            // Most likely the other side is here and no longer there, and waits to hear what arrived. The ack also goes
+            // where it has to go.
+            Frame::Path(PathFrame::Challenge(_)) => {
+                if let Some(ack) = self.arrivals.ack(now) {
+                    writer.push(&Frame::Ack(ack));
+                }
+            }
+            _ => {}
+        }
         let length = writer.finish();
         self.scratch = scratch;
         self.sent.record_unacked();
@@ -236,7 +269,12 @@ impl Connection {
 impl Candidate {
     /// Whether one more challenge stays within three times what came from there (UC-PATH-002).
     pub(super) const fn may_be_asked(&self) -> bool {
-        self.sent_bytes + CHALLENGE_BYTES <= 3 * self.received_bytes
+        self.budget_bytes() >= CHALLENGE_BYTES
+    }
+
+    /// How many bytes may still go there before it has proved itself.
+    const fn budget_bytes(&self) -> u64 {
+        (3 * self.received_bytes).saturating_sub(self.sent_bytes)
     }
 }
 

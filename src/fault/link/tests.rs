@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use super::*;
 use crate::fault::{Report, RuleStatistics};
 
+mod proofs;
+
 /// Sends the datagrams (millisecond, bytes) through a link and demands exactly those deliveries.
 fn script(plan: &str, datagrams: &[(u64, &str)], deliveries: &[(u64, &str)]) {
     let mut run = Run::new(plan, Direction::Up);
@@ -32,12 +34,7 @@ impl Run {
     fn new(plan: &str, direction: Direction) -> Self {
         let mut link = Link::new(plan.parse().unwrap(), 7, direction);
         link.handle_timeout(Instant::ZERO);
-        Self {
-            link,
-            delivered: Vec::new(),
-            fates: Vec::new(),
-            rebindings: Vec::new(),
-        }
+        Self { link, delivered: Vec::new(), fates: Vec::new(), rebindings: Vec::new() }
     }
 
     fn send_at_ms(&mut self, ms: u64, bytes: &[u8]) {
@@ -98,38 +95,23 @@ fn fates(plan: &str, numbers: impl Iterator<Item = u64>) -> Vec<Fate> {
 }
 
 fn losses(plan: &str, numbers: impl Iterator<Item = u64>) -> Vec<bool> {
-    fates(plan, numbers)
-        .iter()
-        .map(|fate| matches!(fate, Fate::Lost(_)))
-        .collect()
+    fates(plan, numbers).iter().map(|fate| matches!(fate, Fate::Lost(_))).collect()
 }
 
 #[test]
 fn a_perfect_link_changes_nothing() {
-    script(
-        "perfect",
-        &[(0, "a"), (0, "b"), (5, "")],
-        &[(0, "a"), (0, "b"), (5, "")],
-    );
+    script("perfect", &[(0, "a"), (0, "b"), (5, "")], &[(0, "a"), (0, "b"), (5, "")]);
 }
 
 #[test]
 fn delays_are_exact_and_add_up() {
     script("delay=50ms", &[(0, "a"), (1, "b")], &[(50, "a"), (51, "b")]);
-    script(
-        "delay=50ms delay=5ms@10s..",
-        &[(0, "a"), (10_000, "b")],
-        &[(50, "a"), (10_055, "b")],
-    );
+    script("delay=50ms delay=5ms@10s..", &[(0, "a"), (10_000, "b")], &[(50, "a"), (10_055, "b")]);
 }
 
 #[test]
 fn a_shorter_delay_overtakes_nothing() {
-    script(
-        "delay=50ms@..10ms",
-        &[(0, "a"), (10, "b"), (60, "c")],
-        &[(50, "a"), (50, "b"), (60, "c")],
-    );
+    script("delay=50ms@..10ms", &[(0, "a"), (10, "b"), (60, "c")], &[(50, "a"), (50, "b"), (60, "c")]);
 }
 
 #[test]
@@ -139,11 +121,7 @@ fn what_is_held_is_overtaken() {
         run.send_at_ms(number, &numbered(number));
     }
     run.finish();
-    let held = run
-        .fates
-        .iter()
-        .filter(|fate| matches!(fate, Fate::Passes(passage) if passage.held))
-        .count();
+    let held = run.fates.iter().filter(|fate| matches!(fate, Fate::Passes(passage) if passage.held)).count();
     let seen: Vec<Vec<u8>> = run.delivered.iter().map(|(_, bytes)| bytes.clone()).collect();
     assert!((80..120).contains(&held), "{held}");
     assert_ne!(seen, (0..200).map(numbered).collect::<Vec<_>>());
@@ -172,17 +150,8 @@ fn a_rate_spaces_datagrams_and_its_queue_overflows() {
     // 100 bytes at 80 kbit/s take 10 ms; 250 bytes of queue hold two and a half.
     script(
         "rate=80kbit/250B delay=1ms",
-        &[
-            (0, &"a".repeat(100)),
-            (0, &"b".repeat(100)),
-            (0, &"c".repeat(100)),
-            (10, &"d".repeat(100)),
-        ],
-        &[
-            (11, &"a".repeat(100)),
-            (21, &"b".repeat(100)),
-            (31, &"d".repeat(100)),
-        ],
+        &[(0, &"a".repeat(100)), (0, &"b".repeat(100)), (0, &"c".repeat(100)), (10, &"d".repeat(100))],
+        &[(11, &"a".repeat(100)), (21, &"b".repeat(100)), (31, &"d".repeat(100))],
     );
 }
 
@@ -206,20 +175,12 @@ fn blackouts_lose_everything_and_only_then() {
 
 #[test]
 fn too_large_is_lost() {
-    script(
-        "mtu=3",
-        &[(0, "abc"), (1, "abcd"), (2, "")],
-        &[(0, "abc"), (2, "")],
-    );
+    script("mtu=3", &[(0, "abc"), (1, "abcd"), (2, "")], &[(0, "abc"), (2, "")]);
 }
 
 #[test]
 fn copies_follow_at_once() {
-    script(
-        "duplicate=100% delay=1ms",
-        &[(0, "a"), (5, "b")],
-        &[(1, "a"), (1, "a"), (6, "b"), (6, "b")],
-    );
+    script("duplicate=100% delay=1ms", &[(0, "a"), (5, "b")], &[(1, "a"), (1, "a"), (6, "b"), (6, "b")]);
 }
 
 #[test]
@@ -229,15 +190,9 @@ fn damage_is_as_told() {
         run.send_at_ms(number, &numbered(number));
     }
     for (number, (fate, (_, bytes))) in run.fates.iter().zip(&run.delivered).enumerate() {
-        let Fate::Passes(passage) = fate else {
-            panic!("lost: {fate:?}")
-        };
+        let Fate::Passes(passage) = fate else { panic!("lost: {fate:?}") };
         let original = numbered(number as u64);
-        let flipped: u32 = bytes
-            .iter()
-            .zip(&original)
-            .map(|(new, old)| (new ^ old).count_ones())
-            .sum();
+        let flipped: u32 = bytes.iter().zip(&original).map(|(new, old)| (new ^ old).count_ones()).sum();
         assert_eq!((flipped, passage.flipped_bits), (3, 3));
         assert_eq!(bytes.len(), passage.cut_to.unwrap_or(original.len()));
     }
@@ -248,11 +203,7 @@ fn damage_is_as_told() {
 fn rebindings_come_at_their_times_without_traffic() {
     let mut run = Run::new("rebind=10ms/30ms@..100ms", Direction::Up);
     run.finish();
-    let times: Vec<u64> = run
-        .rebindings
-        .iter()
-        .map(|at| at.as_nanos() / 1_000_000)
-        .collect();
+    let times: Vec<u64> = run.rebindings.iter().map(|at| at.as_nanos() / 1_000_000).collect();
     assert_eq!(times, [10, 40, 70]);
     assert_eq!(run.rule(0).acted, 3);
 }
@@ -260,157 +211,17 @@ fn rebindings_come_at_their_times_without_traffic() {
 #[test]
 fn rules_can_be_limited_to_kinds() {
     let mut run = Run::new("drop=100%:ack,nack", Direction::Up);
-    for head in [
-        r#"{"n":1,"f":[{"t":"msg"},{"t":"ack"}]}"#,
-        r#"{"n":2,"f":[{"t":"msg"}]}"#,
-        r#"{"n":3}"#,
-        "ack",
-    ] {
+    for head in
+        [r#"{"n":1,"f":[{"t":"msg"},{"t":"ack"}]}"#, r#"{"n":2,"f":[{"t":"msg"}]}"#, r#"{"n":3}"#, "ack"]
+    {
         run.send_at_ms(0, head.as_bytes());
     }
-    let lost: Vec<bool> = run
-        .fates
-        .iter()
-        .map(|fate| *fate == Fate::Lost(Cause::Drop))
-        .collect();
+    let lost: Vec<bool> = run.fates.iter().map(|fate| *fate == Fate::Lost(Cause::Drop)).collect();
     assert_eq!(lost, [true, false, false, false]);
-}
-
-#[test]
-fn effective_shares_are_the_configured_ones() {
-    let plan = "drop=20% reorder=5% duplicate=3% corrupt=1% truncate=2%";
-    let mut run = Run::new(plan, Direction::Up);
-    for number in 0..40_000 {
-        run.send(Instant::from_nanos(number * 1_000), path(1), &numbered(number));
-    }
-    let report = Report::new(&[&run.link]);
-    for row in &report.rows {
-        let counts = row.cells[0].unwrap();
-        let share = f64::from(row.configured_ppm.unwrap()) / 1e6;
-        let deviation = (counts.acted as f64 - counts.asked as f64 * share).abs();
-        // Four standard deviations: one such test in 16 000 would fail by chance, but the seed is fixed.
-        assert!(
-            deviation < 4.0 * (counts.asked as f64 * share * (1.0 - share)).sqrt(),
-            "{report}"
-        );
-    }
-}
-
-#[test]
-fn the_same_seed_gives_the_same_verdicts_and_another_gives_others() {
-    let plan = "drop=30% jitter=5ms duplicate=10% corrupt=10% truncate=10% reorder=10%";
-    assert_eq!(fates(plan, 0..500), fates(plan, 0..500));
-    let mut other = Link::new(plan.parse().unwrap(), 8, Direction::Up);
-    (0..500).for_each(|number| other.handle_datagram(Instant::ZERO, path(1), &numbered(number)));
-    let other: Vec<bool> = std::iter::from_fn(|| other.poll_event())
-        .map(|event| {
-            matches!(
-                event,
-                Event::Decided(Verdict {
-                    fate: Fate::Lost(_),
-                    ..
-                })
-            )
-        })
-        .collect();
-    assert_ne!(other, losses(plan, 0..500));
-}
-
-#[test]
-fn one_more_datagram_leaves_all_other_verdicts() {
-    for plan in ["drop=30%", "burst=30%/4", "drop=10% burst=20%/3"] {
-        let all = losses(plan, 0..300);
-        let without_one = losses(plan, (0..300).filter(|number| *number != 100));
-        assert_eq!([&all[..100], &all[101..]].concat(), without_one, "{plan}");
-        let backwards = losses(plan, (0..300).rev());
-        assert_eq!(all, backwards.into_iter().rev().collect::<Vec<_>>(), "{plan}");
-    }
-}
-
-#[test]
-fn one_rule_fewer_leaves_the_verdicts_of_the_others() {
-    let corrupted = |plan: &str| -> Vec<bool> {
-        let flipped = |fate: &Fate| {
-            matches!(
-                fate,
-                Fate::Passes(Passage {
-                    flipped_bits: 1..,
-                    ..
-                })
-            )
-        };
-        fates(plan, 0..500).iter().map(flipped).collect()
-    };
-    assert_eq!(
-        corrupted("delay=1ms duplicate=50% corrupt=10%"),
-        corrupted("corrupt=10%")
-    );
-    let (with, alone) = (losses("burst=20%/3 drop=10%", 0..500), losses("drop=10%", 0..500));
-    assert!(with.iter().zip(&alone).all(|(with, alone)| *with || !alone));
-}
-
-#[test]
-fn a_repeated_datagram_gets_a_draw_of_its_own() {
-    for datagram in [numbered(1), b"{\"v\":1,\"f\":[{\"t\":\"hello\"}]}".to_vec()] {
-        let mut run = Run::new("drop=50%", Direction::Up);
-        for ms in 0..200 {
-            run.send_at_ms(ms, &datagram);
-        }
-        assert!((70..130).contains(&run.rule(0).acted), "{:?}", run.rule(0));
-    }
-}
-
-#[test]
-fn foreign_bytes_are_known_by_their_ordinal_in_their_flow() {
-    let lost = |payload: u8| {
-        let mut run = Run::new("drop=30%", Direction::Up);
-        for number in 0..100_u64 {
-            run.send(
-                Instant::from_nanos(number),
-                path(1 + (number % 2) as u16),
-                &[payload],
-            );
-        }
-        run.fates
-    };
-    assert_eq!(lost(1), lost(2));
-    let odd_and_even: Vec<Vec<Fate>> = [0, 1]
-        .map(|flow| lost(1).into_iter().skip(flow).step_by(2).collect())
-        .into();
-    assert_ne!(
-        odd_and_even[0].iter().map(is_lost).collect::<Vec<_>>(),
-        odd_and_even[1].iter().map(is_lost).collect::<Vec<_>>()
-    );
 }
 
 fn is_lost(fate: &Fate) -> bool {
     matches!(fate, Fate::Lost(_))
-}
-
-#[test]
-fn outages_take_their_share_of_time_whatever_the_traffic() {
-    let mut busy = Run::new("outage=10%/100ms", Direction::Up);
-    let mut quiet = Run::new("outage=10%/100ms", Direction::Up);
-    for ms in (0..1_000_000).step_by(5) {
-        busy.send_at_ms(ms, b"x");
-        if ms % 50 == 0 {
-            quiet.send_at_ms(ms, b"y");
-        }
-    }
-    let seen_by_both: Vec<bool> = busy.fates.iter().step_by(10).map(is_lost).collect();
-    assert_eq!(seen_by_both, quiet.fates.iter().map(is_lost).collect::<Vec<_>>());
-    assert!(
-        (87_000..113_000).contains(&busy.rule(0).effective_ppm()),
-        "{:?}",
-        busy.rule(0)
-    );
-    let outages = busy
-        .fates
-        .windows(2)
-        .filter(|pair| !is_lost(&pair[0]) && is_lost(&pair[1]))
-        .count() as u64;
-    let mean_ms = 5 * busy.rule(0).acted / outages;
-    assert!((85..115).contains(&mean_ms), "{mean_ms}");
 }
 
 #[test]
@@ -426,10 +237,7 @@ fn no_flow_loses_more_in_a_row_than_allowed() {
         assert_eq!(longest, Some(3));
     }
     let counts = run.rule(0);
-    assert!(
-        counts.spared > 300 && counts.effective_ppm() < 760_000,
-        "{counts:?}"
-    );
+    assert!(counts.spared > 300 && counts.effective_ppm() < 760_000, "{counts:?}");
 }
 
 #[test]
@@ -439,13 +247,7 @@ fn what_waits_is_bounded_in_datagrams_and_in_bytes() {
         for ms in 0..100 {
             run.send_at_ms(ms, &[0; 10]);
         }
-        assert_eq!(
-            run.fates
-                .iter()
-                .filter(|fate| **fate == Fate::Lost(Cause::Waiting))
-                .count(),
-            100 - fits
-        );
+        assert_eq!(run.fates.iter().filter(|fate| **fate == Fate::Lost(Cause::Waiting)).count(), 100 - fits);
         assert_eq!(run.link.statistics().lost_waiting, 100 - fits as u64);
         run.finish();
         assert_eq!(run.delivered.len(), fits);
@@ -460,10 +262,7 @@ fn unheard_verdicts_are_bounded_and_can_be_switched_off() {
         link.handle_datagram(Instant::ZERO, path(1), b"x");
         while link.poll_transmit(Instant::ZERO, &mut buffer).is_some() {}
     }
-    assert_eq!(
-        (link.verdicts.len(), link.statistics().verdicts_missed),
-        (MAX_VERDICTS, 5)
-    );
+    assert_eq!((link.verdicts.len(), link.statistics().verdicts_missed), (MAX_VERDICTS, 5));
     let mut link = Link::new(LinkPlan::default(), 7, Direction::Up);
     link.set_verdicts_wanted(false);
     link.handle_datagram(Instant::ZERO, path(1), b"x");
@@ -471,30 +270,11 @@ fn unheard_verdicts_are_bounded_and_can_be_switched_off() {
 }
 
 #[test]
-fn listening_changes_no_verdict() {
-    let run = |wanted| {
-        let mut link = Link::new("drop=50% corrupt=20%".parse().unwrap(), 7, Direction::Up);
-        link.set_verdicts_wanted(wanted);
-        (0..200).for_each(|number| link.handle_datagram(Instant::ZERO, path(1), &numbered(number)));
-        let mut buffer = Vec::new();
-        std::iter::from_fn(|| {
-            link.poll_transmit(Instant::ZERO, &mut buffer)
-                .map(|_| buffer.clone())
-        })
-        .collect::<Vec<_>>()
-    };
-    assert_eq!(run(true), run(false));
-}
-
-#[test]
 fn an_earlier_now_counts_as_the_last() {
     let mut link = Link::new("delay=5ms".parse().unwrap(), 7, Direction::Up);
     link.handle_timeout(Instant::from_nanos(9_000_000));
     link.handle_datagram(Instant::ZERO, path(1), b"x");
-    assert_eq!(
-        link.poll_timeout(),
-        Some((Instant::from_nanos(14_000_000), Reason::Delivery))
-    );
+    assert_eq!(link.poll_timeout(), Some((Instant::from_nanos(14_000_000), Reason::Delivery)));
 }
 
 #[test]
@@ -508,21 +288,12 @@ fn the_report_sets_configured_against_effective() {
     down.finish();
     let report = Report::new(&[&up.link, &down.link]).to_string();
     let lines: Vec<&str> = report.lines().collect();
-    assert_eq!(
-        lines[0].split_whitespace().collect::<Vec<_>>(),
-        ["up", "down", "both"]
-    );
-    assert_eq!(
-        lines[1].split_whitespace().collect::<Vec<_>>(),
-        ["received", "1000", "1000", "2000"]
-    );
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["up", "down", "both"]);
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["received", "1000", "1000", "2000"]);
     assert!(lines[2].starts_with("drop=20%"), "{report}");
+    assert!(lines[2].contains(" of 1000 = ") && lines[2].contains(" of 2000 = "), "{report}");
     assert!(
-        lines[2].contains(" of 1000 = ") && lines[2].contains(" of 2000 = "),
-        "{report}"
-    );
-    assert!(
-        lines[3].starts_with("mtu=100B") && lines[3].contains(" 0 of 1000 = 0.00% "),
+        lines[3].starts_with("mtu=100B") && lines[3].contains(" 0 of 1000 = 0.00% too large "),
         "{report}"
     );
 }

@@ -1,0 +1,180 @@
+//! The invariants, one checker each.
+//!
+//! A checker watches from outside: reports of applications, datagrams as they leave and arrive, and bounds that a machine tells
+//! about itself only where nobody else could know them. It must never change what it watches.
+
+mod acks;
+mod amplification;
+mod bounds;
+mod closed;
+mod delivery;
+mod liveness;
+mod order;
+mod outcome;
+mod total;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use liveness::Bounds;
+pub use total::Trace;
+
+use super::ghost::Ghost;
+use super::node::{Node, Report};
+use super::scenario::Scenario;
+use crate::time::Instant;
+use crate::wire::Datagram;
+
+/// What must hold in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// No message is handed over twice; one that arrived is handed over.
+    AtMostOnce,
+    /// What is handed over was submitted, byte for byte, on the same stream of the same connection.
+    NoInvention,
+    /// Ordered messages keep their order, and nothing waits for what it need not wait for.
+    Order,
+    /// Acks name packets that arrived, nacks packets that did not.
+    HonestAck,
+    /// Everything that is held is within its configured limit, and nothing is left at the end.
+    Bounded,
+    /// No more than three bytes out for each byte in, to an address that has not proved itself.
+    AntiAmplification,
+    /// After the last fault everything arrives and is acked within a bound, or fails truthfully.
+    LivenessAfterHeal,
+    /// Each message has exactly one outcome, and it is true.
+    TruthfulOutcome,
+    /// After a close nothing is handed over and nothing but acks and closes is sent.
+    ClosedIsClosed,
+    /// No bytes cause a panic, each datagram is counted once, timers do not spin, a repeated datagram changes nothing, and the
+    /// same seed gives the same run.
+    TotalAndDeterministic,
+}
+
+impl Invariant {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AtMostOnce => "at most once",
+            Self::NoInvention => "no invention",
+            Self::Order => "order",
+            Self::HonestAck => "honest ack",
+            Self::Bounded => "bounded",
+            Self::AntiAmplification => "anti-amplification",
+            Self::LivenessAfterHeal => "liveness after heal",
+            Self::TruthfulOutcome => "truthful outcome",
+            Self::ClosedIsClosed => "closed is closed",
+            Self::TotalAndDeterministic => "total and deterministic",
+        }
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// When, counted from the beginning.
+    pub at: Duration,
+    /// At which node it showed.
+    pub node: usize,
+    /// What was seen.
+    pub evidence: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} broken at {:?}, node {}: {}", self.invariant, self.at, self.node, self.evidence)
+    }
+}
+
+/// Something that checkers look at.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// An application did or saw something. The ghost state does not know it yet.
+    Report(&'a Report),
+    /// A datagram left.
+    Emitted {
+        /// Where to.
+        to: SocketAddr,
+        /// How long it is.
+        length: usize,
+        /// What it says, if it can be read.
+        datagram: Option<&'a Datagram<'a>>,
+        /// Whose it is.
+        node: &'a dyn Node,
+    },
+    /// A datagram was handed to a node, and all that followed was reported.
+    Arrived {
+        /// Where it came from.
+        from: SocketAddr,
+        /// How long it is.
+        length: usize,
+        /// What it says, if it can be read.
+        datagram: Option<&'a Datagram<'a>>,
+        /// Whether the same packet had come before.
+        is_again: bool,
+        /// How much was reported.
+        reports: usize,
+    },
+    /// A node did something, and has nothing more to say at this moment.
+    Settled {
+        /// The node.
+        node: &'a dyn Node,
+        /// How often its timers went off at this moment.
+        rounds: u32,
+    },
+    /// A stage of the run is over.
+    Stage {
+        /// Which.
+        stage: Stage,
+        /// One of the nodes.
+        node: &'a dyn Node,
+    },
+}
+
+/// The stages of a run after its faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Whoever is connected has had time to deliver everything.
+    Recovered,
+    /// Whoever lost its partner has had time to learn it.
+    Learned,
+    /// Everybody was told to stop and has had time to.
+    Ended,
+}
+
+/// The watcher of one invariant.
+pub trait Checker: fmt::Debug {
+    /// Which one it watches.
+    fn invariant(&self) -> Invariant;
+
+    /// Looks at something that happened at `node`; the error is the evidence.
+    fn check(&mut self, at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String>;
+
+    /// A datagram is about to be handed to `node`. Whoever counts what came has to know before the answer leaves.
+    fn arriving(&mut self, _node: usize, _from: SocketAddr, _length: usize, _says: Option<&Datagram<'_>>, _ghost: &Ghost) {}
+}
+
+/// A fresh checker of every invariant.
+pub fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
+    vec![
+        Box::new(delivery::AtMostOnce),
+        Box::new(delivery::NoInvention),
+        Box::new(order::Order::default()),
+        Box::new(acks::HonestAck),
+        Box::new(bounds::Bounded::new(scenario)),
+        Box::new(amplification::AntiAmplification::new(scenario.nodes.len())),
+        Box::new(liveness::Liveness::new(scenario)),
+        Box::new(outcome::TruthfulOutcome),
+        Box::new(closed::ClosedIsClosed),
+        Box::new(total::Total),
+    ]
+}

@@ -1,0 +1,198 @@
+//! What is to happen in a simulation: who takes part, what the links between them do wrong, and who does what when.
+//!
+//! Plain data. Everything random about a run follows from the scenario's seed, and from nothing else; so a scenario without one of
+//! its items is the same run otherwise, which is what makes shrinking work.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::endpoint::EndpointConfig;
+use crate::fault::LinkPlan;
+
+/// A whole simulation.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Who takes part; the script names them by their place here.
+    pub nodes: Vec<NodePlan>,
+    /// The links that are not perfect.
+    pub links: Vec<LinkOf>,
+    /// What is done, at any order of times.
+    pub script: Vec<Step>,
+    /// From this time on nothing goes wrong any more, but for delays that last. The plans have to end by then.
+    pub heal_at: Duration,
+    /// What remains of every link's delay after `heal_at`, one way, at most: the bound of liveness counts with it.
+    pub delay_after: Duration,
+}
+
+/// One participant.
+#[derive(Clone, Debug)]
+pub struct NodePlan {
+    /// What it is.
+    pub kind: NodeKind,
+    /// How its endpoint behaves.
+    pub endpoint: EndpointConfig,
+}
+
+/// Which of the shipped machines a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// An [`crate::endpoint::Endpoint`] under an application that sends what the script says and takes what comes.
+    Talker,
+    /// A [`crate::peer::Peer`].
+    Chatter,
+}
+
+/// One direction of a link that goes wrong.
+#[derive(Clone, Debug)]
+pub struct LinkOf {
+    /// Whose datagrams.
+    pub from: usize,
+    /// To whom.
+    pub to: usize,
+    /// What happens to them.
+    pub plan: LinkPlan,
+}
+
+/// One line of the script.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// When, counted from the beginning.
+    pub at: Duration,
+    /// Who.
+    pub node: usize,
+    /// What.
+    pub action: Action,
+}
+
+/// What a node does, or what is done to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Begins a connection, even if there is one.
+    Connect {
+        /// With whom.
+        to: usize,
+    },
+    /// Sends messages, over a fresh connection if there is none.
+    Send {
+        /// To whom.
+        to: usize,
+        /// What.
+        message: MessagePlan,
+        /// How many of them.
+        count: u32,
+    },
+    /// Sends one message that is not repeated.
+    Gram {
+        /// To whom.
+        to: usize,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// A chatter asks for its text back.
+    Echo {
+        /// Whom.
+        to: usize,
+        /// The text's length in bytes.
+        length: usize,
+    },
+    /// A chatter answers the last message that came.
+    Reply {
+        /// The text's length in bytes.
+        length: usize,
+    },
+    /// Ends every connection with that node gracefully.
+    Close {
+        /// With whom.
+        to: usize,
+    },
+    /// Ends every connection gracefully and wants no more.
+    Shutdown,
+    /// A talker stops taking messages, or takes them again.
+    Read {
+        /// Whether it takes them.
+        on: bool,
+    },
+    /// The node's NAT forgets it: its next datagram leaves from an address that was never used before.
+    Rebind,
+    /// The node's program is started anew; nothing of the old one's memory is left.
+    Restart,
+    /// The node stands still, and what comes meanwhile is lost.
+    Freeze {
+        /// For how long.
+        length: Duration,
+    },
+    /// Datagrams that were sent before come to the node once more.
+    Replay {
+        /// How many.
+        count: u32,
+        /// Whether they come from an address that never sent anything.
+        is_spoofed: bool,
+    },
+    /// Datagrams that were sent before come to the node changed at random.
+    Mutate {
+        /// How many.
+        count: u32,
+    },
+    /// Random bytes come to the node.
+    Garbage {
+        /// How many datagrams.
+        count: u32,
+    },
+    /// Hellos from addresses that nobody is at come to the node.
+    Flood {
+        /// How many.
+        count: u32,
+    },
+}
+
+/// A message to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagePlan {
+    /// On which stream. A chatter has its own.
+    pub stream: u32,
+    /// How many bytes.
+    pub length: usize,
+    /// Whether it waits for none.
+    pub unordered: bool,
+    /// After how long it is to be given up.
+    pub deadline: Option<Duration>,
+}
+
+impl MessagePlan {
+    /// An ordered message without a deadline on stream 0.
+    pub const fn plain(length: usize) -> Self {
+        Self { stream: 0, length, unordered: false, deadline: None }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed={} heal_at={:?}", self.seed, self.heal_at)?;
+        for (index, node) in self.nodes.iter().enumerate() {
+            write!(f, " | node {index}: {:?} {}", node.kind, limits(&node.endpoint))?;
+        }
+        for LinkOf { from, to, plan } in &self.links {
+            write!(f, " | {from}->{to}: {plan}")?;
+        }
+        for Step { at, node, action } in &self.script {
+            write!(f, " | {at:?} {node}: {action:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What of a configuration differs from one schedule to the next.
+fn limits(config: &EndpointConfig) -> String {
+    let limits = &config.connection.limits;
+    format!(
+        "window={}/{}/{} streams={} queue={}/{}",
+        limits.connection_bytes,
+        limits.stream_bytes,
+        limits.stream_messages,
+        limits.streams,
+        config.connection.send_queue_bytes,
+        config.connection.send_queue_messages
+    )
+}

@@ -1,0 +1,441 @@
+//! One run of a scenario: virtual time that jumps from event to event, the nodes, the network, and the checkers that look on.
+//!
+//! Nothing here reads a clock or depends on hash order: the same scenario gives the same run, to the last datagram.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::chatter::Chatter;
+use super::check::{self, Bounds, Checker, Invariant, Seen, Stage, Trace, Violation};
+use super::coverage::Coverage;
+use super::ghost::Ghost;
+use super::hostile::Hostile;
+use super::network::Network;
+use super::node::{Node, Report, Wish};
+use super::scenario::{Action, NodeKind, NodePlan, Scenario, Step};
+use super::talker::Talker;
+use crate::machine::Path;
+use crate::peer::{Peer, PeerConfig};
+use crate::random::keyed_draw;
+use crate::time::{Instant, Now, WallTime};
+use crate::wire;
+
+/// A run.
+#[derive(Debug)]
+pub struct World {
+    scenario: Scenario,
+    started: Now,
+    now: Now,
+    seats: Vec<Seat>,
+    network: Network,
+    ghost: Ghost,
+    checkers: Vec<Box<dyn Checker>>,
+    hostile: Hostile,
+    /// Lines of the script by time, and how many of them are done.
+    order: Vec<usize>,
+    done: usize,
+    trace: Trace,
+    coverage: Coverage,
+    journal: Option<Vec<(Duration, usize, Report)>>,
+    datagrams: u64,
+    reports: Vec<Report>,
+    buffer: Vec<u8>,
+}
+
+/// A node at its place.
+#[derive(Debug)]
+struct Seat {
+    node: Box<dyn Node>,
+    frozen_until: Instant,
+    /// How often its timers went off at `rounds_at`.
+    rounds: u32,
+    rounds_at: Instant,
+}
+
+/// What a whole run came to.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The first invariant that did not hold, if any.
+    pub violation: Option<Violation>,
+    /// Stands for everything that happened.
+    pub trace: Trace,
+    /// What occurred.
+    pub coverage: Coverage,
+    /// How much virtual time passed.
+    pub simulated: Duration,
+    /// Datagrams that nodes sent.
+    pub datagrams: u64,
+}
+
+/// The date on the first day of every simulation; only ever shown.
+const STARTED_AT_US: i64 = 1_800_000_000_000_000;
+
+/// More datagrams at one instant than any window lets out: sending must come to an end.
+const MAX_BURST: usize = 100_000;
+
+impl World {
+    /// The scenario's beginning.
+    pub fn new(scenario: Scenario) -> Self {
+        let now = Now { instant: Instant::from_nanos(1_000_000_000), wall: WallTime::from_unix_micros(STARTED_AT_US) };
+        let mut order: Vec<usize> = (0..scenario.script.len()).collect();
+        order.sort_by_key(|&index| scenario.script[index].at);
+        let seats = (0..scenario.nodes.len()).map(|index| Seat {
+            node: start(&scenario.nodes[index], keyed_draw(&[scenario.seed, index as u64, 0]), now),
+            frozen_until: Instant::ZERO,
+            rounds: 0,
+            rounds_at: Instant::ZERO,
+        });
+        Self {
+            seats: seats.collect(),
+            network: Network::new(&scenario, now.instant),
+            ghost: Ghost::new(scenario.nodes.len()),
+            checkers: check::all(&scenario),
+            hostile: Hostile::new(scenario.seed),
+            order,
+            done: 0,
+            started: now,
+            now,
+            trace: Trace::default(),
+            coverage: Coverage::default(),
+            journal: None,
+            datagrams: 0,
+            reports: Vec::new(),
+            buffer: Vec::new(),
+            scenario,
+        }
+    }
+
+    /// Remembers everything that applications report, for [`World::journal`].
+    pub fn keep_journal(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// What applications reported so far: when, which node, what.
+    pub fn journal(&self) -> &[(Duration, usize, Report)] {
+        self.journal.as_deref().unwrap_or_default()
+    }
+
+    /// A node's machine.
+    pub fn node(&self, index: usize) -> &dyn Node {
+        &*self.seats[index].node
+    }
+
+    /// What occurred so far.
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// How much time has passed.
+    pub const fn elapsed(&self) -> Duration {
+        self.now.instant.since(self.started.instant)
+    }
+
+    /// Runs everything that happens until `until`, counted from the beginning.
+    pub fn run_until(&mut self, until: Duration) -> Result<(), Violation> {
+        let until = self.started.instant + until;
+        loop {
+            let next = self.next_event();
+            let Some(next) = next.filter(|&next| next <= until) else {
+                self.now = self.now.after(until.since(self.now.instant));
+                return Ok(());
+            };
+            self.now = self.now.after(next.since(self.now.instant));
+            self.follow_script()?;
+            self.deliver()?;
+            self.wake()?;
+        }
+    }
+
+    /// The whole run: the script and its faults, then the stages in which everything has to come right.
+    pub fn finish(&mut self) -> Result<(), Violation> {
+        self.run_until(self.scenario.heal_at)?;
+        for seat in 0..self.seats.len() {
+            self.perform(seat, &Action::Read { on: true }, 0)?;
+        }
+        let (bytes, messages) = self.outstanding();
+        let bounds = Bounds::new(&self.scenario, bytes, messages);
+        self.run_until(self.scenario.heal_at + bounds.recovery)?;
+        self.check_stage(Stage::Recovered)?;
+        self.run_until(self.scenario.heal_at + bounds.learning)?;
+        self.check_stage(Stage::Learned)?;
+        for seat in 0..self.seats.len() {
+            self.perform(seat, &Action::Shutdown, 0)?;
+            // Half of the runs end on all sides at once, half one after the other.
+            if self.scenario.seed % 2 == 0 {
+                self.run_until(self.elapsed() + Duration::from_secs(1))?;
+            }
+        }
+        self.run_until(self.elapsed() + bounds.ending)?;
+        self.check_stage(Stage::Ended)
+    }
+
+    /// What the run came to.
+    pub fn into_run(mut self, violation: Option<Violation>) -> Run {
+        for (fault, count) in self.network.faults().collect::<Vec<_>>() {
+            self.coverage.add(fault, count);
+        }
+        for seat in &self.seats {
+            self.coverage.note_endpoint(seat.node.endpoint());
+        }
+        Run {
+            violation,
+            trace: self.trace,
+            simulated: self.now.instant.since(self.started.instant),
+            coverage: self.coverage,
+            datagrams: self.datagrams,
+        }
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let step = self.order.get(self.done).map(|&index| self.started.instant + self.scenario.script[index].at);
+        let nodes = self.seats.iter().filter_map(|seat| Some(seat.node.poll_timeout()?.max(seat.frozen_until)));
+        step.into_iter().chain(self.network.poll_timeout()).chain(nodes).min()
+    }
+
+    fn follow_script(&mut self) -> Result<(), Violation> {
+        while let Some(&index) = self.order.get(self.done) {
+            let Step { at, node, action } = self.scenario.script[index].clone();
+            if self.started.instant + at > self.now.instant {
+                return Ok(());
+            }
+            self.done += 1;
+            // Keyed by the line itself, not by its place: a line fewer leaves the others as they are.
+            let key = keyed_draw(&[self.scenario.seed, u64::try_from(at.as_nanos()).unwrap_or(0), node as u64]);
+            self.perform(node, &action, key)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, node: usize, action: &Action, key: u64) -> Result<(), Violation> {
+        self.trace.note(&[1, node as u64, key]);
+        match action {
+            Action::Rebind => self.rebind(node),
+            Action::Restart => self.restart(node, key),
+            Action::Freeze { length } => {
+                self.seats[node].frozen_until = self.now.instant + *length;
+                self.ghost.nodes[node].awake_since = self.seats[node].frozen_until;
+                self.coverage.add("frozen", 1);
+            }
+            Action::Replay { .. } | Action::Mutate { .. } | Action::Garbage { .. } | Action::Flood { .. } => {
+                for (source, mut bytes) in self.hostile.attack(node, action, key) {
+                    self.coverage.add(word_of(action), 1);
+                    self.arrive(node, source, &mut bytes)?;
+                }
+            }
+            _ if self.seats[node].frozen_until > self.now.instant => {}
+            _ => {
+                let to = match action {
+                    Action::Connect { to }
+                    | Action::Send { to, .. }
+                    | Action::Gram { to, .. }
+                    | Action::Echo { to, .. }
+                    | Action::Close { to } => Some(*to),
+                    _ => None,
+                };
+                let address = to.map(|to| self.network.address(to));
+                let wish = Wish { action, address, key };
+                let mut reports = std::mem::take(&mut self.reports);
+                self.seats[node].node.act(self.now, &wish, &mut reports);
+                self.reports = reports;
+                self.settle(node)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rebind(&mut self, node: usize) {
+        self.network.rebind(node);
+        self.ghost.nodes[node].rebound_at = Some(self.now.instant);
+        self.coverage.add("rebound", 1);
+    }
+
+    fn restart(&mut self, node: usize, key: u64) {
+        let life = u64::from(self.ghost.nodes[node].life) + 1;
+        let seed = keyed_draw(&[self.scenario.seed, node as u64, life, key]);
+        self.seats[node].node = start(&self.scenario.nodes[node], seed, self.now);
+        self.ghost.restart(node, self.now.instant);
+        self.coverage.add("restarted", 1);
+    }
+
+    /// Hands over what is due.
+    fn deliver(&mut self) -> Result<(), Violation> {
+        for node in self.network.handle_timeout(self.now.instant) {
+            self.rebind(node);
+        }
+        let mut bytes = Vec::new();
+        while let Some(arrival) = self.network.poll_arrival(self.now.instant, &mut bytes) {
+            self.arrive(arrival.node, arrival.source, &mut bytes)?;
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, node: usize, source: SocketAddr, bytes: &mut [u8]) -> Result<(), Violation> {
+        if self.seats[node].frozen_until > self.now.instant {
+            return Ok(());
+        }
+        self.trace.note_bytes(&[2, node as u64, self.now.instant.as_nanos()], bytes);
+        // The machine may change the bytes in place, so the harness reads its own copy.
+        let copy = bytes.to_vec();
+        let datagram = wire::decode(&copy).ok();
+        for checker in &mut self.checkers {
+            checker.arriving(node, source, copy.len(), datagram.as_ref(), &self.ghost);
+        }
+        self.ghost.nodes[node].datagrams_in += 1;
+        self.seats[node].node.handle_datagram(self.now, Path::to(source), bytes);
+        let count = self.follow_reports(node)?;
+        let is_again = match &datagram {
+            Some(wire::Datagram::Packet(packet)) => self.ghost.record_arrival(self.now.instant, node, packet),
+            _ => false,
+        };
+        self.check(
+            node,
+            &Seen::Arrived { from: source, length: copy.len(), datagram: datagram.as_ref(), is_again, reports: count },
+        )?;
+        self.settle(node)
+    }
+
+    /// Lets the timers go off that are due.
+    fn wake(&mut self) -> Result<(), Violation> {
+        for index in 0..self.seats.len() {
+            let seat = &mut self.seats[index];
+            let is_due = seat.node.poll_timeout().is_some_and(|at| at <= self.now.instant);
+            if !is_due || seat.frozen_until > self.now.instant {
+                continue;
+            }
+            if seat.rounds_at != self.now.instant {
+                (seat.rounds, seat.rounds_at) = (0, self.now.instant);
+            }
+            seat.rounds += 1;
+            seat.node.handle_timeout(self.now);
+            self.settle(index)?;
+        }
+        Ok(())
+    }
+
+    /// Drains a node, and looks at it when it has nothing more to say.
+    fn settle(&mut self, index: usize) -> Result<(), Violation> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for burst in 0.. {
+            self.follow_reports(index)?;
+            let Some(transmit) = self.seats[index].node.poll_transmit(self.now, &mut buffer) else { break };
+            self.emit(index, transmit.path.remote, &buffer[..transmit.length])?;
+            if burst > MAX_BURST {
+                return Err(self.violation(index, Invariant::TotalAndDeterministic, "sending never ends".to_owned()));
+            }
+        }
+        self.buffer = buffer;
+        let rounds = if self.seats[index].rounds_at == self.now.instant { self.seats[index].rounds } else { 0 };
+        // Borrowed apart, because a checker sees the node while the world is asked to judge.
+        let seen = Seen::Settled { node: &*self.seats[index].node, rounds };
+        check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)
+    }
+
+    fn emit(&mut self, index: usize, to: SocketAddr, bytes: &[u8]) -> Result<(), Violation> {
+        self.datagrams += 1;
+        self.ghost.nodes[index].datagrams_out += 1;
+        self.trace.note_bytes(&[3, index as u64, self.now.instant.as_nanos()], bytes);
+        let datagram = wire::decode(bytes).ok();
+        let node = &*self.seats[index].node;
+        let seen = Seen::Emitted { to, length: bytes.len(), datagram: datagram.as_ref(), node };
+        check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)?;
+        if datagram.is_none() {
+            let evidence = format!("it sent {} bytes that cannot be read", bytes.len());
+            return Err(self.violation(index, Invariant::TotalAndDeterministic, evidence));
+        }
+        self.hostile.remember(self.network.address(index), to, bytes);
+        self.network.send(self.now.instant, index, to, bytes);
+        Ok(())
+    }
+
+    /// Takes what the node's application has to report; tells how much it was.
+    fn follow_reports(&mut self, index: usize) -> Result<usize, Violation> {
+        let mut reports = std::mem::take(&mut self.reports);
+        self.seats[index].node.follow(self.now, &mut reports);
+        let count = reports.len();
+        for report in reports.drain(..) {
+            self.coverage.note_report(&report, self.seats[index].node.endpoint());
+            self.trace.note(&[4, index as u64, Coverage::digest(&report)]);
+            self.check(index, &Seen::Report(&report))?;
+            self.ghost.record_report(self.now.instant, index, &report);
+            if let Some(journal) = &mut self.journal {
+                journal.push((self.now.instant.since(self.started.instant), index, report));
+            }
+        }
+        self.reports = reports;
+        if !self.seats[index].node.is_reporting() {
+            self.ghost.follow_endpoint(self.now.instant, index, self.seats[index].node.endpoint());
+        }
+        Ok(count)
+    }
+
+    fn check_stage(&mut self, stage: Stage) -> Result<(), Violation> {
+        for index in 0..self.seats.len() {
+            let seen = Seen::Stage { stage, node: &*self.seats[index].node };
+            check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, node: usize, seen: &Seen<'_>) -> Result<(), Violation> {
+        check_all(&mut self.checkers, self.now.instant, self.started.instant, node, seen, &self.ghost)
+    }
+
+    fn violation(&self, node: usize, invariant: Invariant, evidence: String) -> Violation {
+        Violation { invariant, at: self.elapsed(), node, evidence }
+    }
+
+    /// Bytes and messages that still have to arrive.
+    fn outstanding(&self) -> (u64, u64) {
+        let connections = self.seats.iter().flat_map(|seat| seat.node.endpoint().connections());
+        let queued: BTreeMap<wire::ConnectionId, (usize, usize)> =
+            connections.map(|(_, connection)| (connection.local_id(), connection.queued())).collect();
+        let waiting = self.ghost.words.values().filter(|words| words.fate.is_none());
+        let (bytes, messages) = waiting.fold((0, 0), |(bytes, count), words| (bytes + words.text.len() as u64, count + 1));
+        queued.values().fold((bytes, messages), |(bytes, count), &(more, messages)| {
+            (bytes + more as u64, count + messages as u64)
+        })
+    }
+}
+
+fn check_all(
+    checkers: &mut [Box<dyn Checker>],
+    at: Instant,
+    started: Instant,
+    node: usize,
+    seen: &Seen<'_>,
+    ghost: &Ghost,
+) -> Result<(), Violation> {
+    for checker in checkers {
+        if let Err(evidence) = checker.check(at, node, seen, ghost) {
+            return Err(Violation { invariant: checker.invariant(), at: at.since(started), node, evidence });
+        }
+    }
+    Ok(())
+}
+
+/// Starts a node's program.
+fn start(plan: &NodePlan, seed: u64, now: Now) -> Box<dyn Node> {
+    match plan.kind {
+        NodeKind::Talker => Box::new(Talker::new(plan.endpoint.clone(), seed)),
+        NodeKind::Chatter => {
+            let config = PeerConfig {
+                local_port: 6_000,
+                connect_timeout: plan.endpoint.connect_timeout,
+                endpoint: plan.endpoint.clone(),
+                ..PeerConfig::default()
+            };
+            Box::new(Chatter::new(Peer::new(config, seed, now)))
+        }
+    }
+}
+
+const fn word_of(action: &Action) -> &'static str {
+    match action {
+        Action::Replay { is_spoofed: true, .. } => "replayed-elsewhere",
+        Action::Replay { .. } => "replayed",
+        Action::Mutate { .. } => "mutated",
+        Action::Garbage { .. } => "garbage",
+        _ => "flooded",
+    }
+}
