@@ -152,19 +152,21 @@ fn the_frames_are_the_codes_own() {
 
 #[test]
 fn every_close_code_and_refuse_code_that_is_sent_is_registered() {
+    let calls = [
+        ("close", ".close(now"),
+        ("close", "give_up(now"),
+        ("close", "begin_closing_now(now"),
+        ("close", "CLOSED: &"),
+        ("refuse", ".refuse(now"),
+    ];
     let mut sent = BTreeMap::from([("close", BTreeSet::new()), ("refuse", BTreeSet::new())]);
     for file in files("src", "rs").iter().filter(|file| !is_test_file(file)) {
         let text = read(file);
         let code = split_tests(&text).0;
-        for (kind, call) in [
-            ("close", ".close(now"),
-            ("refuse", ".refuse(now"),
-            ("close", "code: \""),
-            ("close", "CLOSED: &"),
-        ] {
+        for (kind, call) in calls {
             for (start, _) in code.match_indices(call) {
-                let line = code[start..].lines().next().unwrap_or_default();
-                let literal = line.split('"').nth(1);
+                let statement = code[start..].split(';').next().unwrap_or_default();
+                let literal = statement.split('"').nth(1);
                 sent.get_mut(kind).unwrap().extend(literal.map(str::to_owned));
             }
         }
@@ -226,6 +228,7 @@ fn the_numbers_are_the_codes_own() {
         "initial_timeout": ms(config.initial_timeout),
         "probe_cap": ms(config.probe_cap),
         "keep_alive": ms(config.keep_alive),
+        "attentive_keep_alive": ms(config.attentive_keep_alive),
         "silent_after": ms(config.silent_after),
         "idle_timeout": ms(config.idle_timeout),
         "flush_timeout": ms(config.flush_timeout),

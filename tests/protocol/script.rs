@@ -87,7 +87,15 @@ impl<M: Machine> Script<M> {
             // 2026-11-21T12:00:00Z
             wall: WallTime::from_unix_micros(1_795_262_400_000_000),
         };
-        Self { machine, start, now: start, log: Vec::new(), sent: Vec::new(), id: String::new(), next_number: 1 }
+        Self {
+            machine,
+            start,
+            now: start,
+            log: Vec::new(),
+            sent: Vec::new(),
+            id: String::new(),
+            next_number: 1,
+        }
     }
 
     /// The partner grants what was asked for, and acks the packet by which the machine shows that it knows.
@@ -142,7 +150,10 @@ impl<M: Machine> Script<M> {
     /// Everything that happened since the last call, exactly this.
     #[track_caller]
     pub fn expect(&mut self, expected: &[&str]) {
-        let log = self.log.drain(..).map(|line| if self.id.is_empty() { line } else { line.replace(&self.id, "me") });
+        let log = self
+            .log
+            .drain(..)
+            .map(|line| if self.id.is_empty() { line } else { line.replace(&self.id, "me") });
         assert_eq!(log.collect::<Vec<_>>(), expected);
     }
 
@@ -255,10 +266,16 @@ impl Machine for Endpoint {
                 endpoint::Event::Replaced { .. } => lines.push("replaced".to_owned()),
                 endpoint::Event::Connection { handle, event: arq::Event::Readable { stream } } => {
                     while let Some(received) = self.take(handle, stream) {
-                        lines.push(format!("got {stream}/{} {}", received.seq, String::from_utf8_lossy(&received.body)));
+                        lines.push(format!(
+                            "got {stream}/{} {}",
+                            received.seq,
+                            String::from_utf8_lossy(&received.body)
+                        ));
                     }
                 }
-                endpoint::Event::Connection { event: arq::Event::Outcome { stream, seq, outcome }, .. } => {
+                endpoint::Event::Connection {
+                    event: arq::Event::Outcome { stream, seq, outcome }, ..
+                } => {
                     lines.push(format!("{stream}/{seq} {outcome:?}"));
                 }
                 endpoint::Event::Connection { event, .. } => lines.push(format!("{event:?}")),
