@@ -17,11 +17,15 @@ fn first() {
         let wall = began.elapsed();
         cover.merge(&run.coverage);
         simulated += run.simulated;
-        if wall.as_millis() > 1000 { println!("seed {seed} slow: {wall:?} {} datagrams", run.datagrams); }
+        if wall.as_millis() > 1000 {
+            println!("seed {seed} slow: {wall:?} {} datagrams", run.datagrams);
+        }
         if let Some(violation) = run.violation {
             broken += 1;
             println!("seed {seed}: {violation}");
-            if broken > 30 { break; }
+            if broken > 30 {
+                break;
+            }
         }
     }
     println!("broken {broken}; {simulated:?} in {:?}\n{cover}", began0.elapsed());
@@ -31,7 +35,10 @@ fn first() {
 fn one_seed() {
     let Some(seed) = std::env::var("UDPCHAT_SIM_ONE").ok().and_then(|s| s.parse().ok()) else { return };
     let scenario = swarm(seed);
-    let Some(violation) = run(&scenario).violation else { println!("fine"); return };
+    let Some(violation) = run(&scenario).violation else {
+        println!("fine");
+        return;
+    };
     println!("{violation}");
     let small = shrink(&scenario, violation.invariant, 400, |s| run(s).violation.map(|v| v.invariant));
     println!("{}", run(&small).violation.unwrap());
@@ -39,5 +46,7 @@ fn one_seed() {
     let mut world = World::new(small);
     world.keep_journal();
     let _ = world.finish();
-    for (at, node, report) in world.journal() { println!("{at:?} {node} {}", format!("{report:?}").chars().take(200).collect::<String>()); }
+    for (at, node, report) in world.journal() {
+        println!("{at:?} {node} {}", format!("{report:?}").chars().take(200).collect::<String>());
+    }
 }

@@ -3,6 +3,7 @@
 //! Each command is one handler of [`crate::io::event_loop`]; nothing imports this module but the program itself.
 
 pub mod args;
+mod counts;
 mod decode;
 mod directory;
 pub mod exit;
@@ -10,6 +11,7 @@ mod listen;
 mod peer;
 mod send;
 mod station;
+mod talk;
 
 use std::env;
 use std::process::ExitCode;

@@ -1,41 +1,25 @@
-//! `udpchat peer`: a conversation with anybody, by keyboard or by pipe.
-//!
-//! This is where what the user wants becomes commands to the peer. A line is carried out whole or handed back with the reason;
-//! none is dropped in between, and none goes to anybody but the receiver that was shown.
+//! `udpchat peer`: binds, chooses the front end, and lets [`Talk`] talk.
 
-use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::args::PeerArgs;
-use super::complain;
 use super::directory::{Directory, Obstacle};
 use super::exit::{Exit, Failure};
 use super::listen;
-use super::station::{self, DEFAULT_ADDRESS, DEFAULT_PORTS, GOODBYE, Station};
-use crate::io::event_loop::{EventLoop, Handler, More};
-use crate::io::lines::{Lines, Next};
+use super::station::{self, DEFAULT_ADDRESS, DEFAULT_PORTS, Station};
+use super::talk::{Front, Talk};
+use crate::io::event_loop::EventLoop;
+use crate::io::lines::Lines;
 use crate::io::local_ip::reachable_address;
-use crate::io::signals::Signal;
 use crate::io::socket::Socket;
-use crate::peer::{Command, CommandError, ConversationId, Event, Id, Peer};
-use crate::time::{Instant, Now};
-use crate::ui::input::{self, Action};
-use crate::ui::model::Model;
-use crate::ui::notice::{Notice, Presence};
+use crate::peer::Command;
+use crate::ui::notice::Notice;
 use crate::ui::style::Style;
 use crate::ui::terminal::{self, Terminal};
-use crate::ui::text;
-use crate::ui::view::{Status, Typed, View};
 
 /// How long to say hello to somebody who does not answer: as long as `send` waits, and about what a person waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Lines taken in one turn: datagrams and deadlines wait no longer than this many take.
-const LINES_PER_TURN: usize = 64;
-
-/// Lines that may wait at the keyboard for one before them, such as one whose receiver's name is being looked up.
-const MAX_WAITING_LINES: usize = 32;
 
 /// Runs the command.
 pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
@@ -59,14 +43,15 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     }
     let directory = Directory::new(station.event_loop.waker(), reach);
     let mut talk = Talk::new(directory, input_and_view(flags, uses_terminal, &station.event_loop)?);
-    talk.model.tell(notice);
+    talk.begin(notice);
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
-        let opened = talk.directory.open(now, &mut station.peer, &mut talk.model, target, addresses);
-        let conversation = opened.map_err(Failure::failed)?;
-        talk.model.choose_receiver(conversation);
+        talk.open(now, &mut station.peer, target, addresses).map_err(|obstacle| match obstacle {
+            Obstacle::NoPort => Failure::usage(obstacle),
+            obstacle => Failure::failed(obstacle),
+        })?;
     }
     let exit = station.event_loop.run(&mut station.peer, &mut talk).map_err(Failure::failed)?;
-    talk.say_last_words(&station.peer, exit)
+    Ok(talk.say_last_words(&station.peer, exit))
 }
 
 /// Binds, and tells which port was busy if it had to be another one.
@@ -77,14 +62,6 @@ fn bind(flags: &PeerArgs) -> Result<(Socket, Option<u16>), Failure> {
     let socket = Socket::bind_first_free(DEFAULT_ADDRESS, DEFAULT_PORTS).map_err(Failure::failed)?;
     let moved = socket.local_address().port() != DEFAULT_ADDRESS.port();
     Ok((socket, moved.then_some(DEFAULT_ADDRESS.port())))
-}
-
-/// Where lines come from, and what shows what happens.
-struct Front {
-    lines: Option<Lines>,
-    view: Box<dyn View>,
-    /// Whether a person is at the other end of standard input.
-    has_person: bool,
 }
 
 fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop) -> Result<Front, Failure> {
@@ -100,337 +77,4 @@ fn input_and_view(flags: &PeerArgs, uses_terminal: bool, event_loop: &EventLoop)
         view: listen::view(flags.json),
         has_person: io::stdin().is_terminal(),
     })
-}
-
-struct Talk {
-    front: Front,
-    model: Model,
-    directory: Directory,
-    /// Lines that were read and not carried out yet; only the first is being worked on.
-    jobs: VecDeque<Job>,
-    /// The first job waits for room in the peer.
-    blocked: bool,
-    input_ended: bool,
-    /// A line from a pipe could not be carried out, which makes the whole run a failure.
-    something_refused: bool,
-    ending: Option<Ending>,
-}
-
-#[derive(Debug)]
-struct Job {
-    line: String,
-    action: Action,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ending {
-    /// None: what became of the messages decides.
-    exit: Option<Exit>,
-    deadline: Instant,
-}
-
-impl Talk {
-    fn new(directory: Directory, front: Front) -> Self {
-        Self {
-            front,
-            model: Model::default(),
-            directory,
-            jobs: VecDeque::new(),
-            blocked: false,
-            input_ended: false,
-            something_refused: false,
-            ending: None,
-        }
-    }
-
-    fn status(&self) -> Status {
-        let name = |conversation| text::name(&self.model.party(conversation));
-        let is_gone = |conversation| self.model.presence(conversation) == Some(Presence::Gone);
-        Status {
-            receiver: self.model.receiver().map(name),
-            receiver_is_gone: self.model.receiver().is_some_and(is_gone),
-            last_sender: self.model.last_sender().map(name),
-        }
-    }
-
-    /// A pipe's line is read when the one before it was carried out. A person may always type, if only to interrupt.
-    fn wants_line(&self) -> bool {
-        let has_room = self.jobs.is_empty() || self.front.lines.is_none();
-        has_room && !self.input_ended
-    }
-
-    fn next_typed(&mut self) -> Typed {
-        let status = self.status();
-        let Some(lines) = &mut self.front.lines else {
-            return self.front.view.next_typed(&status);
-        };
-        match lines.next_line() {
-            Next::Line(line) => Typed::Line(line),
-            Next::Bad(error) => {
-                self.refuse(error.to_string(), None);
-                Typed::More
-            }
-            Next::Waiting => Typed::Nothing,
-            Next::End => Typed::Closed,
-        }
-    }
-
-    fn take_line(&mut self, now: Now, peer: &mut Peer, line: String) {
-        // At a keyboard an empty line is a slip; in a file it is a line like any other.
-        if line.is_empty() && self.front.has_person {
-            return;
-        }
-        match input::parse(&line) {
-            // A person who wants to leave does not mean after the name is looked up.
-            Ok(Action::Quit) if self.front.has_person => self.end(now, peer, None),
-            Ok(_) if self.jobs.len() >= MAX_WAITING_LINES => {
-                self.refuse(Obstacle::TooManyLines.to_string(), Some(&line));
-            }
-            Ok(action) => self.jobs.push_back(Job { line, action }),
-            // A mistyped command is typed anew sooner than mended, and the history has it; a text is worth handing back.
-            Err(error) => self.refuse(error.to_string(), None),
-        }
-    }
-
-    /// Carries out what waits, as far as it goes.
-    fn work(&mut self, now: Now, peer: &mut Peer) {
-        self.directory.take_answers();
-        while !self.blocked
-            && let Some(job) = self.jobs.pop_front()
-        {
-            match self.carry_out(now, peer, &job.action) {
-                Ok(()) => {}
-                Err(Obstacle::LookingUp) => return self.jobs.push_front(job),
-                Err(Obstacle::Full) if self.front.lines.is_some() => {
-                    self.blocked = true;
-                    self.jobs.push_front(job);
-                }
-                Err(obstacle) => self.refuse(obstacle.to_string(), Some(&job.line)),
-            }
-        }
-    }
-
-    fn carry_out(&mut self, now: Now, peer: &mut Peer, action: &Action) -> Result<(), Obstacle> {
-        match action {
-            Action::Say { text } => {
-                let to = self.receiver(now, peer)?;
-                self.submit(now, peer, to, text, Command::Say { to, text: text.clone() })
-            }
-            Action::Message { who, text } => {
-                let to = self.directory.find(now, peer, &mut self.model, who)?;
-                self.model.choose_receiver(to);
-                self.submit(now, peer, to, text, Command::Say { to, text: text.clone() })
-            }
-            Action::Reply { text } => {
-                let to = self.model.last_sender().ok_or(Obstacle::Refused(CommandError::NothingToReplyTo))?;
-                self.submit(now, peer, to, text, Command::Reply { text: text.clone() })
-            }
-            Action::Echo { text } => {
-                let to = self.receiver(now, peer)?;
-                self.submit(now, peer, to, text, Command::Echo { to, text: text.clone() })
-            }
-            Action::To { who } => {
-                let to = self.directory.find(now, peer, &mut self.model, who)?;
-                self.model.choose_receiver(to);
-                Ok(())
-            }
-            Action::Nick { nick } => {
-                self.command(now, peer, Command::Rename { nick: nick.clone() })?;
-                self.model.tell(Notice::Info(text::renamed(nick)));
-                Ok(())
-            }
-            Action::Close { who } => self.close(now, peer, who.as_deref()),
-            Action::Who => {
-                let roster = self.model.roster();
-                self.model.tell(Notice::Roster(roster));
-                Ok(())
-            }
-            Action::Help => {
-                self.model.tell(Notice::Help);
-                Ok(())
-            }
-            Action::Quit => {
-                self.input_ended = true;
-                Ok(())
-            }
-        }
-    }
-
-    /// Whom a plain line goes to. A name is looked up again for a conversation that ended.
-    fn receiver(&mut self, now: Now, peer: &mut Peer) -> Result<ConversationId, Obstacle> {
-        let receiver = self.model.receiver().ok_or(Obstacle::NoReceiver)?;
-        let gone = self.model.presence(receiver) == Some(Presence::Gone);
-        let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else {
-            return Ok(receiver);
-        };
-        let again = self.directory.find(now, peer, &mut self.model, &name.to_string())?;
-        self.model.choose_receiver(again);
-        Ok(again)
-    }
-
-    fn close(&mut self, now: Now, peer: &mut Peer, who: Option<&str>) -> Result<(), Obstacle> {
-        let conversation = match who {
-            Some(who) => self.directory.find_open(&self.model, who)?,
-            None => self.model.receiver().ok_or(Obstacle::NoReceiver)?,
-        };
-        self.command(now, peer, Command::Close { conversation }).map(drop)
-    }
-
-    fn submit(
-        &mut self,
-        now: Now,
-        peer: &mut Peer,
-        to: ConversationId,
-        text: &str,
-        command: Command,
-    ) -> Result<(), Obstacle> {
-        let is_echo = matches!(command, Command::Echo { .. });
-        if let Id::Message(id) = self.command(now, peer, command)? {
-            self.model.sent(id, to, text, is_echo);
-        }
-        Ok(())
-    }
-
-    fn command(&mut self, now: Now, peer: &mut Peer, command: Command) -> Result<Id, Obstacle> {
-        peer.handle_command(now, command).map_err(|error| match error {
-            CommandError::WouldBlock => Obstacle::Full,
-            error => Obstacle::Refused(error),
-        })
-    }
-
-    /// Says why a line was not carried out, and hands it back.
-    fn refuse(&mut self, reason: String, line: Option<&str>) {
-        self.model.tell(Notice::Error(crate::ui::filter::shorten(&reason, 400)));
-        if let Some(line) = line {
-            self.front.view.give_back(line);
-        }
-        self.something_refused |= !self.front.has_person;
-    }
-
-    fn end(&mut self, now: Now, peer: &mut Peer, exit: Option<Exit>) {
-        if let Some(ending) = &mut self.ending {
-            // Whoever asks twice does not want to wait.
-            *ending = Ending { exit: exit.or(ending.exit), deadline: now.instant };
-            return;
-        }
-        // A peer that is shutting down already has nothing against it.
-        let _ = peer.handle_command(now, Command::Shutdown);
-        self.ending = Some(Ending { exit, deadline: now.instant + GOODBYE });
-    }
-
-    /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
-    fn end_with_input(&mut self, now: Now, peer: &mut Peer) {
-        let open = peer.pending_messages() + self.model.pending() + self.model.pending_echoes();
-        let settled = self.jobs.is_empty() && open == 0;
-        if self.input_ended && settled && self.ending.is_none() {
-            self.end(now, peer, None);
-        }
-    }
-
-    /// Somebody who has no receiver yet most likely wants to answer the first who writes, but not with a half-typed line.
-    fn adopt_receiver(&mut self) {
-        if self.front.has_person && !self.front.view.is_typing() {
-            self.model.adopt_receiver();
-        }
-    }
-
-    fn show(&mut self, now: Now) {
-        while let Some(notice) = self.model.poll_notice() {
-            self.front.view.show(&notice, now.wall);
-        }
-        let status = self.status();
-        self.front.view.flush(&status);
-    }
-
-    fn outcome(&self, ending: Ending) -> Exit {
-        ending.exit.unwrap_or_else(|| {
-            if self.front.has_person {
-                Exit::Done
-            } else {
-                Exit::of(self.model.tally(), self.something_refused)
-            }
-        })
-    }
-
-    /// After the terminal was given back: what a person must know who leaves before the end.
-    fn say_last_words(self, peer: &Peer, exit: Exit) -> Result<Exit, Failure> {
-        let open = self.model.pending().max(peer.pending_messages());
-        drop(self.front);
-        if open == 0 {
-            return Ok(exit);
-        }
-        let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
-        complain(&format!(
-            "{open} {subject} not confirmed before the end; nobody knows whether {object} arrived"
-        ));
-        Ok(if exit == Exit::Done { Exit::NoAnswer } else { exit })
-    }
-}
-
-impl Handler<Peer> for Talk {
-    type Outcome = Exit;
-
-    fn handle_input(&mut self, now: Now, peer: &mut Peer) -> More {
-        self.work(now, peer);
-        for _ in 0..LINES_PER_TURN {
-            if !self.wants_line() {
-                return More::No;
-            }
-            match self.next_typed() {
-                Typed::Line(line) => {
-                    self.take_line(now, peer, line);
-                    self.work(now, peer);
-                }
-                Typed::Nothing => return More::No,
-                Typed::More => return More::Yes,
-                Typed::Quit => {
-                    self.end(now, peer, None);
-                    return More::No;
-                }
-                Typed::Closed => {
-                    self.input_ended = true;
-                    if self.front.lines.is_none() {
-                        self.end(now, peer, None);
-                    }
-                }
-                Typed::Interrupt => {
-                    self.end(now, peer, Some(Exit::Interrupted));
-                    return More::No;
-                }
-            }
-        }
-        More::Yes
-    }
-
-    fn handle_signal(&mut self, now: Now, peer: &mut Peer, _signal: Signal) {
-        self.end(now, peer, Some(Exit::Interrupted));
-    }
-
-    fn handle_resize(&mut self) {
-        self.front.view.handle_resize();
-    }
-
-    fn handle_event(&mut self, now: Now, _peer: &mut Peer, event: Event) {
-        if matches!(event, Event::Writable { .. }) {
-            self.blocked = false;
-        }
-        self.model.handle_event(event, now.wall);
-        self.adopt_receiver();
-    }
-
-    fn finish_turn(&mut self, now: Now, peer: &mut Peer) -> Option<Exit> {
-        self.work(now, peer);
-        self.adopt_receiver();
-        self.end_with_input(now, peer);
-        self.show(now);
-        if self.front.view.is_closed() && self.ending.is_none() {
-            self.end(now, peer, Some(Exit::Done));
-        }
-        let ending = self.ending?;
-        (peer.is_idle() || ending.deadline <= now.instant).then(|| self.outcome(ending))
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.ending.map(|ending| ending.deadline)
-    }
 }

@@ -1,19 +1,20 @@
 //! `udpchat send`: sends a text or the lines of standard input, and tells exactly what was acknowledged.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::args::SendArgs;
 use super::complain;
+use super::counts::Counts;
 use super::exit::{Exit, Failure};
 use super::station::{self, GOODBYE, Station};
+use crate::io::bind_error::BindError;
 use crate::io::event_loop::{Handler, More};
 use crate::io::lines::{Lines, Next};
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
-use crate::io::socket::{BindError, Socket, wildcard_for};
+use crate::io::socket::{Socket, wildcard_for};
 use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer};
 use crate::time::{Instant, Now};
 use crate::ui::filter;
@@ -324,51 +325,9 @@ impl Handler<Peer> for Sender {
     }
 }
 
-/// What became of the messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Counts {
-    total: u64,
-    all_counted: bool,
-    delivered: u64,
-    refused: u64,
-    unknown: u64,
-    unsent: u64,
-}
-
-impl Counts {
-    fn sentence(self, trouble: Option<&str>) -> String {
-        let at_least = if self.all_counted { "" } else { "at least " };
-        let mut sentence = format!("{} of {at_least}{} acknowledged", self.delivered, self.total);
-        for (count, word) in [(self.refused, "refused"), (self.unknown, "unknown"), (self.unsent, "not sent")]
-        {
-            if count > 0 {
-                // Writing to a string cannot fail.
-                let _ = write!(sentence, ", {count} {word}");
-            }
-        }
-        if let Some(trouble) = trouble {
-            let _ = write!(sentence, ": {trouble}");
-        }
-        sentence
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sentence_names_every_fate_that_occurred() {
-        let all = Counts { total: 3, all_counted: true, delivered: 3, refused: 0, unknown: 0, unsent: 0 };
-        assert_eq!(all.sentence(None), "3 of 3 acknowledged");
-        let some = Counts { total: 10_000, delivered: 3, unknown: 7, unsent: 9_990, ..all };
-        assert_eq!(
-            some.sentence(Some("no answer for 10s")),
-            "3 of 10000 acknowledged, 7 unknown, 9990 not sent: no answer for 10s"
-        );
-        let open = Counts { all_counted: false, refused: 1, ..all };
-        assert_eq!(open.sentence(None), "3 of at least 3 acknowledged, 1 refused");
-    }
 
     #[test]
     fn time_passes_only_while_something_is_awaited() {

@@ -2,6 +2,7 @@
 //!
 //! It never decides anything about the protocol: it hands bytes and moments to the machines and sends what they say.
 
+pub mod bind_error;
 pub mod clock;
 pub mod entropy;
 pub mod event_loop;

@@ -28,9 +28,15 @@ impl Chatter {
     }
 
     /// The newest conversation with the node at `to`, as a user would go on with it.
-    fn conversation(&mut self, now: Now, to: SocketAddr, reports: &mut Vec<Report>) -> Option<ConversationId> {
+    fn conversation(
+        &mut self,
+        now: Now,
+        to: SocketAddr,
+        reports: &mut Vec<Report>,
+    ) -> Option<ConversationId> {
         let node = super::network::node_of(to);
-        let known = self.conversations.iter().rev().find(|(_, address)| super::network::node_of(**address) == node);
+        let known =
+            self.conversations.iter().rev().find(|(_, address)| super::network::node_of(**address) == node);
         if let Some((&id, _)) = known {
             return Some(id);
         }
@@ -49,7 +55,10 @@ impl Chatter {
     }
 
     fn say(&mut self, now: Now, command: Command, to: SocketAddr, is_echo: bool, reports: &mut Vec<Report>) {
-        let (Command::Say { text, .. } | Command::Echo { text, .. } | Command::Reply { text }) = &command else { return };
+        let (Command::Say { text, .. } | Command::Echo { text, .. } | Command::Reply { text }) = &command
+        else {
+            return;
+        };
         let text = text.clone();
         match self.peer.handle_command(now, command) {
             Ok(Id::Message(id)) => reports.push(Report::Said { id, to, text, is_echo }),

@@ -35,7 +35,8 @@ impl Coverage {
     pub fn note_report(&mut self, report: &Report, endpoint: &Endpoint) {
         self.add(word_of(report), 1);
         if let Report::Closed { id, .. } = report
-            && let Some((_, connection)) = endpoint.connections().find(|(_, connection)| connection.local_id() == *id)
+            && let Some((_, connection)) =
+                endpoint.connections().find(|(_, connection)| connection.local_id() == *id)
         {
             let statistics = connection.statistics();
             self.add("spurious-loss", statistics.spurious_losses);
@@ -56,14 +57,19 @@ impl Coverage {
     pub fn digest(report: &Report) -> u64 {
         let word = u64::from(crc32c::crc32c(word_of(report).as_bytes()));
         let more = match report {
-            Report::Submitted { stream, seq, .. } | Report::Outcome { stream, seq, .. } => seq << 8 | u64::from(*stream),
+            Report::Submitted { stream, seq, .. } | Report::Outcome { stream, seq, .. } => {
+                seq << 8 | u64::from(*stream)
+            }
             Report::Delivered { stream, seq, body, .. } => {
                 u64::from(crc32c::crc32c(body)) << 24 ^ seq << 8 ^ u64::from(*stream)
             }
             Report::Shown { id, text, .. } => {
-                u64::from(crc32c::crc32c(id.as_str().as_bytes())) << 32 | u64::from(crc32c::crc32c(text.as_bytes()))
+                u64::from(crc32c::crc32c(id.as_str().as_bytes())) << 32
+                    | u64::from(crc32c::crc32c(text.as_bytes()))
             }
-            Report::Fate { id, .. } | Report::Said { id, .. } => u64::from(crc32c::crc32c(id.as_str().as_bytes())),
+            Report::Fate { id, .. } | Report::Said { id, .. } => {
+                u64::from(crc32c::crc32c(id.as_str().as_bytes()))
+            }
             _ => 0,
         };
         crate::random::keyed_draw(&[word, more])

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::node::{Fate, Report, Submission};
 use crate::arq::{Outcome, Ranges};
-use crate::endpoint::Endpoint;
 use crate::chat::MessageId;
+use crate::endpoint::Endpoint;
 use crate::time::Instant;
 use crate::wire::{ConnectionId, Frame, Packet};
 
@@ -189,7 +189,8 @@ impl Ghost {
         for (_, connection) in endpoint.connections() {
             let is_dialled = connection.remote_id().is_none();
             let end = self.ends.entry(connection.local_id());
-            let end = end.or_insert_with(|| End { is_dialled, is_reported: false, ..End::new(node, life, now) });
+            let end =
+                end.or_insert_with(|| End { is_dialled, is_reported: false, ..End::new(node, life, now) });
             if end.remote.is_none() && connection.remote_id().is_some() {
                 (end.remote, end.connected_at, end.heard_at) = (connection.remote_id(), Some(now), now);
             }
@@ -197,7 +198,8 @@ impl Ghost {
                 end.closed = Some(now);
             }
         }
-        let held = |id: &ConnectionId| endpoint.connections().any(|(_, connection)| connection.local_id() == *id);
+        let held =
+            |id: &ConnectionId| endpoint.connections().any(|(_, connection)| connection.local_id() == *id);
         for (id, end) in &mut self.ends {
             if (end.node, end.life) == (node, life) && end.closed.is_none() && !held(id) {
                 end.closed = Some(now);

@@ -67,13 +67,16 @@ impl Hostile {
                     (nowhere(random.next_u64()), body(random.next_u64(), length))
                 })
                 .collect(),
-            Action::Flood { count } => (0..count).map(|_| (nowhere(random.next_u64()), hello(&mut random))).collect(),
+            Action::Flood { count } => {
+                (0..count).map(|_| (nowhere(random.next_u64()), hello(&mut random))).collect()
+            }
             _ => Vec::new(),
         }
     }
 
     fn pick(&self, node: usize, count: u32, random: &mut Random) -> impl Iterator<Item = &Overheard> {
-        let to_node: Vec<&Overheard> = self.heard.iter().filter(|heard| node_of(heard.to) == Some(node)).collect();
+        let to_node: Vec<&Overheard> =
+            self.heard.iter().filter(|heard| node_of(heard.to) == Some(node)).collect();
         let count = if to_node.is_empty() { 0 } else { count };
         let picks: Vec<usize> = (0..count).map(|_| random.below(to_node.len() as u64) as usize).collect();
         picks.into_iter().map(move |pick| to_node[pick])
@@ -102,7 +105,12 @@ fn mutate(bytes: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 fn hello(random: &mut Random) -> Vec<u8> {
-    let hello = Hello { id: ConnectionId::random(random), mode: Mode::Clear, limits: Config::default().limits, old: None };
+    let hello = Hello {
+        id: ConnectionId::random(random),
+        mode: Mode::Clear,
+        limits: Config::default().limits,
+        old: None,
+    };
     let mut bytes = Vec::new();
     wire::encode_handshake(&mut bytes, &Handshake::Hello(hello));
     bytes

@@ -38,7 +38,9 @@ impl Network {
     pub fn new(scenario: &Scenario, now: Instant) -> Self {
         let mut links = BTreeMap::new();
         let count = scenario.nodes.len();
-        for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))).filter(|(from, to)| from != to) {
+        for (from, to) in
+            (0..count).flat_map(|from| (0..count).map(move |to| (from, to))).filter(|(from, to)| from != to)
+        {
             let given = scenario.links.iter().find(|link| (link.from, link.to) == (from, to));
             let plan = given.map_or_else(
                 || LinkPlan {

@@ -248,7 +248,8 @@ pub fn body(key: u64, length: usize) -> Vec<u8> {
 
 /// A text that follows from a key: letters, and now and then a character of several bytes or one that JSON must escape.
 pub fn text(key: u64, length: usize) -> String {
-    const ALPHABET: [char; 16] = ['a', 'e', 'i', 'o', 'u', 'r', 's', 't', 'n', 'd', ' ', ' ', '"', '\n', 'ç', '日'];
+    const ALPHABET: [char; 16] =
+        ['a', 'e', 'i', 'o', 'u', 'r', 's', 't', 'n', 'd', ' ', ' ', '"', '\n', 'ç', '日'];
     let mut random = crate::random::Random::from_seed(key);
     let mut text = String::with_capacity(length + 4);
     while text.len() < length {

@@ -61,9 +61,10 @@ fn without(scenario: &Scenario, index: usize) -> Option<Scenario> {
 fn is_large(action: &Action) -> bool {
     match action {
         Action::Send { message, count, .. } => *count > 1 || message.length > 64,
-        Action::Replay { count, .. } | Action::Mutate { count } | Action::Garbage { count } | Action::Flood { count } => {
-            *count > 1
-        }
+        Action::Replay { count, .. }
+        | Action::Mutate { count }
+        | Action::Garbage { count }
+        | Action::Flood { count } => *count > 1,
         _ => false,
     }
 }

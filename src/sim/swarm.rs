@@ -96,7 +96,8 @@ fn links(draw: &mut Draw, count: usize, heal_at: Duration, delay_after: Duration
             let rules = match mirrored {
                 Some(link) => link.plan.rules.clone(),
                 None => {
-                    let mut rules = vec![Fault::Delay { delay: draw.time_ms(0, 1).max(delay_after) }.always()];
+                    let mut rules =
+                        vec![Fault::Delay { delay: draw.time_ms(0, 1).max(delay_after) }.always()];
                     rules.extend(kinds.iter().map(|&kind| fault(draw, kind, heal_at)));
                     rules
                 }
@@ -122,7 +123,10 @@ fn fault(draw: &mut Draw, kind: usize, heal_at: Duration) -> Rule {
         6 => Fault::Duplicate { share_ppm: ppm(draw.number(1, 50)) },
         7 => Fault::Corrupt { share_ppm: ppm(draw.number(1, 30)), bits: draw.number(1, 8) as u8 },
         8 => Fault::Truncate { share_ppm: ppm(draw.number(1, 20)) },
-        9 => Fault::Rate { bits_per_s: draw.number(64_000, 20_000_000), queue_bytes: draw.number(3_000, 100_000) },
+        9 => Fault::Rate {
+            bits_per_s: draw.number(64_000, 20_000_000),
+            queue_bytes: draw.number(3_000, 100_000),
+        },
         10 => Fault::Mtu { bytes: draw.number(1_200, 1_400) as u32 },
         11 => {
             let from = draw.moment(heal_at);
@@ -131,7 +135,11 @@ fn fault(draw: &mut Draw, kind: usize, heal_at: Duration) -> Rule {
         }
         _ => {
             let every = draw.percent(50).then(|| draw.time_ms(1_000, 10_000));
-            return Rule { from: draw.moment(heal_at), until: Some(heal_at), ..Fault::Rebind { every }.always() };
+            return Rule {
+                from: draw.moment(heal_at),
+                until: Some(heal_at),
+                ..Fault::Rebind { every }.always()
+            };
         }
     };
     let from = if draw.percent(70) { Duration::ZERO } else { draw.moment(heal_at / 2) };
@@ -141,7 +149,8 @@ fn fault(draw: &mut Draw, kind: usize, heal_at: Duration) -> Rule {
 fn work(draw: &mut Draw, kind: NodeKind, nodes: &[NodePlan], heal_at: Duration) -> Vec<Step> {
     let count = nodes.len();
     let mut script = Vec::new();
-    let (deadlines, unordered, large, empty) = (draw.percent(30), draw.percent(50), draw.percent(30), draw.percent(30));
+    let (deadlines, unordered, large, empty) =
+        (draw.percent(30), draw.percent(50), draw.percent(30), draw.percent(30));
     let streams = if draw.percent(50) { 1 } else { draw.number(2, 16) as u32 };
     if draw.percent(25) {
         // Both sides ask at once.
@@ -192,7 +201,10 @@ fn trouble(draw: &mut Draw, kind: NodeKind, count: usize, heal_at: Duration, scr
     add(draw, 15, 2, &|_, _| Action::Restart);
     add(draw, 15, 3, &|_, _| Action::Rebind);
     add(draw, 10, 2, &|draw, _| Action::Freeze { length: draw.time_ms(10, 20_000).min(heal_at / 2) });
-    add(draw, 30, 6, &|draw, _| Action::Replay { count: draw.number(1, 20) as u32, is_spoofed: draw.percent(40) });
+    add(draw, 30, 6, &|draw, _| Action::Replay {
+        count: draw.number(1, 20) as u32,
+        is_spoofed: draw.percent(40),
+    });
     add(draw, 30, 6, &|draw, _| Action::Mutate { count: draw.number(1, 20) as u32 });
     add(draw, 30, 4, &|draw, _| Action::Garbage { count: draw.number(1, 10) as u32 });
     add(draw, 10, 2, &|draw, _| Action::Flood { count: draw.number(1, 300) as u32 });

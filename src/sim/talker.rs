@@ -35,7 +35,12 @@ struct Known {
 impl Talker {
     /// An endpoint without connections.
     pub fn new(config: EndpointConfig, seed: u64) -> Self {
-        Self { endpoint: Endpoint::new(config, seed), open: BTreeMap::new(), unread: BTreeSet::new(), is_reading: true }
+        Self {
+            endpoint: Endpoint::new(config, seed),
+            open: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            is_reading: true,
+        }
     }
 
     fn connect(&mut self, now: Now, to: SocketAddr, reports: &mut Vec<Report>) -> Option<Handle> {
@@ -187,7 +192,8 @@ impl Node for Talker {
             }
             (Action::Close { .. }, Some(to)) => {
                 let node = super::network::node_of(to);
-                let open = self.open.iter().filter(|(_, known)| super::network::node_of(known.remote) == node);
+                let open =
+                    self.open.iter().filter(|(_, known)| super::network::node_of(known.remote) == node);
                 let handles: Vec<Handle> = open.map(|(handle, _)| *handle).collect();
                 self.close(now, &handles, reports);
             }

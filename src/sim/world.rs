@@ -77,7 +77,10 @@ const MAX_BURST: usize = 100_000;
 impl World {
     /// The scenario's beginning.
     pub fn new(scenario: Scenario) -> Self {
-        let now = Now { instant: Instant::from_nanos(1_000_000_000), wall: WallTime::from_unix_micros(STARTED_AT_US) };
+        let now = Now {
+            instant: Instant::from_nanos(1_000_000_000),
+            wall: WallTime::from_unix_micros(STARTED_AT_US),
+        };
         let mut order: Vec<usize> = (0..scenario.script.len()).collect();
         order.sort_by_key(|&index| scenario.script[index].at);
         let seats = (0..scenario.nodes.len()).map(|index| Seat {
@@ -188,8 +191,10 @@ impl World {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let step = self.order.get(self.done).map(|&index| self.started.instant + self.scenario.script[index].at);
-        let nodes = self.seats.iter().filter_map(|seat| Some(seat.node.poll_timeout()?.max(seat.frozen_until)));
+        let step =
+            self.order.get(self.done).map(|&index| self.started.instant + self.scenario.script[index].at);
+        let nodes =
+            self.seats.iter().filter_map(|seat| Some(seat.node.poll_timeout()?.max(seat.frozen_until)));
         step.into_iter().chain(self.network.poll_timeout()).chain(nodes).min()
     }
 
@@ -201,7 +206,8 @@ impl World {
             }
             self.done += 1;
             // Keyed by the line itself, not by its place: a line fewer leaves the others as they are.
-            let key = keyed_draw(&[self.scenario.seed, u64::try_from(at.as_nanos()).unwrap_or(0), node as u64]);
+            let key =
+                keyed_draw(&[self.scenario.seed, u64::try_from(at.as_nanos()).unwrap_or(0), node as u64]);
             self.perform(node, &action, key)?;
         }
         Ok(())
@@ -290,7 +296,13 @@ impl World {
         };
         self.check(
             node,
-            &Seen::Arrived { from: source, length: copy.len(), datagram: datagram.as_ref(), is_again, reports: count },
+            &Seen::Arrived {
+                from: source,
+                length: copy.len(),
+                datagram: datagram.as_ref(),
+                is_again,
+                reports: count,
+            },
         )?;
         self.settle(node)
     }
@@ -321,11 +333,16 @@ impl World {
             let Some(transmit) = self.seats[index].node.poll_transmit(self.now, &mut buffer) else { break };
             self.emit(index, transmit.path.remote, &buffer[..transmit.length])?;
             if burst > MAX_BURST {
-                return Err(self.violation(index, Invariant::TotalAndDeterministic, "sending never ends".to_owned()));
+                return Err(self.violation(
+                    index,
+                    Invariant::TotalAndDeterministic,
+                    "sending never ends".to_owned(),
+                ));
             }
         }
         self.buffer = buffer;
-        let rounds = if self.seats[index].rounds_at == self.now.instant { self.seats[index].rounds } else { 0 };
+        let rounds =
+            if self.seats[index].rounds_at == self.now.instant { self.seats[index].rounds } else { 0 };
         // Borrowed apart, because a checker sees the node while the world is asked to judge.
         let seen = Seen::Settled { node: &*self.seats[index].node, rounds };
         check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)
@@ -391,7 +408,8 @@ impl World {
         let queued: BTreeMap<wire::ConnectionId, (usize, usize)> =
             connections.map(|(_, connection)| (connection.local_id(), connection.queued())).collect();
         let waiting = self.ghost.words.values().filter(|words| words.fate.is_none());
-        let (bytes, messages) = waiting.fold((0, 0), |(bytes, count), words| (bytes + words.text.len() as u64, count + 1));
+        let (bytes, messages) =
+            waiting.fold((0, 0), |(bytes, count), words| (bytes + words.text.len() as u64, count + 1));
         queued.values().fold((bytes, messages), |(bytes, count), &(more, messages)| {
             (bytes + more as u64, count + messages as u64)
         })

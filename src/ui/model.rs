@@ -61,32 +61,11 @@ impl Model {
     /// Takes over what the peer tells.
     pub fn handle_event(&mut self, event: Event, wall: WallTime) {
         match event {
-            Event::Connected { conversation, address, nick } => {
-                self.meet(conversation, address, nick, Presence::Here, wall);
-                self.notices.push_back(Notice::Connected(self.party(conversation)));
-            }
-            Event::Renamed { conversation, before, nick } => {
-                if let Some(contact) = self.contacts.get_mut(&conversation) {
-                    contact.party.nick = Some(nick);
-                    let party = contact.party.clone();
-                    self.notices.push_back(Notice::Renamed { party, before });
-                }
-            }
-            Event::Silent { conversation, address } => {
-                self.meet(conversation, address, None, Presence::Silent, wall);
-                self.notices.push_back(Notice::Silent(self.party(conversation)));
-            }
-            Event::Resumed { conversation, address } => {
-                self.meet(conversation, address, None, Presence::Here, wall);
-                self.notices.push_back(Notice::Resumed(self.party(conversation)));
-            }
-            Event::Closed { conversation, address, reason } => {
-                self.meet(conversation, address, None, Presence::Gone, wall);
-                self.echoes.retain(|_, from| *from != conversation);
-                let party = self.party(conversation);
-                self.notices.push_back(Notice::Closed { party, reason });
-                self.forget_oldest_gone();
-            }
+            Event::Connected { .. }
+            | Event::Renamed { .. }
+            | Event::Silent { .. }
+            | Event::Resumed { .. }
+            | Event::Closed { .. } => self.follow_presence(event, wall),
             Event::Message(incoming) => self.receive(incoming, wall),
             Event::Echoed { id, conversation, text, rtt } => {
                 self.echoes.remove(&id);
@@ -228,6 +207,40 @@ impl Model {
         self.echoes.len()
     }
 
+    /// The events that tell who is there.
+    fn follow_presence(&mut self, event: Event, wall: WallTime) {
+        match event {
+            Event::Connected { conversation, address, nick } => {
+                self.meet(conversation, address, nick, Presence::Here, wall);
+                self.notices.push_back(Notice::Connected(self.party(conversation)));
+            }
+            Event::Renamed { conversation, before, nick } => {
+                if let Some(contact) = self.contacts.get_mut(&conversation) {
+                    contact.party.nick = Some(nick);
+                    let party = contact.party.clone();
+                    self.notices.push_back(Notice::Renamed { party, before });
+                }
+            }
+            Event::Silent { conversation, address } => {
+                self.meet(conversation, address, None, Presence::Silent, wall);
+                self.notices.push_back(Notice::Silent(self.party(conversation)));
+            }
+            Event::Resumed { conversation, address } => {
+                self.meet(conversation, address, None, Presence::Here, wall);
+                self.notices.push_back(Notice::Resumed(self.party(conversation)));
+            }
+            Event::Closed { conversation, address, reason } => {
+                self.meet(conversation, address, None, Presence::Gone, wall);
+                self.echoes.retain(|_, from| *from != conversation);
+                let party = self.party(conversation);
+                self.notices.push_back(Notice::Closed { party, reason });
+                self.forget_oldest_gone();
+            }
+            // The rest is about messages.
+            _ => {}
+        }
+    }
+
     fn meet(
         &mut self,
         conversation: ConversationId,
@@ -283,5 +296,112 @@ impl Model {
         {
             self.contacts.remove(&oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::{Command, Id, Peer, PeerConfig};
+    use crate::time::{Instant, Now};
+
+    /// Two conversations as a peer would name them.
+    fn conversations() -> [ConversationId; 2] {
+        let now = Now { instant: Instant::ZERO, wall: WallTime::default() };
+        let mut peer = Peer::new(PeerConfig::default(), 1, now);
+        [6001, 6002].map(|port| {
+            let addresses = vec![([127, 0, 0, 1], port).into()];
+            match peer.handle_command(now, Command::Open { addresses }) {
+                Ok(Id::Conversation(conversation)) => conversation,
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+
+    fn message(conversation: ConversationId, port: u16) -> Event {
+        Event::Message(Incoming {
+            id: MessageId::new("x", 1),
+            conversation,
+            address: ([127, 0, 0, 1], port).into(),
+            nick: None,
+            text: "hi".to_owned(),
+            sent_at: WallTime::default(),
+            reply_to: None,
+        })
+    }
+
+    fn closed(conversation: ConversationId, port: u16) -> Event {
+        Event::Closed {
+            conversation,
+            address: ([127, 0, 0, 1], port).into(),
+            reason: crate::peer::CloseReason::Silent,
+        }
+    }
+
+    #[test]
+    fn receiver_that_nobody_chose_follows_whoever_is_there() {
+        let [first, second] = conversations();
+        let mut model = Model::default();
+        model.adopt_receiver();
+        assert_eq!(model.receiver(), None);
+        for (event, receiver) in [
+            (message(first, 6001), first),
+            (message(second, 6002), first),
+            (closed(first, 6001), second),
+            (message(first, 6001), second),
+        ] {
+            model.handle_event(event, WallTime::default());
+            model.adopt_receiver();
+            assert_eq!(model.receiver(), Some(receiver));
+        }
+    }
+
+    #[test]
+    fn receiver_that_was_chosen_stays() {
+        let [first, second] = conversations();
+        let mut model = Model::default();
+        model.choose_receiver(first);
+        for event in [message(second, 6002), closed(first, 6001), message(second, 6002)] {
+            model.handle_event(event, WallTime::default());
+            model.adopt_receiver();
+            assert_eq!(model.receiver(), Some(first));
+        }
+    }
+
+    #[test]
+    fn each_message_is_counted_once() {
+        let [to, _] = conversations();
+        let mut model = Model::default();
+        let ids = [1, 2, 3].map(|number| MessageId::new("x", number));
+        for id in &ids {
+            model.sent(id.clone(), to, "hi", false);
+        }
+        let [delivered, failed, unknown] = ids;
+        let reason = FailReason::NoAnswer;
+        let rtt = std::time::Duration::ZERO;
+        for event in [
+            Event::Delivered { id: delivered.clone(), rtt },
+            Event::Delivered { id: delivered, rtt },
+            Event::Failed { id: failed, reason },
+            Event::Unknown { id: unknown },
+        ] {
+            model.handle_event(event, WallTime::default());
+        }
+        let expected = Tally { delivered: 1, unsent: 1, refused: 0, unknown: 1 };
+        assert_eq!((model.tally(), model.pending()), (expected, 0));
+    }
+
+    #[test]
+    fn echo_stays_open_until_it_is_back() {
+        let [to, _] = conversations();
+        let mut model = Model::default();
+        let id = MessageId::new("x", 1);
+        model.sent(id.clone(), to, "hi", true);
+        let rtt = std::time::Duration::ZERO;
+        model.handle_event(Event::Delivered { id: id.clone(), rtt }, WallTime::default());
+        assert_eq!((model.pending(), model.pending_echoes()), (0, 1));
+        let text = "hi".to_owned();
+        model.handle_event(Event::Echoed { id, conversation: to, text, rtt }, WallTime::default());
+        assert_eq!(model.pending_echoes(), 0);
     }
 }

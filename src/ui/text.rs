@@ -62,16 +62,11 @@ pub const PASTE_TOO_LONG: &str = "! what was pasted is longer than a message may
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
     match notice {
         Notice::Ready { address, reachable, busy, talks } => ready(*address, *reachable, *busy, *talks),
-        Notice::Connected(party) => one(Tone::Dim, format!("* {} is there", name(party))),
-        Notice::Renamed { party, before } => {
-            let before = before.as_deref().map_or_else(|| party.address.to_string(), filter::nick);
-            one(Tone::Dim, format!("* {before} is now called {}", name(party)))
-        }
-        Notice::Silent(party) => {
-            one(Tone::Doubt, format!("* {} does not answer; trying to reach it again", name(party)))
-        }
-        Notice::Resumed(party) => one(Tone::Dim, format!("* {} is back, nothing was lost", name(party))),
-        Notice::Closed { party, reason } => closed(party, reason),
+        Notice::Connected(_)
+        | Notice::Renamed { .. }
+        | Notice::Silent(_)
+        | Notice::Resumed(_)
+        | Notice::Closed { .. } => presence(notice),
         Notice::Message(arrival) => message(arrival, at, limit),
         Notice::Sent { message, text, is_echo } => sent(message, text, *is_echo, at, limit),
         Notice::Delivered { message, rtt } => {
@@ -153,6 +148,23 @@ fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, 
     let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
     lines.push(Line { tone: Tone::Dim, text });
     lines
+}
+
+/// The notices that tell who is there.
+fn presence(notice: &Notice) -> Vec<Line> {
+    match notice {
+        Notice::Connected(party) => one(Tone::Dim, format!("* {} is there", name(party))),
+        Notice::Renamed { party, before } => {
+            let before = before.as_deref().map_or_else(|| party.address.to_string(), filter::nick);
+            one(Tone::Dim, format!("* {before} is now called {}", name(party)))
+        }
+        Notice::Silent(party) => {
+            one(Tone::Doubt, format!("* {} does not answer; trying to reach it again", name(party)))
+        }
+        Notice::Resumed(party) => one(Tone::Dim, format!("* {} is back, nothing was lost", name(party))),
+        Notice::Closed { party, reason } => closed(party, reason),
+        _ => Vec::new(),
+    }
 }
 
 fn closed(party: &Party, reason: &CloseReason) -> Vec<Line> {

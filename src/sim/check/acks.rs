@@ -17,7 +17,9 @@ impl Checker for HonestAck {
     }
 
     fn check(&mut self, _at: Instant, at_node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
-        let Seen::Emitted { datagram: Some(Datagram::Packet(packet)), node, .. } = seen else { return Ok(()) };
+        let Seen::Emitted { datagram: Some(Datagram::Packet(packet)), node, .. } = seen else {
+            return Ok(());
+        };
         let is_about_arrivals = |frame: &&Frame<'_>| matches!(frame, Frame::Ack(_) | Frame::Nack(_));
         if !packet.frames.iter().any(|frame| is_about_arrivals(&frame)) {
             return Ok(());

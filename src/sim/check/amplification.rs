@@ -65,7 +65,14 @@ impl Checker for AntiAmplification {
         }
     }
 
-    fn arriving(&mut self, node: usize, from: SocketAddr, length: usize, says: Option<&Datagram<'_>>, ghost: &Ghost) {
+    fn arriving(
+        &mut self,
+        node: usize,
+        from: SocketAddr,
+        length: usize,
+        says: Option<&Datagram<'_>>,
+        ghost: &Ghost,
+    ) {
         self.of(node, ghost).count_in(from, length as u64, says);
     }
 }
@@ -83,7 +90,12 @@ impl Addresses {
         }
     }
 
-    fn count_out(&mut self, to: SocketAddr, bytes: u64, datagram: Option<&Datagram<'_>>) -> Result<(), String> {
+    fn count_out(
+        &mut self,
+        to: SocketAddr,
+        bytes: u64,
+        datagram: Option<&Datagram<'_>>,
+    ) -> Result<(), String> {
         match datagram {
             Some(Datagram::Handshake(Handshake::Welcome { welcome, .. })) => {
                 self.told_ids.insert(welcome.id, to);

@@ -35,7 +35,8 @@ impl Bounded {
         let limits = &config.connection.limits;
         // A message that waits for others, waits to be taken, or is remembered as settled is one entry; of each kind there are
         // no more than the window lets through.
-        let entries = 3 * limits.streams as usize * usize::try_from(limits.stream_messages).unwrap_or(usize::MAX / 64);
+        let entries =
+            3 * limits.streams as usize * usize::try_from(limits.stream_messages).unwrap_or(usize::MAX / 64);
         let mut count = 0;
         for (_, connection) in endpoint.connections() {
             count += 1;

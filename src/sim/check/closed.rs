@@ -19,22 +19,37 @@ impl Checker for ClosedIsClosed {
     fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Report(Report::Stray { what }) => Err(format!("an event of no known connection: {what}")),
-            Seen::Report(Report::Closed { closed, id }) if matches!(closed, crate::arq::Closed::Violation(_)) => {
+            Seen::Report(Report::Closed { closed, id })
+                if matches!(closed, crate::arq::Closed::Violation(_)) =>
+            {
                 Err(format!("{id}: both sides are honest, and one accuses the other: {closed:?}"))
             }
             Seen::Report(Report::Told { what: "closed-violation" }) => {
                 Err("both sides are honest, and one accuses the other".to_owned())
             }
-            Seen::Report(report) => match connection_of(report).and_then(|id| Some((id, ghost.ends.get(&id)?))) {
-                Some((id, end)) if end.closed.is_some() => Err(format!("{id} was closed, and then: {report:?}")),
-                _ => Ok(()),
-            },
+            Seen::Report(report) => {
+                match connection_of(report).and_then(|id| Some((id, ghost.ends.get(&id)?))) {
+                    Some((id, end)) if end.closed.is_some() => {
+                        Err(format!("{id} was closed, and then: {report:?}"))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Seen::Emitted { datagram: Some(Datagram::Packet(packet)), .. } => {
-                let senders = ghost.ends.values().filter(|end| end.node == node && end.remote == Some(packet.to));
+                let senders =
+                    ghost.ends.values().filter(|end| end.node == node && end.remote == Some(packet.to));
                 let is_over = senders.clone().any(|end| end.closed.is_some() && ghost.is_remembered(end));
-                let has_data = packet.frames.iter().any(|frame| !matches!(frame, Frame::Ack(_) | Frame::Nack(_) | Frame::Close(_)));
+                let has_data = packet
+                    .frames
+                    .iter()
+                    .any(|frame| !matches!(frame, Frame::Ack(_) | Frame::Nack(_) | Frame::Close(_)));
                 if is_over && has_data {
-                    return Err(format!("packet {} to {} carries {:?} after the close", packet.number, packet.to, kinds(packet.frames.as_slice())));
+                    return Err(format!(
+                        "packet {} to {} carries {:?} after the close",
+                        packet.number,
+                        packet.to,
+                        kinds(packet.frames.as_slice())
+                    ));
                 }
                 Ok(())
             }

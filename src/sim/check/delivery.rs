@@ -22,14 +22,18 @@ impl Checker for AtMostOnce {
                 let remote = ghost.ends.get(id).and_then(|end| end.remote);
                 let sent = remote.and_then(|remote| ghost.sent(remote, *stream, *seq));
                 match sent {
-                    Some(sent) if sent.is_delivered => Err(format!("{id} stream {stream} message {seq} came twice")),
+                    Some(sent) if sent.is_delivered => {
+                        Err(format!("{id} stream {stream} message {seq} came twice"))
+                    }
                     _ => Ok(()),
                 }
             }
             Seen::Report(Report::GramDelivered { id, body }) => {
                 let count = ghost.partner(*id).and_then(|end| end.grams.get(body));
                 match count {
-                    Some(count) if *count > 0 => Err(format!("{id}: a gram of {} bytes came twice", body.len())),
+                    Some(count) if *count > 0 => {
+                        Err(format!("{id}: a gram of {} bytes came twice", body.len()))
+                    }
                     _ => Ok(()),
                 }
             }
@@ -54,7 +58,9 @@ fn everything_arrived(node: usize, ghost: &Ghost) -> Result<(), String> {
             for (seq, sent) in (1_u64..).zip(messages) {
                 let has_arrived = sent.outcome == Some(Outcome::Arrived);
                 if has_arrived && !sent.is_delivered && !is_excused(ghost, *id, end, *stream, seq) {
-                    return Err(format!("{id} stream {stream} message {seq} arrived and was never handed over"));
+                    return Err(format!(
+                        "{id} stream {stream} message {seq} arrived and was never handed over"
+                    ));
                 }
             }
         }
@@ -88,18 +94,27 @@ impl Checker for NoInvention {
 
     fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
-            Seen::Report(Report::Delivered { id, stream, seq, body }) => check_message(ghost, *id, *stream, *seq, body),
+            Seen::Report(Report::Delivered { id, stream, seq, body }) => {
+                check_message(ghost, *id, *stream, *seq, body)
+            }
             Seen::Report(Report::GramDelivered { id, body }) => {
                 let is_known = ghost.partner(*id).is_some_and(|end| end.grams.contains_key(body));
-                if is_known { Ok(()) } else { Err(format!("{id}: nobody sent this gram of {} bytes", body.len())) }
+                if is_known {
+                    Ok(())
+                } else {
+                    Err(format!("{id}: nobody sent this gram of {} bytes", body.len()))
+                }
             }
             Seen::Report(Report::Shown { id, text, original }) => {
-                let words = ghost.words.get(id).ok_or_else(|| format!("{id} was shown and nobody said it"))?;
+                let words =
+                    ghost.words.get(id).ok_or_else(|| format!("{id} was shown and nobody said it"))?;
                 if words.text != *text || words.node == node || words.to != Some(node) || words.is_echo {
                     return Err(format!("{id} was shown as {} bytes; it is {words:?}", text.len()));
                 }
                 match original {
-                    Some((of, quoted)) if ghost.words.get(of).is_none_or(|words| !words.text.starts_with(quoted)) => {
+                    Some((of, quoted))
+                        if ghost.words.get(of).is_none_or(|words| !words.text.starts_with(quoted)) =>
+                    {
                         Err(format!("{id} answers {of}, which nobody said like that"))
                     }
                     _ => Ok(()),
@@ -118,7 +133,8 @@ fn check_message(ghost: &Ghost, id: ConnectionId, stream: u32, seq: u64, body: &
     let what = format!("{id} stream {stream} message {seq} of {} bytes", body.len());
     let end = ghost.ends.get(&id).ok_or_else(|| format!("{what}: no such connection"))?;
     let remote = end.remote.ok_or_else(|| format!("{what}: before the handshake"))?;
-    let partner = ghost.ends.get(&remote).ok_or_else(|| format!("{what}: {remote} is nobody's connection"))?;
+    let partner =
+        ghost.ends.get(&remote).ok_or_else(|| format!("{what}: {remote} is nobody's connection"))?;
     // The side that was welcomed may speak before it hears that it was, never to somebody else.
     if partner.remote != Some(id) {
         return Err(format!("{what}: {remote} is connected with {:?}", partner.remote));

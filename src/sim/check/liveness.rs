@@ -37,23 +37,30 @@ impl Bounds {
     ///   for whoever was not told.
     pub fn new(scenario: &Scenario, outstanding_bytes: u64, outstanding_messages: u64) -> Self {
         let config = scenario.nodes.iter().map(|node| &node.endpoint.connection);
-        let least_window = config.clone().map(|c| c.limits.stream_bytes.min(c.limits.connection_bytes)).min().unwrap_or(1);
+        let least_window =
+            config.clone().map(|c| c.limits.stream_bytes.min(c.limits.connection_bytes)).min().unwrap_or(1);
         let least_messages = config.clone().map(|c| c.limits.stream_messages).min().unwrap_or(1);
         let cap = config.clone().map(|c: &Config| c.probe_cap).max().unwrap_or_default();
         let idle = config.clone().map(|c| c.idle_timeout).max().unwrap_or_default();
         let keep_alive = config.clone().map(|c| c.keep_alive).max().unwrap_or_default();
         let flush = config.map(|c| c.flush_timeout).max().unwrap_or_default();
-        let connect = scenario.nodes.iter().map(|node| node.endpoint.connect_timeout).max().unwrap_or_default();
+        let connect =
+            scenario.nodes.iter().map(|node| node.endpoint.connect_timeout).max().unwrap_or_default();
 
         let probe = cap.max(6 * worst_round_trip(scenario));
         let round_trip = 2 * scenario.delay_after + Duration::from_millis(10);
         let bytes_rounds = outstanding_bytes / (least_window.min(36_000) / 3).max(1);
         let message_rounds = 4 * outstanding_messages / least_messages.max(1);
         let rounds = u32::try_from(bytes_rounds + message_rounds).unwrap_or(u32::MAX).saturating_add(8);
-        let is_rebound = scenario.links.iter().flat_map(|link| &link.plan.rules).any(|rule| matches!(rule.fault, Fault::Rebind { .. }))
+        let is_rebound = scenario
+            .links
+            .iter()
+            .flat_map(|link| &link.plan.rules)
+            .any(|rule| matches!(rule.fault, Fault::Rebind { .. }))
             || scenario.script.iter().any(|step| step.action == Action::Rebind);
         let search = if is_rebound { keep_alive } else { Duration::ZERO };
-        let recovery = (2 * probe + round_trip.saturating_mul(rounds)).max(connect) + search + Duration::from_secs(2);
+        let recovery =
+            (2 * probe + round_trip.saturating_mul(rounds)).max(connect) + search + Duration::from_secs(2);
         let learning = recovery + idle + connect + probe;
         let ending = Duration::from_secs(3) + flush + 12 * probe + idle + connect;
         Self { recovery, learning, ending }
@@ -72,7 +79,9 @@ fn worst_round_trip(scenario: &Scenario) -> Duration {
 
 fn worst_delay(rule: &Rule) -> Duration {
     match rule.fault {
-        Fault::Delay { delay: time } | Fault::Jitter { most: time } | Fault::Reorder { hold: time, .. } => time,
+        Fault::Delay { delay: time } | Fault::Jitter { most: time } | Fault::Reorder { hold: time, .. } => {
+            time
+        }
         Fault::Rate { bits_per_s, queue_bytes } => {
             Duration::from_micros((queue_bytes + 65_507) * 8_000_000 / bits_per_s.max(1))
         }
@@ -128,7 +137,10 @@ fn check_connected(node: usize, ghost: &Ghost) -> Result<(), String> {
         for (stream, messages) in &end.outgoing {
             if let Some(index) = messages.iter().position(|sent| sent.outcome.is_none()) {
                 let sent = messages[index].message;
-                return Err(format!("{id} stream {stream} message {} is still under way: {sent:?}", index + 1));
+                return Err(format!(
+                    "{id} stream {stream} message {} is still under way: {sent:?}",
+                    index + 1
+                ));
             }
         }
     }
@@ -148,8 +160,11 @@ fn check_quiet(node: usize, machine: &dyn Node, ghost: &Ghost) -> Result<(), Str
         match connection.poll_timeout() {
             Some((_, Reason::KeepAlive | Reason::Idle)) => {}
             // A keep-alive may be under way at this very moment, and its ack too.
-            Some((_, Reason::Loss | Reason::Silence | Reason::Ack)) if connection.load().in_flight_bytes <= 200 => {}
-            Some((at, reason)) => return Err(format!("{id} has nothing to do and waits for {reason} at {at}")),
+            Some((_, Reason::Loss | Reason::Silence | Reason::Ack))
+                if connection.load().in_flight_bytes <= 200 => {}
+            Some((at, reason)) => {
+                return Err(format!("{id} has nothing to do and waits for {reason} at {at}"));
+            }
             None => return Err(format!("{id} waits for nothing, not even for the end of silence")),
         }
     }
@@ -166,7 +181,8 @@ fn check_learned(node: usize, machine: &dyn Node, ghost: &Ghost) -> Result<(), S
         }
         // A connection that was replaced before its handshake was complete ends without a word.
         if end.closed.is_none() && end.connected_at.is_some() {
-            let is_held = machine.endpoint().connections().any(|(_, connection)| connection.local_id() == *id);
+            let is_held =
+                machine.endpoint().connections().any(|(_, connection)| connection.local_id() == *id);
             if !is_held {
                 return Err(format!("{id} is gone and its end was never told"));
             }

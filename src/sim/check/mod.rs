@@ -160,7 +160,15 @@ pub trait Checker: fmt::Debug {
     fn check(&mut self, at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String>;
 
     /// A datagram is about to be handed to `node`. Whoever counts what came has to know before the answer leaves.
-    fn arriving(&mut self, _node: usize, _from: SocketAddr, _length: usize, _says: Option<&Datagram<'_>>, _ghost: &Ghost) {}
+    fn arriving(
+        &mut self,
+        _node: usize,
+        _from: SocketAddr,
+        _length: usize,
+        _says: Option<&Datagram<'_>>,
+        _ghost: &Ghost,
+    ) {
+    }
 }
 
 /// A fresh checker of every invariant.

@@ -35,7 +35,9 @@ impl Checker for Order {
                 Ok(())
             }
             // Only what comes can make something ready.
-            Seen::Arrived { datagram: Some(Datagram::Packet(packet)), .. } if ghost.nodes[node].is_reading => {
+            Seen::Arrived { datagram: Some(Datagram::Packet(packet)), .. }
+                if ghost.nodes[node].is_reading =>
+            {
                 let end = ghost.ends.get(&packet.to).filter(|end| end.node == node && ghost.is_alive(end));
                 end.map_or(Ok(()), |end| check_promptness(packet.to, end))
             }
@@ -46,14 +48,17 @@ impl Checker for Order {
 
 fn check_turn(ghost: &Ghost, id: ConnectionId, stream: u32, seq: u64) -> Result<(), String> {
     let Some(remote) = ghost.ends.get(&id).and_then(|end| end.remote) else { return Ok(()) };
-    let Some(sent) = ghost.sent(remote, stream, seq).filter(|sent| !sent.message.unordered) else { return Ok(()) };
+    let Some(sent) = ghost.sent(remote, stream, seq).filter(|sent| !sent.message.unordered) else {
+        return Ok(());
+    };
     let last = ghost.ends[&id].incoming.get(&stream).map_or(0, |incoming| incoming.last_ordered);
     if last > seq && !sent.is_delivered {
         return Err(format!("{id} stream {stream}: message {seq} came after message {last}"));
     }
     for between in last + 1..seq {
         let Some(skipped) = ghost.sent(remote, stream, between) else { continue };
-        let is_given_up = matches!(skipped.outcome, Some(Outcome::Expired | Outcome::Unknown | Outcome::TooLong));
+        let is_given_up =
+            matches!(skipped.outcome, Some(Outcome::Expired | Outcome::Unknown | Outcome::TooLong));
         if !skipped.message.unordered && !skipped.is_delivered && !is_given_up {
             return Err(format!("{id} stream {stream}: message {seq} came before message {between}"));
         }
@@ -66,7 +71,9 @@ fn check_promptness(id: ConnectionId, end: &End) -> Result<(), String> {
         let floor = incoming.floor();
         for (&seq, &unordered) in &incoming.undelivered {
             if unordered || seq <= floor {
-                return Err(format!("{id} stream {stream}: message {seq} is here whole and was not handed over"));
+                return Err(format!(
+                    "{id} stream {stream}: message {seq} is here whole and was not handed over"
+                ));
             }
         }
     }

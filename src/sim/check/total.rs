@@ -20,13 +20,15 @@ impl Checker for Total {
 
     fn check(&mut self, _at: Instant, index: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
-            Seen::Arrived { is_again: true, reports, datagram, .. } if *reports > 0 => {
-                Err(format!("a datagram that came before made the application see {reports} things: {datagram:?}"))
-            }
+            Seen::Arrived { is_again: true, reports, datagram, .. } if *reports > 0 => Err(format!(
+                "a datagram that came before made the application see {reports} things: {datagram:?}"
+            )),
             Seen::Settled { node, rounds } => {
                 if *rounds > MAX_ROUNDS {
                     let reason = node.endpoint().poll_timeout().map(|(_, reason)| reason.name());
-                    return Err(format!("timers went off {rounds} times at one instant, the last for {reason:?}"));
+                    return Err(format!(
+                        "timers went off {rounds} times at one instant, the last for {reason:?}"
+                    ));
                 }
                 let statistics = node.endpoint().statistics();
                 let standing = &ghost.nodes[index];
@@ -34,7 +36,9 @@ impl Checker for Total {
                 let expected = [standing.datagrams_in, standing.datagrams_in, standing.datagrams_out];
                 let told = [statistics.datagrams_received, counted, statistics.datagrams_sent];
                 if told != expected {
-                    return Err(format!("datagrams in, by disposition and out are {expected:?}; it counted {told:?}"));
+                    return Err(format!(
+                        "datagrams in, by disposition and out are {expected:?}; it counted {told:?}"
+                    ));
                 }
                 Ok(())
             }

@@ -1,0 +1,176 @@
+//! The programs as a test drives them: started, fed, read, ended, and never left behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A program that runs in the background and prints JSON lines.
+pub struct Program {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    events: Vec<Value>,
+    /// Where it can be reached.
+    pub address: String,
+}
+
+/// What a program reads.
+pub enum Input<'a> {
+    None,
+    Text(&'a str),
+}
+
+impl Program {
+    pub fn listen(flags: &[&str]) -> Self {
+        let mut command = udpchat(&["listen", "--json", "--bind", "127.0.0.1:0"]);
+        command.args(flags);
+        Self::start(command, "addr")
+    }
+
+    pub fn peer(flags: &[&str]) -> Self {
+        let mut command = udpchat(&["peer", "--json", "--bind", "127.0.0.1:0"]);
+        command.args(flags);
+        Self::start(command, "addr")
+    }
+
+    /// A proxy on a port of its own in front of `target`. It ends by itself, should the test not end it.
+    pub fn proxy(target: &str, link: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lossy-proxy"));
+        command.args(["--json", "--quiet", "--for", "300s", "--seed", "7"]);
+        command.args(["--listen", "127.0.0.1:0", "--to", target]).args(link);
+        let mut proxy = Self::start(command, "listen");
+        // Nobody reads what it did to each datagram, and a full pipe would stop it.
+        let mut stdout = std::mem::replace(&mut proxy.stdout, BufReader::new(spare_stdout()));
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        proxy
+    }
+
+    pub fn send_in_background(flags: &[&str], text: &str) -> Sender {
+        let mut command = udpchat(&["send"]);
+        let mut child = command.args(flags).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let text = text.to_owned();
+        // The program may end before it has read everything.
+        std::thread::spawn(move || drop(stdin.write_all(text.as_bytes())));
+        Sender(child)
+    }
+
+    fn start(mut command: Command, address_field: &str) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut program = Self { child, stdin, stdout, events: Vec::new(), address: String::new() };
+        let ready = program.read_until(r#""event":"ready""#, 1).pop().unwrap();
+        program.address = ready[address_field].as_str().unwrap().to_owned();
+        program
+    }
+
+    /// Reads events until `count` lines with `needle` came, and returns those.
+    pub fn read_until(&mut self, needle: &str, count: usize) -> Vec<Value> {
+        let mut found = Vec::new();
+        while found.len() < count {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line).unwrap() == 0 {
+                panic!("the program ended before it printed {needle}; it printed {:?}", self.events);
+            }
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if line.contains(needle) {
+                found.push(event.clone());
+            }
+            self.events.push(event);
+        }
+        found
+    }
+
+    pub fn write_line(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Closes its input and waits for its end.
+    pub fn finish(mut self) -> (i32, Vec<Value>) {
+        self.stdin = None;
+        self.wait()
+    }
+
+    /// Waits for its end; tells the exit code and everything that it printed.
+    pub fn wait(mut self) -> (i32, Vec<Value>) {
+        self.read_rest();
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        (code, std::mem::take(&mut self.events))
+    }
+
+    /// Ends it as a power cut would; tells what it had printed.
+    pub fn kill(mut self) -> Vec<Value> {
+        self.child.kill().unwrap();
+        self.read_rest();
+        std::mem::take(&mut self.events)
+    }
+
+    fn read_rest(&mut self) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        self.events.extend(rest.lines().filter_map(|line| serde_json::from_str(line).ok()));
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A sender that is under way.
+pub struct Sender(Child);
+
+impl Sender {
+    pub fn wait_for_output(self) -> Output {
+        self.0.wait_with_output().unwrap()
+    }
+}
+
+/// Runs the program to its end.
+pub fn run_to_end(arguments: &[&str], input: Input<'_>) -> Output {
+    let mut child = udpchat(arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let text = match input {
+        Input::None => String::new(),
+        Input::Text(text) => text.to_owned(),
+    };
+    let writer = std::thread::spawn(move || drop(stdin.write_all(text.as_bytes())));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+pub fn exit_code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+pub fn lines_of(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
+}
+
+/// The texts of all messages among the events.
+pub fn texts(events: &[Value]) -> Vec<String> {
+    events
+        .iter()
+        .filter(|event| event["event"] == "message")
+        .map(|event| event["text"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn udpchat(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_udpchat"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// The output of a program that prints nothing: something to hold where an output was taken away.
+fn spare_stdout() -> ChildStdout {
+    let mut child = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    child.wait().unwrap();
+    stdout
+}
