@@ -9,7 +9,7 @@ use super::station::{self, GOODBYE, Station};
 use crate::io::event_loop::{Handler, More};
 use crate::io::local_ip::reachable_address;
 use crate::io::signals::Signal;
-use crate::peer::{Command, Event, Peer};
+use crate::peer::{Command, Event, Peer, PeerConfig};
 use crate::time::{Instant, Now};
 use crate::ui::json::JsonView;
 use crate::ui::lines::LineView;
@@ -23,15 +23,14 @@ use crate::ui::view::{Status, View};
 /// round-trip time.
 const LAST_RECEIPTS: Duration = Duration::from_secs(5);
 
-/// Nobody is called from here, so nobody can fail to answer; the peer wants a number all the same.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Runs the command.
 pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let socket = station::bind(&flags.bind)?;
     let address = socket.local_address();
     let reachable = reachable_address(address);
-    let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
+    // What comes beyond the count is refused, not taken and thrown away.
+    let config = PeerConfig { message_limit: flags.count, ..PeerConfig::default() };
+    let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let mut listener =
         Listener { view: view(flags.json), model: Model::default(), remaining: flags.count, ending: None };
     listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false });
@@ -88,10 +87,7 @@ impl Handler<Peer> for Listener {
 
     fn handle_event(&mut self, now: Now, peer: &mut Peer, event: Event) {
         if let (Event::Message(_), Some(remaining)) = (&event, &mut self.remaining) {
-            if *remaining == 0 {
-                return;
-            }
-            *remaining -= 1;
+            *remaining = remaining.saturating_sub(1);
             if *remaining == 0 {
                 self.end(now, peer, Exit::Done, LAST_RECEIPTS);
             }

@@ -13,7 +13,7 @@ use crate::io::event_loop::EventLoop;
 use crate::io::lines::Lines;
 use crate::io::local_ip::reachable_address;
 use crate::io::socket::Socket;
-use crate::peer::Command;
+use crate::peer::{Command, PeerConfig};
 use crate::ui::notice::Notice;
 use crate::ui::style::Style;
 use crate::ui::terminal::{self, Terminal};
@@ -32,7 +32,8 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let notice = Notice::Ready { address, reachable: reachable_address(address), busy, talks: true };
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
-    let mut station = Station::new(socket, flags.trace.as_deref(), CONNECT_TIMEOUT)?;
+    let config = PeerConfig { connect_timeout: CONNECT_TIMEOUT, ..PeerConfig::default() };
+    let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
     if let Some(nick) = &flags.nick {
         let command = Command::Rename { nick: nick.clone() };

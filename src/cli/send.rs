@@ -15,7 +15,7 @@ use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
 use crate::io::socket::{Socket, wildcard_for};
-use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer};
+use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer, PeerConfig};
 use crate::time::{Instant, Now};
 use crate::ui::filter;
 use crate::ui::model::{Model, Tally};
@@ -37,7 +37,8 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     if addresses.is_empty() {
         return Err(unreachable(&flags.to));
     }
-    let mut station = Station::new(socket, flags.trace.as_deref(), flags.timeout)?;
+    let config = PeerConfig { connect_timeout: flags.timeout, ..PeerConfig::default() };
+    let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
     let opened = station.peer.handle_command(now, Command::Open { addresses }).map_err(Failure::failed)?;
     let Id::Conversation(conversation) = opened else {

@@ -39,18 +39,14 @@ pub(super) struct Station {
 }
 
 impl Station {
-    /// Puts a peer on `socket`, which gives up a conversation that nobody answers after `connect_timeout`.
-    pub(super) fn new(
-        socket: Socket,
-        trace: Option<&str>,
-        connect_timeout: Duration,
-    ) -> Result<Self, Failure> {
+    /// Puts a peer on `socket`; the port in `config` is the socket's, whatever it says.
+    pub(super) fn new(socket: Socket, trace: Option<&str>, config: PeerConfig) -> Result<Self, Failure> {
         let trace = trace.map(open_trace).transpose()?;
         let clock = Clock::new();
         let local_port = socket.local_address().port();
         let event_loop = EventLoop::new(socket, clock, trace).map_err(Failure::failed)?;
         let seed = entropy::seed().map_err(Failure::failed)?;
-        let config = PeerConfig { local_port, connect_timeout, ..PeerConfig::default() };
+        let config = PeerConfig { local_port, ..config };
         Ok(Self { event_loop, peer: Peer::new(config, seed, clock.now()), clock })
     }
 }

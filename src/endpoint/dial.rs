@@ -110,10 +110,10 @@ impl Endpoint {
             return Disposition::StaleHandshake;
         };
         let new = Handle { serial: entry.serial, index };
-        let old = dial.old.filter(|&old| self.connection(old).is_some_and(Connection::is_open));
-        if let Some(old) = old {
-            if welcome.alive {
+        if let Some(old) = dial.old {
+            if welcome.alive || !self.connection(old).is_some_and(Connection::is_wanted) {
                 // The other side still knows the silent connection: the link was down, nobody was started anew (UC-HS-010).
+                // Or the silent connection is over or ending, and nobody waits for a successor.
                 self.remove(index);
                 if let Some(entry) = self.entry_mut(old) {
                     entry.successor = None;

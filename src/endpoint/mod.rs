@@ -335,6 +335,7 @@ impl Endpoint {
         if let Some(entry) = self.entry_mut(handle) {
             entry.connection.close(now.instant, code, reason);
             entry.dial = None;
+            self.abandon_successor(handle.index);
             self.touch(handle.index);
         }
     }
@@ -344,6 +345,7 @@ impl Endpoint {
         if let Some(entry) = self.entry_mut(handle) {
             entry.connection.give_up(now.instant, code, reason);
             entry.dial = None;
+            self.abandon_successor(handle.index);
             self.touch(handle.index);
         }
     }

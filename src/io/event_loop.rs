@@ -175,12 +175,13 @@ impl EventLoop {
                     }
                 }
             }
-            // 5. What all of that gave: events to the handler, datagrams to the socket.
-            if self.drain(machine, handler) == More::Yes {
+            // 5. What all of that gave goes to the handler, which shows it and may have had enough.
+            if Self::announce(&self.clock, machine, handler) == More::Yes {
                 more = More::Yes;
             }
-            // 6. The handler shows it, and may have had enough. Its last words (a goodbye) still leave.
             let outcome = handler.finish_turn(self.clock.now(), machine);
+            // 6. Datagrams leave after it was shown: a receipt says "shown", and a program that dies in between must not have
+            // lied. The handler's last words (a goodbye) leave too.
             self.transmit(machine);
             if let Some(trace) = &mut self.trace {
                 trace.flush();
@@ -214,19 +215,13 @@ impl EventLoop {
 
     /// Until the machine has nothing more to tell. A handler may answer an event with a command, which may make new events;
     /// and what an event made possible, such as a line that waited for room, wants another turn.
-    fn drain<M: Machine, H: Handler<M>>(&mut self, machine: &mut M, handler: &mut H) -> More {
+    fn announce<M: Machine, H: Handler<M>>(clock: &Clock, machine: &mut M, handler: &mut H) -> More {
         let mut more = More::No;
-        loop {
-            self.transmit(machine);
-            let Some(event) = machine.poll_event() else {
-                return more;
-            };
+        while let Some(event) = machine.poll_event() {
             more = More::Yes;
-            handler.handle_event(self.clock.now(), machine, event);
-            while let Some(event) = machine.poll_event() {
-                handler.handle_event(self.clock.now(), machine, event);
-            }
+            handler.handle_event(clock.now(), machine, event);
         }
+        more
     }
 
     /// Until the machine has nothing more to send, or the system has no room: then the rest stays in the machine.

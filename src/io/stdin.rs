@@ -1,8 +1,8 @@
 //! Standard input in pieces, whatever it is: a terminal, a pipe or a file.
 //!
 //! Reading may block and a regular file cannot be polled for at all, so a thread reads and a short queue hands the pieces over.
-//! Whoever does not ask for them slows the thread down, never makes memory grow: there are at most [`QUEUED_CHUNKS`] and two more
-//! pieces of [`CHUNK_BYTES`].
+//! Whoever does not ask for them slows the thread down, never makes memory grow: there are at most three pieces
+//! of 64 KiB.
 
 use std::io::{self, Read};
 use std::sync::Arc;

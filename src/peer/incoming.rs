@@ -232,8 +232,14 @@ impl Peer {
         at: WallTime,
         nick: Option<String>,
     ) {
-        let receipt = Said::Receipt { id: words.id.clone(), original_at: at, ack: true, reason: None };
+        let is_wanted =
+            words.is_echo || self.config.message_limit.is_none_or(|limit| self.messages_shown < limit);
+        let reason = (!is_wanted).then_some(Cow::Borrowed("it wanted no more messages"));
+        let receipt = Said::Receipt { id: words.id.clone(), original_at: at, ack: is_wanted, reason };
         self.answer(id, handle, now.wall, receipt);
+        if !is_wanted {
+            return;
+        }
         if words.is_echo {
             let echoed = Said::Echoed { id: words.id, original_at: at, text: words.text };
             self.answer(id, handle, now.wall, echoed);
@@ -249,6 +255,7 @@ impl Peer {
         self.last_received = Some((id, quote));
         let reply_to =
             words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
+        self.messages_shown += 1;
         self.events.push_back(Event::Message(Incoming {
             id: words.id,
             conversation: id,

@@ -39,6 +39,8 @@ pub struct PeerConfig {
     pub nick: Option<String>,
     /// The port that the socket is bound to, for the address fields of messages.
     pub local_port: u16,
+    /// After this many messages every further one is refused, in words that say so: for a receiver that wants no more.
+    pub message_limit: Option<u64>,
     /// How long to go on saying hello before a conversation is given up as unanswered.
     pub connect_timeout: Duration,
     /// How the layers below behave. Its `connect_timeout` is replaced by the one above.
@@ -48,7 +50,13 @@ pub struct PeerConfig {
 impl Default for PeerConfig {
     fn default() -> Self {
         let endpoint = EndpointConfig::default();
-        Self { nick: None, local_port: 0, connect_timeout: endpoint.connect_timeout, endpoint }
+        Self {
+            nick: None,
+            local_port: 0,
+            message_limit: None,
+            connect_timeout: endpoint.connect_timeout,
+            endpoint,
+        }
     }
 }
 
@@ -86,6 +94,8 @@ pub struct Peer {
     /// The last message that came, from anyone: what a reply answers.
     last_received: Option<(ConversationId, Quote)>,
     events: VecDeque<Event>,
+    /// Messages that were given to the front end.
+    messages_shown: u64,
     shutting_down: bool,
     /// Receipts that came: a part of progress.
     receipts_received: u64,
@@ -115,6 +125,7 @@ impl Peer {
             next_message: 1,
             last_received: None,
             events: VecDeque::new(),
+            messages_shown: 0,
             shutting_down: false,
             receipts_received: 0,
             unreadable: 0,

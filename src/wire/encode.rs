@@ -63,7 +63,7 @@ impl<'b> PacketWriter<'b> {
         write_json(self.head, frame);
         match frame {
             Frame::Msg(messages) => {
-                messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body))
+                messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body));
             }
             Frame::Part(part) => self.bytes.extend_from_slice(part.body),
             Frame::Gram { body } => self.bytes.extend_from_slice(body),

@@ -142,7 +142,7 @@ fn noise_and_forged_datagrams_change_nothing() {
         }
     }
     let sent = run_to_end(&["send", "--to", &listener.address, "-"], Input::Text("one\ntwo\nthree\n"));
-    assert_eq!(exit_code(&sent), 0);
+    assert_eq!(exit_code(&sent), 0, "{}", String::from_utf8_lossy(&sent.stderr));
     let (code, events) = listener.wait();
     assert_eq!((code, texts(&events)), (0, vec!["one".to_owned(), "two".to_owned(), "three".to_owned()]));
 }
@@ -182,4 +182,14 @@ fn a_trace_can_be_decoded_and_shows_the_forms_of_the_seed() {
     }
     let receipt = said.iter().find(|json| json["kind"] == "receipt").expect("the receipt is in the trace");
     assert_eq!((&receipt["ack"], &receipt["ts_original"]), (&serde_json::Value::Bool(true), &message["ts"]));
+}
+
+#[test]
+fn what_comes_beyond_the_count_is_refused_and_never_called_delivered() {
+    let listener = Program::listen(&["--count", "2"]);
+    let sent = run_to_end(&["send", "--to", &listener.address, "-"], Input::Text("one\ntwo\nthree\n"));
+    let sentence = String::from_utf8(sent.stderr).unwrap();
+    assert!(sentence.contains("2 of 3 acknowledged, 1 refused"), "{sentence}");
+    let (code, events) = listener.wait();
+    assert_eq!((code, texts(&events)), (0, vec!["one".to_owned(), "two".to_owned()]));
 }

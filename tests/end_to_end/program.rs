@@ -1,7 +1,9 @@
 //! The programs as a test drives them: started, fed, read, ended, and never left behind.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -9,7 +11,8 @@ use serde_json::Value;
 pub struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    /// Its lines, read by a thread of their own: a full pipe would stop the program.
+    lines: Receiver<String>,
     events: Vec<Value>,
     /// Where it can be reached.
     pub address: String,
@@ -39,11 +42,7 @@ impl Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lossy-proxy"));
         command.args(["--json", "--quiet", "--for", "300s", "--seed", "7"]);
         command.args(["--listen", "127.0.0.1:0", "--to", target]).args(link);
-        let mut proxy = Self::start(command, "listen");
-        // Nobody reads what it did to each datagram, and a full pipe would stop it.
-        let mut stdout = std::mem::replace(&mut proxy.stdout, BufReader::new(spare_stdout()));
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        proxy
+        Self::start(command, "listen")
     }
 
     pub fn send_in_background(flags: &[&str], text: &str) -> Sender {
@@ -60,7 +59,11 @@ impl Program {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut program = Self { child, stdin, stdout, events: Vec::new(), address: String::new() };
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut program = Self { child, stdin, lines, events: Vec::new(), address: String::new() };
         let ready = program.read_until(r#""event":"ready""#, 1).pop().unwrap();
         program.address = ready[address_field].as_str().unwrap().to_owned();
         program
@@ -70,10 +73,9 @@ impl Program {
     pub fn read_until(&mut self, needle: &str, count: usize) -> Vec<Value> {
         let mut found = Vec::new();
         while found.len() < count {
-            let mut line = String::new();
-            if self.stdout.read_line(&mut line).unwrap() == 0 {
+            let Some(line) = self.next_line() else {
                 panic!("the program ended before it printed {needle}; it printed {:?}", self.events);
-            }
+            };
             let event: Value = serde_json::from_str(&line).unwrap();
             if line.contains(needle) {
                 found.push(event.clone());
@@ -81,6 +83,15 @@ impl Program {
             self.events.push(event);
         }
         found
+    }
+
+    /// None at the end of its output. A program that says nothing for two minutes hangs.
+    fn next_line(&self) -> Option<String> {
+        match self.lines.recv_timeout(Duration::from_secs(120)) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the program hangs; it printed {:?}", self.events),
+        }
     }
 
     pub fn write_line(&mut self, line: &str) {
@@ -108,9 +119,9 @@ impl Program {
     }
 
     fn read_rest(&mut self) {
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        self.events.extend(rest.lines().filter_map(|line| serde_json::from_str(line).ok()));
+        while let Some(line) = self.next_line() {
+            self.events.extend(serde_json::from_str(&line).ok());
+        }
     }
 }
 
@@ -165,12 +176,4 @@ fn udpchat(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_udpchat"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
-}
-
-/// The output of a program that prints nothing: something to hold where an output was taken away.
-fn spare_stdout() -> ChildStdout {
-    let mut child = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
-    let stdout = child.stdout.take().unwrap();
-    child.wait().unwrap();
-    stdout
 }

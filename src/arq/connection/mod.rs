@@ -185,8 +185,9 @@ impl Connection {
         self.idle_timeout = self.config.idle_timeout.min(Duration::from_millis(limits.idle_ms.max(1_000)));
         self.config.datagram_bytes = self.config.datagram_bytes.min(datagram_bytes(limits));
         self.send.establish(*limits);
-        // The side that was welcomed must be heard once, or the other side keeps no state (UC-HS-008).
-        self.ping_due = self.wanted && !self.send.has_work();
+        // The side that was welcomed must be heard once, or the other side keeps no state (UC-HS-008). Whatever
+        // else goes out takes the ping's place.
+        self.ping_due = self.wanted;
         self.events.push_back(Event::Connected);
         self.announce_outcomes();
     }
@@ -310,9 +311,10 @@ impl Connection {
         self.send.stream_count()
     }
 
-    /// Whether this side wants the connection even when nothing is said, or has something to say.
+    /// Whether this side wants the connection even when nothing is said, or has something to say, and was not
+    /// asked to end it.
     pub fn is_wanted(&self) -> bool {
-        self.wanted || !self.send.is_empty()
+        matches!(self.state, State::Connecting | State::Open) && (self.wanted || !self.send.is_empty())
     }
 
     /// Whether messages can travel.

@@ -29,7 +29,15 @@ impl Connection {
         }
         let limit = self.config.datagram_bytes;
         if let Some((path, token)) = self.answers.pop_front() {
-            return Some(self.write_alone(now, buffer, path, &Frame::Path(PathFrame::Answer(token)), limit));
+            let answer = Frame::Path(PathFrame::Answer(token));
+            let transmit = self.write_alone(now, buffer, path, &answer, limit);
+            if let Some(candidate) = self.candidate.as_mut()
+                && candidate.path.remote == path.remote
+            {
+                // Both sides may ask each other at once; the answer counts against what may go there.
+                candidate.sent_bytes += transmit.length as u64;
+            }
+            return Some(transmit);
         }
         if let Some(transmit) = self.poll_challenge(now, buffer) {
             return Some(transmit);

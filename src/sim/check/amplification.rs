@@ -112,7 +112,10 @@ impl Addresses {
         let account = self.by_address.entry(to).or_default();
         account.bytes_out += bytes;
         if !account.is_proved && account.bytes_out > 3 * account.bytes_in {
-            return Err(format!("{} bytes to {to}, from where {} came", account.bytes_out, account.bytes_in));
+            return Err(format!(
+                "{} bytes to {to}, from where {} came; the last are {datagram:?}",
+                account.bytes_out, account.bytes_in
+            ));
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! A packet only names what it carried ([`Content`]); the bytes stay in the message. So a retransmission takes what is still
 //! needed and nothing else, and an ack that comes twice does no harm.
 
+mod fill;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use super::config::Config;
@@ -11,7 +13,7 @@ use super::flow::Credit;
 use super::ranges::Ranges;
 use super::sent::Content;
 use crate::time::Instant;
-use crate::wire::{Frame, Limits, Messages, PacketWriter, Part, Skip};
+use crate::wire::Limits;
 
 /// How one message is to travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,19 +103,18 @@ impl SendStreams {
             state.bytes = Credit::new(limits.stream_bytes);
             state.seq_edge = limits.stream_messages;
             for (seq, message) in (state.base..).zip(&mut state.messages) {
-                let fits = message.length <= limits.message_bytes && stream < limits.streams;
-                if fits || message.phase != Phase::Waiting {
-                    continue;
-                }
-                self.queued_bytes -= std::mem::take(&mut message.body).len();
-                if stream < limits.streams {
+                let is_granted = stream < limits.streams;
+                let fits = message.length <= limits.message_bytes && is_granted;
+                if message.phase == Phase::Waiting && !fits {
+                    self.queued_bytes -= std::mem::take(&mut message.body).len();
                     message.phase = Phase::Skipped { charged: 0 };
-                    self.again.push_back(Content::Skip { stream, seq });
-                } else {
+                    self.outcomes.push_back((stream, seq, Outcome::TooLong));
+                }
+                // On a stream that there is not, nobody can be told that a message was given up.
+                if !is_granted && message.phase != Phase::Settled {
                     message.phase = Phase::Settled;
                     self.queued_messages -= 1;
                 }
-                self.outcomes.push_back((stream, seq, Outcome::TooLong));
             }
         }
     }
@@ -184,27 +185,6 @@ impl SendStreams {
     pub const fn has_room(&self) -> bool {
         self.queued_bytes <= self.max_queued_bytes / 4 * 3
             && self.queued_messages <= self.max_queued_messages / 4 * 3
-    }
-
-    /// Fills a packet: first what was lost, then what is new, one stream after the other. Names what went in.
-    pub fn fill(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
-        while let Some(&content) = self.again.front() {
-            if !self.is_wanted(content) {
-                self.again.pop_front();
-            } else if !self.send_again(content, writer, contents) {
-                return;
-            }
-        }
-        let count = self.streams.len();
-        for offset in 0..count {
-            let index = (self.turn + offset) % count;
-            while self.is_sendable(index) {
-                if !self.send_new(index, writer, contents) {
-                    self.turn = (index + 1) % count;
-                    return;
-                }
-            }
-        }
     }
 
     /// The other side has it.
@@ -312,208 +292,6 @@ impl SendStreams {
         }
     }
 
-    /// Whether the stream has a new message, or the rest of one, that the windows let through.
-    fn is_sendable(&self, index: usize) -> bool {
-        let state = &self.streams[index];
-        let Some(message) = state.peek_new() else {
-            return false;
-        };
-        message.phase == Phase::OnItsWay
-            || message.phase != Phase::Waiting
-            || (state.next_new <= state.seq_edge
-                && state.bytes.covers(message.length)
-                && self.credit.covers(message.length))
-    }
-
-    /// Sends the front of `again`, with its successors where one frame can carry them. False if the packet is full.
-    fn send_again(
-        &mut self,
-        content: Content,
-        writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
-    ) -> bool {
-        match content {
-            Content::Message { stream, seq } => {
-                let mut run = 1;
-                while self.again.get(run) == Some(&Content::Message { stream, seq: seq + run as u64 }) {
-                    run += 1;
-                }
-                let sent = self.write_messages(stream, seq, run, writer, contents);
-                self.again.drain(..sent);
-                sent > 0
-            }
-            Content::Part { stream, seq, offset, length } => {
-                let sent = self.write_part(stream, seq, offset, length, writer, contents);
-                if sent == length {
-                    self.again.pop_front();
-                } else if sent > 0 {
-                    self.again[0] =
-                        Content::Part { stream, seq, offset: offset + sent, length: length - sent };
-                }
-                sent == length
-            }
-            Content::Skip { stream, seq } => {
-                let charged = match self.peek(stream, seq).map(|message| message.phase) {
-                    Some(Phase::Skipped { charged }) => charged,
-                    _ => 0,
-                };
-                let fits = writer.push(&Frame::Skip(Skip { stream, seq, sizes: vec![charged] }));
-                if fits {
-                    contents.push(content);
-                    self.again.pop_front();
-                }
-                fits
-            }
-            _ => {
-                self.again.pop_front();
-                true
-            }
-        }
-    }
-
-    /// Sends the stream's next new messages, or the next part of one. False if the packet is full.
-    fn send_new(&mut self, index: usize, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) -> bool {
-        let stream = index as u32;
-        let state = &mut self.streams[index];
-        let seq = state.next_new;
-        let Some(message) = state.peek_new() else {
-            return false;
-        };
-        if matches!(message.phase, Phase::Skipped { .. } | Phase::Settled) {
-            state.next_new += 1;
-            return true;
-        }
-        // A message that an otherwise empty packet can carry travels whole, any other in parts (UC-STR-013).
-        let whole = message.sent_bytes == 0 && message.length <= whole_limit(self.limits.datagram_bytes);
-        if !whole {
-            return self.send_new_part(index, writer, contents);
-        }
-        let run = self.sendable_run(index, writer.room());
-        let sent = self.write_messages(stream, seq, run, writer, contents);
-        for seq in seq..seq + sent as u64 {
-            self.charge(stream, seq);
-            if let Some(message) = self.outgoing(stream, seq) {
-                message.sent_bytes = message.length;
-            }
-        }
-        self.streams[index].next_new += sent as u64;
-        sent > 0
-    }
-
-    fn send_new_part(
-        &mut self,
-        index: usize,
-        writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
-    ) -> bool {
-        let stream = index as u32;
-        let seq = self.streams[index].next_new;
-        let Some(message) = self.peek(stream, seq) else {
-            return false;
-        };
-        let (offset, length) = (message.sent_bytes, message.length);
-        let sent = self.write_part(stream, seq, offset, length - offset, writer, contents);
-        if sent == 0 {
-            return false;
-        }
-        self.charge(stream, seq);
-        if let Some(message) = self.outgoing(stream, seq) {
-            message.sent_bytes += sent;
-        }
-        if offset + sent == length {
-            self.streams[index].next_new += 1;
-        }
-        // A part leaves the packet full, unless it was the message's last.
-        offset + sent == length
-    }
-
-    /// How many messages from the next new one on can go in one frame: whole ones, of one kind, within the windows and the room.
-    fn sendable_run(&self, index: usize, room: usize) -> usize {
-        let state = &self.streams[index];
-        let first = (state.next_new - state.base) as usize;
-        let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else {
-            return 0;
-        };
-        let (mut run, mut bytes) = (0, 0_u64);
-        for message in state.messages.range(first..) {
-            bytes += message.length;
-            let seq = state.next_new + run as u64;
-            if message.phase != Phase::Waiting
-                || message.options.unordered != unordered
-                || bytes > room as u64
-                || seq > state.seq_edge
-                || !state.bytes.covers(bytes)
-                || !self.credit.covers(bytes)
-            {
-                break;
-            }
-            run += 1;
-        }
-        run
-    }
-
-    /// Writes up to `run` messages as one frame; tells how many fitted.
-    fn write_messages(
-        &self,
-        stream: u32,
-        seq: u64,
-        run: usize,
-        writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
-    ) -> usize {
-        let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else {
-            return 0;
-        };
-        let mut room = writer.room().saturating_sub(Messages::head_bytes(stream, seq, unordered));
-        let mut bodies = Vec::with_capacity(run.min(crate::wire::MAX_LIST));
-        for seq in seq..seq + run.min(crate::wire::MAX_LIST) as u64 {
-            let Some(message) = self.peek(stream, seq) else {
-                break;
-            };
-            let needed = message.body.len() + Messages::ENTRY_BYTES;
-            let alive = matches!(message.phase, Phase::Waiting | Phase::OnItsWay);
-            if needed > room || message.options.unordered != unordered || !alive {
-                break;
-            }
-            room -= needed;
-            bodies.push(message.body.as_slice());
-        }
-        let count = bodies.len();
-        if count == 0 || !writer.push(&Frame::Msg(Messages { stream, seq, unordered, bodies })) {
-            return 0;
-        }
-        contents.extend((seq..seq + count as u64).map(|seq| Content::Message { stream, seq }));
-        count
-    }
-
-    /// Writes as much of a part as fits; tells how many bytes.
-    fn write_part(
-        &self,
-        stream: u32,
-        seq: u64,
-        offset: u64,
-        length: u64,
-        writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
-    ) -> u64 {
-        let Some(message) = self.peek(stream, seq) else {
-            return 0;
-        };
-        let unordered = message.options.unordered;
-        let room = writer.room().saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
-        if room < length.min(LEAST_PART_BYTES) {
-            return 0;
-        }
-        let taken = length.min(room);
-        let body = &message.body[offset as usize..(offset + taken) as usize];
-        let last = offset + taken == message.length;
-        if !writer.push(&Frame::Part(Part { stream, seq, unordered, offset, last, body })) {
-            return 0;
-        }
-        contents.push(Content::Part { stream, seq, offset, length: taken });
-        taken
-    }
-
     /// Charges a message to the windows when it is begun (UC-STR-007).
     fn charge(&mut self, stream: u32, seq: u64) {
         let Some(message) = self.outgoing(stream, seq) else {
@@ -538,10 +316,14 @@ impl SendStreams {
             Phase::OnItsWay => (message.length, Outcome::Unknown),
             Phase::Skipped { .. } | Phase::Settled => return,
         };
+        // One that waits is told when its turn comes: until then its number may be beyond the window.
+        let is_begun = message.phase == Phase::OnItsWay;
         message.phase = Phase::Skipped { charged };
         let freed = std::mem::take(&mut message.body).len();
         self.queued_bytes -= freed;
-        self.again.push_back(Content::Skip { stream, seq });
+        if is_begun {
+            self.again.push_back(Content::Skip { stream, seq });
+        }
         self.outcomes.push_back((stream, seq, outcome));
     }
 
@@ -585,14 +367,3 @@ impl SendStream {
         self.messages.get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
     }
 }
-
-/// The longest message that travels whole: with the longest heads it still fits the shortest packet.
-fn whole_limit(datagram_bytes: u64) -> u64 {
-    datagram_bytes.min(crate::wire::BASE_DATAGRAM_BYTES as u64).saturating_sub(WHOLE_MARGIN_BYTES)
-}
-
-/// The head of a packet and of a `msg` frame, an ack of a few ranges: what stands before a message in its packet.
-const WHOLE_MARGIN_BYTES: u64 = 200;
-
-/// A fragment shorter than this is not worth its head, unless it is all that is left.
-const LEAST_PART_BYTES: u64 = 128;
