@@ -4,6 +4,8 @@
 //! shows it, and a vector in `spec/vectors` by its `rule`. After a change of what travels, `UPDATE_SPEC=1 cargo test --test spec`
 //! writes the examples anew.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

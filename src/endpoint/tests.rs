@@ -245,6 +245,7 @@ fn an_expired_message_makes_room_for_the_next() {
     pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/2 fresh", "a 0/2 Arrived"]);
 }
 
+// UC-STR-011
 #[test]
 fn what_expired_beyond_the_window_is_told_within_it() {
     let mut pair = Pair::new(|_, _| false);
