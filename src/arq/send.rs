@@ -1,0 +1,689 @@
+//! The sender's side of streams: messages wait here, whole, until the other side has them.
+//!
+//! A packet only names what it carried ([`Content`]); the bytes stay in the message. So a retransmission takes what is still
+//! needed and nothing else, and an ack that comes twice does no harm.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::config::Config;
+use super::event::{Outcome, SendError};
+use super::flow::Credit;
+use super::ranges::Ranges;
+use super::sent::Content;
+use crate::time::Instant;
+use crate::wire::{Frame, Limits, Messages, PacketWriter, Part, Skip};
+
+/// How one message is to travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Hand it over as soon as it is whole, not after the messages before it.
+    pub unordered: bool,
+    /// Give it up at this time if it has not arrived.
+    pub deadline: Option<Instant>,
+}
+
+/// All streams of one direction.
+#[derive(Debug)]
+pub struct SendStreams {
+    streams: Vec<SendStream>,
+    /// What was lost and is still wanted, oldest loss first.
+    again: VecDeque<Content>,
+    deadlines: BTreeSet<(Instant, u32, u64)>,
+    credit: Credit,
+    limits: Limits,
+    queued_bytes: usize,
+    queued_messages: usize,
+    max_queued_bytes: usize,
+    max_queued_messages: usize,
+    /// The stream that the next packet begins with, so that none starves another.
+    turn: usize,
+    /// What [`SendStreams::poll_outcome`] has still to tell.
+    outcomes: VecDeque<(u32, u64, Outcome)>,
+}
+
+#[derive(Debug)]
+struct SendStream {
+    /// The number of the first entry of `messages`.
+    base: u64,
+    messages: VecDeque<Outgoing>,
+    /// The number of the first message that was not wholly sent once.
+    next_new: u64,
+    bytes: Credit,
+    seq_edge: u64,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    body: Vec<u8>,
+    length: u64,
+    options: SendOptions,
+    phase: Phase,
+    /// Bytes sent at least once.
+    sent_bytes: u64,
+    /// Bytes that arrived, of a message that travels in parts.
+    acked: Ranges,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    OnItsWay,
+    /// Given up; the other side has still to learn it. `charged` is what it took of the windows.
+    Skipped {
+        charged: u64,
+    },
+    Settled,
+}
+
+impl SendStreams {
+    /// No message yet. `limits` are the other side's, as far as they are known.
+    pub const fn new(config: &Config, limits: Limits) -> Self {
+        Self {
+            streams: Vec::new(),
+            again: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            credit: Credit::new(limits.connection_bytes),
+            limits,
+            queued_bytes: 0,
+            queued_messages: 0,
+            max_queued_bytes: config.send_queue_bytes,
+            max_queued_messages: config.send_queue_messages,
+            turn: 0,
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    /// The handshake told what the other side really accepts. What was queued for more than that fails.
+    pub fn establish(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.credit = Credit::new(limits.connection_bytes);
+        for (stream, state) in (0_u32..).zip(&mut self.streams) {
+            state.bytes = Credit::new(limits.stream_bytes);
+            state.seq_edge = limits.stream_messages;
+            for (seq, message) in (state.base..).zip(&mut state.messages) {
+                let is_granted = stream < limits.streams;
+                let fits = message.length <= limits.message_bytes && is_granted;
+                if message.phase == Phase::Waiting && !fits {
+                    self.queued_bytes -= std::mem::take(&mut message.body).len();
+                    message.phase = Phase::Skipped { charged: 0 };
+                    self.outcomes.push_back((stream, seq, Outcome::TooLong));
+                }
+                // On a stream that there is not, nobody can be told that a message was given up.
+                if !is_granted && message.phase != Phase::Settled {
+                    message.phase = Phase::Settled;
+                    self.queued_messages -= 1;
+                }
+            }
+        }
+    }
+
+    /// Queues a message and tells its number.
+    pub fn submit(&mut self, stream: u32, body: Vec<u8>, options: SendOptions) -> Result<u64, SendError> {
+        if stream >= self.limits.streams {
+            return Err(SendError::NoSuchStream {
+                limit: self.limits.streams,
+            });
+        }
+        let length = body.len() as u64;
+        if length > self.limits.message_bytes {
+            return Err(SendError::TooLong {
+                limit: self.limits.message_bytes,
+            });
+        }
+        if self.queued_messages >= self.max_queued_messages
+            || self.queued_bytes + body.len() > self.max_queued_bytes
+        {
+            return Err(SendError::WouldBlock);
+        }
+        while self.streams.len() <= stream as usize {
+            self.streams.push(SendStream {
+                base: 1,
+                messages: VecDeque::new(),
+                next_new: 1,
+                bytes: Credit::new(self.limits.stream_bytes),
+                seq_edge: self.limits.stream_messages,
+            });
+        }
+        let state = &mut self.streams[stream as usize];
+        let seq = state.base + state.messages.len() as u64;
+        self.queued_bytes += body.len();
+        self.queued_messages += 1;
+        if let Some(deadline) = options.deadline {
+            self.deadlines.insert((deadline, stream, seq));
+        }
+        state.messages.push_back(Outgoing {
+            body,
+            length,
+            options,
+            phase: Phase::Waiting,
+            sent_bytes: 0,
+            acked: Ranges::default(),
+        });
+        Ok(seq)
+    }
+
+    /// Whether a packet could carry something now, were there room in the congestion window.
+    pub fn has_work(&self) -> bool {
+        self.again.iter().any(|&content| self.is_wanted(content))
+            || (0..self.streams.len()).any(|index| self.is_sendable(index))
+    }
+
+    /// Whether nothing is left that the other side does not have.
+    pub fn is_empty(&self) -> bool {
+        self.queued_messages == 0
+    }
+
+    /// How many streams the other side granted.
+    pub const fn stream_count(&self) -> u32 {
+        self.limits.streams
+    }
+
+    /// Bytes and messages that wait for the other side to have them.
+    pub const fn queued(&self) -> (usize, usize) {
+        (self.queued_bytes, self.queued_messages)
+    }
+
+    /// Whether a submission that was refused for want of room would be worth another try: a quarter of the queue is free.
+    pub const fn has_room(&self) -> bool {
+        self.queued_bytes <= self.max_queued_bytes / 4 * 3
+            && self.queued_messages <= self.max_queued_messages / 4 * 3
+    }
+
+    /// Fills a packet: first what was lost, then what is new, one stream after the other. Names what went in.
+    pub fn fill(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+        while let Some(&content) = self.again.front() {
+            if !self.is_wanted(content) {
+                self.again.pop_front();
+            } else if !self.send_again(content, writer, contents) {
+                return;
+            }
+        }
+        let count = self.streams.len();
+        for offset in 0..count {
+            let index = (self.turn + offset) % count;
+            while self.is_sendable(index) {
+                if !self.send_new(index, writer, contents) {
+                    self.turn = (index + 1) % count;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The other side has it.
+    pub fn on_acked(&mut self, content: Content) {
+        match content {
+            Content::Message { stream, seq } => self.settle_if_on_its_way(stream, seq),
+            Content::Part {
+                stream,
+                seq,
+                offset,
+                length,
+            } => {
+                let Some(message) = self.outgoing(stream, seq) else {
+                    return;
+                };
+                if message.phase == Phase::OnItsWay {
+                    message.acked.insert_range(offset, offset + length - 1);
+                    if message.acked.as_slice() == [[0, message.length - 1]] {
+                        self.settle_if_on_its_way(stream, seq);
+                    }
+                }
+            }
+            Content::Skip { stream, seq } => self.settle(stream, seq, None),
+            _ => {}
+        }
+    }
+
+    /// Its packet was lost.
+    pub fn on_lost(&mut self, content: Content) {
+        if self.is_wanted(content) {
+            self.again.push_back(content);
+        }
+    }
+
+    /// Gives up what is past its deadline.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some(&(deadline, stream, seq)) = self.deadlines.first() {
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop_first();
+            self.skip(stream, seq);
+        }
+    }
+
+    /// When the next message will be past its deadline.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(deadline, ..)| deadline)
+    }
+
+    /// The other side granted more, to all streams.
+    pub const fn raise_connection(&mut self, bytes: u64) {
+        self.credit.raise(bytes);
+    }
+
+    /// The other side granted more, to one stream.
+    pub fn raise_stream(&mut self, stream: u32, bytes: u64, seq: u64) {
+        if let Some(state) = self.streams.get_mut(stream as usize) {
+            state.bytes.raise(bytes);
+            state.seq_edge = state.seq_edge.max(seq);
+        }
+    }
+
+    /// The connection is over: every message that has no outcome gets one.
+    pub fn abandon(&mut self) {
+        for (stream, state) in (0_u32..).zip(&mut self.streams) {
+            for (seq, message) in (state.base..).zip(state.messages.drain(..)) {
+                let outcome = match message.phase {
+                    Phase::Waiting => Outcome::NotSent,
+                    Phase::OnItsWay => Outcome::Unknown,
+                    Phase::Skipped { .. } | Phase::Settled => continue,
+                };
+                self.outcomes.push_back((stream, seq, outcome));
+            }
+        }
+        self.again.clear();
+        self.deadlines.clear();
+        (self.queued_bytes, self.queued_messages) = (0, 0);
+    }
+
+    /// What became of a message, once for each.
+    pub fn poll_outcome(&mut self) -> Option<(u32, u64, Outcome)> {
+        self.outcomes.pop_front()
+    }
+
+    fn outgoing(&mut self, stream: u32, seq: u64) -> Option<&mut Outgoing> {
+        let state = self.streams.get_mut(stream as usize)?;
+        state
+            .messages
+            .get_mut(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+    }
+
+    fn peek(&self, stream: u32, seq: u64) -> Option<&Outgoing> {
+        let state = self.streams.get(stream as usize)?;
+        state
+            .messages
+            .get(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+    }
+
+    /// Whether the other side still needs it.
+    fn is_wanted(&self, content: Content) -> bool {
+        match content {
+            Content::Message { stream, seq } => self
+                .peek(stream, seq)
+                .is_some_and(|message| message.phase == Phase::OnItsWay),
+            Content::Part {
+                stream,
+                seq,
+                offset,
+                length,
+            } => self.peek(stream, seq).is_some_and(|message| {
+                message.phase == Phase::OnItsWay
+                    && message.acked.gaps(offset, offset + length - 1).next().is_some()
+            }),
+            Content::Skip { stream, seq } => self
+                .peek(stream, seq)
+                .is_some_and(|message| matches!(message.phase, Phase::Skipped { .. })),
+            _ => false,
+        }
+    }
+
+    /// Whether the stream has a new message, or the rest of one, that the windows let through.
+    fn is_sendable(&self, index: usize) -> bool {
+        let state = &self.streams[index];
+        let Some(message) = state.peek_new() else {
+            return false;
+        };
+        let is_numbered = state.next_new <= state.seq_edge;
+        match message.phase {
+            Phase::OnItsWay | Phase::Settled => true,
+            Phase::Skipped { .. } => is_numbered,
+            Phase::Waiting => {
+                is_numbered && state.bytes.covers(message.length) && self.credit.covers(message.length)
+            }
+        }
+    }
+
+    /// Sends the front of `again`, with its successors where one frame can carry them. False if the packet is full.
+    fn send_again(
+        &mut self,
+        content: Content,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
+        match content {
+            Content::Message { stream, seq } => {
+                let mut run = 1;
+                while self.again.get(run)
+                    == Some(&Content::Message {
+                        stream,
+                        seq: seq + run as u64,
+                    })
+                {
+                    run += 1;
+                }
+                let sent = self.write_messages(stream, seq, run, writer, contents);
+                self.again.drain(..sent);
+                sent > 0
+            }
+            Content::Part {
+                stream,
+                seq,
+                offset,
+                length,
+            } => {
+                let sent = self.write_part(stream, seq, offset, length, writer, contents);
+                if sent == length {
+                    self.again.pop_front();
+                } else if sent > 0 {
+                    self.again[0] = Content::Part {
+                        stream,
+                        seq,
+                        offset: offset + sent,
+                        length: length - sent,
+                    };
+                }
+                sent == length
+            }
+            Content::Skip { stream, seq } => {
+                let fits = self.write_skip(stream, seq, writer, contents);
+                if fits {
+                    self.again.pop_front();
+                }
+                fits
+            }
+            _ => {
+                self.again.pop_front();
+                true
+            }
+        }
+    }
+
+    /// Sends the stream's next new messages, or the next part of one. False if the packet is full.
+    fn send_new(&mut self, index: usize, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) -> bool {
+        let stream = index as u32;
+        let state = &mut self.streams[index];
+        let seq = state.next_new;
+        let Some(message) = state.peek_new() else {
+            return false;
+        };
+        if matches!(message.phase, Phase::Skipped { .. } | Phase::Settled) {
+            // One that was begun is told with the losses; one that was not, here: its number is within the window now.
+            let is_untold = message.phase != Phase::Settled && message.sent_bytes == 0;
+            if is_untold && !self.write_skip(stream, seq, writer, contents) {
+                return false;
+            }
+            self.streams[index].next_new += 1;
+            return true;
+        }
+        // A message that an otherwise empty packet can carry travels whole, any other in parts.
+        let whole = message.sent_bytes == 0 && message.length <= whole_limit(self.limits.datagram_bytes);
+        if !whole {
+            return self.send_new_part(index, writer, contents);
+        }
+        let run = self.sendable_run(index, writer.room());
+        let sent = self.write_messages(stream, seq, run, writer, contents);
+        for seq in seq..seq + sent as u64 {
+            self.charge(stream, seq);
+            if let Some(message) = self.outgoing(stream, seq) {
+                message.sent_bytes = message.length;
+            }
+        }
+        self.streams[index].next_new += sent as u64;
+        sent > 0
+    }
+
+    fn send_new_part(
+        &mut self,
+        index: usize,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
+        let stream = index as u32;
+        let seq = self.streams[index].next_new;
+        let Some(message) = self.peek(stream, seq) else {
+            return false;
+        };
+        let (offset, length) = (message.sent_bytes, message.length);
+        let sent = self.write_part(stream, seq, offset, length - offset, writer, contents);
+        if sent == 0 {
+            return false;
+        }
+        self.charge(stream, seq);
+        if let Some(message) = self.outgoing(stream, seq) {
+            message.sent_bytes += sent;
+        }
+        if offset + sent == length {
+            self.streams[index].next_new += 1;
+        }
+        // A part leaves the packet full, unless it was the message's last.
+        offset + sent == length
+    }
+
+    /// How many messages from the next new one on can go in one frame: whole ones, of one kind, within the windows and the room.
+    fn sendable_run(&self, index: usize, room: usize) -> usize {
+        let state = &self.streams[index];
+        let first = (state.next_new - state.base) as usize;
+        let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else {
+            return 0;
+        };
+        let (mut run, mut bytes) = (0, 0_u64);
+        for message in state.messages.range(first..) {
+            bytes += message.length;
+            let seq = state.next_new + run as u64;
+            if message.phase != Phase::Waiting
+                || message.options.unordered != unordered
+                || bytes > room as u64
+                || seq > state.seq_edge
+                || !state.bytes.covers(bytes)
+                || !self.credit.covers(bytes)
+            {
+                break;
+            }
+            run += 1;
+        }
+        run
+    }
+
+    /// Writes up to `run` messages as one frame; tells how many fitted.
+    fn write_messages(
+        &self,
+        stream: u32,
+        seq: u64,
+        run: usize,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> usize {
+        let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else {
+            return 0;
+        };
+        let mut room = writer
+            .room()
+            .saturating_sub(Messages::head_bytes(stream, seq, unordered));
+        let mut bodies = Vec::with_capacity(run.min(crate::wire::MAX_LIST));
+        for seq in seq..seq + run.min(crate::wire::MAX_LIST) as u64 {
+            let Some(message) = self.peek(stream, seq) else {
+                break;
+            };
+            let needed = message.body.len() + Messages::ENTRY_BYTES;
+            let alive = matches!(message.phase, Phase::Waiting | Phase::OnItsWay);
+            if needed > room || message.options.unordered != unordered || !alive {
+                break;
+            }
+            room -= needed;
+            bodies.push(message.body.as_slice());
+        }
+        let count = bodies.len();
+        if count == 0
+            || !writer.push(&Frame::Msg(Messages {
+                stream,
+                seq,
+                unordered,
+                bodies,
+            }))
+        {
+            return 0;
+        }
+        contents.extend((seq..seq + count as u64).map(|seq| Content::Message { stream, seq }));
+        count
+    }
+
+    /// Writes as much of a part as fits; tells how many bytes.
+    fn write_part(
+        &self,
+        stream: u32,
+        seq: u64,
+        offset: u64,
+        length: u64,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> u64 {
+        let Some(message) = self.peek(stream, seq) else {
+            return 0;
+        };
+        let unordered = message.options.unordered;
+        let room = writer
+            .room()
+            .saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
+        if room < length.min(LEAST_PART_BYTES) {
+            return 0;
+        }
+        let taken = length.min(room);
+        let body = &message.body[offset as usize..(offset + taken) as usize];
+        let last = offset + taken == message.length;
+        if !writer.push(&Frame::Part(Part {
+            stream,
+            seq,
+            unordered,
+            offset,
+            last,
+            body,
+        })) {
+            return 0;
+        }
+        contents.push(Content::Part {
+            stream,
+            seq,
+            offset,
+            length: taken,
+        });
+        taken
+    }
+
+    /// Writes that a message was given up; tells whether it fitted.
+    fn write_skip(
+        &self,
+        stream: u32,
+        seq: u64,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
+        let charged = match self.peek(stream, seq).map(|message| message.phase) {
+            Some(Phase::Skipped { charged }) => charged,
+            _ => 0,
+        };
+        let sizes = vec![charged];
+        let fits = writer.push(&Frame::Skip(Skip { stream, seq, sizes }));
+        if fits {
+            contents.push(Content::Skip { stream, seq });
+        }
+        fits
+    }
+
+    /// Charges a message to the windows when it is begun.
+    fn charge(&mut self, stream: u32, seq: u64) {
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
+        if message.phase != Phase::Waiting {
+            return;
+        }
+        message.phase = Phase::OnItsWay;
+        let length = message.length;
+        self.credit.spend(length);
+        self.streams[stream as usize].bytes.spend(length);
+    }
+
+    /// Gives up one message.
+    fn skip(&mut self, stream: u32, seq: u64) {
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
+        let (charged, outcome) = match message.phase {
+            Phase::Waiting => (0, Outcome::Expired),
+            Phase::OnItsWay => (message.length, Outcome::Unknown),
+            Phase::Skipped { .. } | Phase::Settled => return,
+        };
+        // One that waits is told when its turn comes: until then its number may be beyond the window.
+        let is_begun = message.phase == Phase::OnItsWay;
+        message.phase = Phase::Skipped { charged };
+        let freed = std::mem::take(&mut message.body).len();
+        self.queued_bytes -= freed;
+        if is_begun {
+            self.again.push_back(Content::Skip { stream, seq });
+        }
+        self.outcomes.push_back((stream, seq, outcome));
+    }
+
+    fn settle_if_on_its_way(&mut self, stream: u32, seq: u64) {
+        if self
+            .peek(stream, seq)
+            .is_some_and(|message| message.phase == Phase::OnItsWay)
+        {
+            self.settle(stream, seq, Some(Outcome::Arrived));
+        }
+    }
+
+    /// Ends a message's life here, and forgets all settled ones at the stream's front.
+    fn settle(&mut self, stream: u32, seq: u64, outcome: Option<Outcome>) {
+        let Some(message) = self.outgoing(stream, seq) else {
+            return;
+        };
+        if message.phase == Phase::Settled {
+            return;
+        }
+        message.phase = Phase::Settled;
+        let freed = std::mem::take(&mut message.body).len();
+        let deadline = message.options.deadline;
+        message.acked = Ranges::default();
+        self.queued_bytes -= freed;
+        self.queued_messages -= 1;
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, stream, seq));
+        }
+        if let Some(outcome) = outcome {
+            self.outcomes.push_back((stream, seq, outcome));
+        }
+        let state = &mut self.streams[stream as usize];
+        while state
+            .messages
+            .front()
+            .is_some_and(|message| message.phase == Phase::Settled)
+        {
+            state.messages.pop_front();
+            state.base += 1;
+        }
+        state.next_new = state.next_new.max(state.base);
+    }
+}
+
+impl SendStream {
+    fn peek_new(&self) -> Option<&Outgoing> {
+        self.messages
+            .get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
+    }
+}
+
+/// The longest message that travels whole: with the longest heads it still fits the shortest packet.
+fn whole_limit(datagram_bytes: u64) -> u64 {
+    datagram_bytes
+        .min(crate::wire::BASE_DATAGRAM_BYTES as u64)
+        .saturating_sub(WHOLE_MARGIN_BYTES)
+}
+
+/// The head of a packet and of a `msg` frame, an ack of a few ranges: what stands before a message in its packet.
+const WHOLE_MARGIN_BYTES: u64 = 200;
+
+/// A fragment shorter than this is not worth its head, unless it is all that is left.
+const LEAST_PART_BYTES: u64 = 128;
