@@ -325,10 +325,7 @@ fn what_expired_beyond_the_window_is_told_within_it() {
     pair.drop = |_, _| true;
     let deadline = Some(pair.now.instant + Duration::from_millis(500));
     for number in 1..=12 {
-        let options = SendOptions {
-            deadline: deadline.filter(|_| number > 4),
-            unordered: false,
-        };
+        let options = SendOptions { deadline: deadline.filter(|_| number > 4), unordered: false };
         pair.ends[0].submit(handle, 0, vec![number], options).unwrap();
     }
     pair.run(700);
@@ -337,13 +334,8 @@ fn what_expired_beyond_the_window_is_told_within_it() {
     let expired = (5..=12).map(|seq| format!("a 0/{seq} Expired"));
     let got = (1..=4).map(|seq| format!("b got 0/{seq} {}", char::from(seq)));
     let arrived = (1..=4).map(|seq| format!("a 0/{seq} Arrived"));
-    assert_eq!(
-        std::mem::take(&mut pair.log),
-        expired.chain(got).chain(arrived).collect::<Vec<_>>()
-    );
-    pair.ends[0]
-        .submit(handle, 0, b"on".to_vec(), SendOptions::default())
-        .unwrap();
+    assert_eq!(std::mem::take(&mut pair.log), expired.chain(got).chain(arrived).collect::<Vec<_>>());
+    pair.ends[0].submit(handle, 0, b"on".to_vec(), SendOptions::default()).unwrap();
     pair.run(6_000);
     pair.expect(&["b got 0/13 on", "a 0/13 Arrived"]);
 }
@@ -356,30 +348,12 @@ fn what_was_given_up_on_a_stream_that_is_not_granted_is_not_mentioned() {
     pair.ends[1] = Endpoint::new(config, 2);
     let handle = pair.connect();
     let deadline = Some(pair.now.instant + Duration::from_millis(100));
-    pair.ends[0]
-        .submit(
-            handle,
-            1,
-            b"stale".to_vec(),
-            SendOptions {
-                deadline,
-                unordered: false,
-            },
-        )
-        .unwrap();
-    pair.ends[0]
-        .submit(handle, 1, b"fresh".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 1, b"stale".to_vec(), SendOptions { deadline, unordered: false }).unwrap();
+    pair.ends[0].submit(handle, 1, b"fresh".to_vec(), SendOptions::default()).unwrap();
     pair.run(200);
     pair.drop = |_, _| false;
     pair.run(2_000);
-    pair.expect(&[
-        "a 1/1 Expired",
-        "a Connected",
-        "a 1/2 TooLong",
-        "b accepted",
-        "b Connected",
-    ]);
+    pair.expect(&["a 1/1 Expired", "a Connected", "a 1/2 TooLong", "b accepted", "b Connected"]);
     assert_eq!(pair.ends[0].connection(handle).unwrap().queued(), (0, 0));
 }
 
@@ -390,9 +364,7 @@ fn a_silent_connection_that_is_to_end_gets_no_successor() {
     pair.run(100);
     pair.log.clear();
     pair.drop = |end, _| end == 0;
-    pair.ends[0]
-        .submit(handle, 0, b"late".to_vec(), SendOptions::default())
-        .unwrap();
+    pair.ends[0].submit(handle, 0, b"late".to_vec(), SendOptions::default()).unwrap();
     pair.run(4_000);
     pair.ends[0].close(pair.now, handle, "done", "");
     pair.run(7_050);
