@@ -46,10 +46,12 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
+        // A silent one too: what it has still to bring would come after what is said on the new one. If the other side was
+        // started anew, its introduction ends the old connection.
         let primary_is_open = conversation
             .primary
             .and_then(|primary| self.endpoint.connection(primary))
-            .is_some_and(|connection| connection.is_open() && !connection.is_silent());
+            .is_some_and(|connection| connection.is_open());
         if primary_is_open {
             conversation.others.push(handle);
         } else {
@@ -304,6 +306,8 @@ impl Peer {
         };
         conversation.others.retain(|other| *other != handle);
         if conversation.primary != Some(handle) {
+            // It may have been the one that words went out on.
+            self.settle_sent(id, handle);
             return;
         }
         // A connection that the other side began, or that takes the place of this one, goes on with the conversation.

@@ -37,7 +37,10 @@ impl Connection {
         self.heard(now);
         self.follow(now, path, bytes as u64, is_newest);
 
-        for frame in &packet.frames {
+        // What a packet acks has arrived, even if the same packet ends the connection.
+        let (acks, others): (Vec<_>, Vec<_>) =
+            packet.frames.iter().partition(|frame| matches!(frame, Frame::Ack(_)));
+        for frame in acks.into_iter().chain(others) {
             if let Err(violation) = self.handle_frame(now, path, frame) {
                 self.violate(now, violation);
                 return;

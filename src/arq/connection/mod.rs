@@ -73,8 +73,8 @@ pub struct Connection {
     /// Since when an answer is owed.
     awaiting_since: Option<Instant>,
     silent: bool,
-    /// Whether a submission was refused for want of room.
-    blocked: bool,
+    /// The longest message that was refused for want of room.
+    blocked: Option<usize>,
     events: VecDeque<Event>,
     statistics: Statistics,
     /// The bytes behind the head of the packet being written.
@@ -161,7 +161,7 @@ impl Connection {
             last_sent: now,
             awaiting_since: None,
             silent: false,
-            blocked: false,
+            blocked: None,
             events: VecDeque::new(),
             statistics: Statistics::default(),
             scratch: Vec::new(),
@@ -199,8 +199,11 @@ impl Connection {
         if !matches!(self.state, State::Connecting | State::Open) {
             return Err(SendError::Closed);
         }
+        let length = body.len();
         let result = self.send.submit(stream, body, options);
-        self.blocked |= result == Err(SendError::WouldBlock);
+        if result == Err(SendError::WouldBlock) {
+            self.blocked = self.blocked.max(Some(length));
+        }
         result
     }
 
@@ -408,8 +411,12 @@ impl Connection {
         while let Some((stream, seq, outcome)) = self.send.poll_outcome() {
             self.events.push_back(Event::Outcome { stream, seq, outcome });
         }
-        if self.blocked && matches!(self.state, State::Open) && self.send.has_room() {
-            self.blocked = false;
+        // With less room than it needs the submission would be refused again at once, and announced again, without end.
+        if let Some(length) = self.blocked
+            && matches!(self.state, State::Open)
+            && self.send.has_room(length)
+        {
+            self.blocked = None;
             self.events.push_back(Event::Writable);
         }
     }

@@ -249,7 +249,10 @@ impl Connection {
             PacketWriter::new(buffer, &mut scratch, remote_id, self.sent.next_number(), None, limit);
         writer.push(frame);
         match frame {
-            Frame::Close(_) if self.arrivals.is_owed() && self.write_acks(now, &mut writer) => {
+            // After the close nothing is taken note of any more, so there is nothing true to tell.
+            Frame::Close(_)
+                if !self.is_closed() && self.arrivals.is_owed() && self.write_acks(now, &mut writer) =>
+            {
                 self.arrivals.on_ack_sent();
             }
             // Most likely the other side is here and no longer there, and waits to hear what arrived. The ack also goes

@@ -125,8 +125,10 @@ impl SendStreams {
             return Err(SendError::NoSuchStream { limit: self.limits.streams });
         }
         let length = body.len() as u64;
-        if length > self.limits.message_bytes {
-            return Err(SendError::TooLong { limit: self.limits.message_bytes });
+        // What would not fit even into the empty queue would wait for ever.
+        let limit = self.limits.message_bytes.min(self.max_queued_bytes as u64);
+        if length > limit {
+            return Err(SendError::TooLong { limit });
         }
         if self.queued_messages >= self.max_queued_messages
             || self.queued_bytes + body.len() > self.max_queued_bytes
@@ -181,9 +183,11 @@ impl SendStreams {
         (self.queued_bytes, self.queued_messages)
     }
 
-    /// Whether a submission that was refused for want of room would be worth another try: a quarter of the queue is free.
-    pub const fn has_room(&self) -> bool {
+    /// Whether a submission of so many bytes that was refused for want of room would be worth another try: a quarter of
+    /// the queue is free, and it fits.
+    pub const fn has_room(&self, bytes: usize) -> bool {
         self.queued_bytes <= self.max_queued_bytes / 4 * 3
+            && self.queued_bytes + bytes <= self.max_queued_bytes
             && self.queued_messages <= self.max_queued_messages / 4 * 3
     }
 
