@@ -263,6 +263,31 @@ fn every_error_and_disposition_has_its_row() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+#[test]
+fn every_registered_name_has_its_row() {
+    let mut missing = Vec::new();
+    let tables = [
+        ("frames.json", "02-wire.md"),
+        ("refuse-codes.json", "03-handshake.md"),
+        ("close-codes.json", "06-close.md"),
+        ("chat-kinds.json", "08-chat.md"),
+    ];
+    for (file, chapter) in tables {
+        let text = read(&Path::new("spec").join(chapter));
+        let rows = names_in(file).into_iter().map(|name| format!("| `{name}` |"));
+        missing.extend(rows.filter(|row| !text.contains(row)).map(|row| format!("{chapter}: {row}")));
+    }
+    let handshake = read(Path::new("spec/03-handshake.md"));
+    for limit in list(&registry("limits.json")["limits"]) {
+        let (name, absent, ours) = (limit["name"].as_str().unwrap(), &limit["absent"], &limit["udpchat"]);
+        let row = format!("| `{name}` | {absent} | {ours} |");
+        if !handshake.contains(&row) {
+            missing.push(format!("03-handshake.md: {row}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 fn names_in(file: &str) -> Vec<String> {
     list(&registry(file)).iter().map(|entry| entry["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
