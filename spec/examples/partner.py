@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A partner written from spec/ and nothing else:  python3 partner.py 127.0.0.1:6000 oi "tudo bem?"
+"""A partner written from spec/ and nothing else:  python3 partner.py 127.0.0.1:6000 hi "is it raining?"
 
 It sends each argument as a message, sends again what gets lost, prints every receipt and every message that comes, answers
 pings, and leaves when all is confirmed and --stay seconds are over. --drop 0.2 throws away a fifth of what it sends and hears."""
