@@ -1,5 +1,7 @@
 //! The protocol's rules, each as a short script against a partner by hand. The ids are those of `spec/`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "protocol/script.rs"]
 mod script;
 
@@ -238,6 +240,17 @@ fn a_broken_rule_closes_the_connection_with_its_name() {
     }
 }
 
+// UC-STR-013
+#[test]
+fn what_is_short_enough_travels_whole() {
+    let (mut script, handle) = Script::connected(PLENTY);
+    for length in [1_000, 1_001] {
+        script.submit(handle, 0, &"x".repeat(length));
+    }
+    let whole = "x".repeat(1_000);
+    script.expect(&[&format!("0 ms #2 msg 0/1 {whole}"), "0 ms #3 part 0/2 0+1001"]);
+}
+
 // UC-STR-012
 #[test]
 fn a_gram_is_never_repeated() {
@@ -378,9 +391,9 @@ fn words_get_one_receipt_on_the_stream_for_it() {
         let (mut script, _) = talking(limits);
         let words = format!(r#"{{"kind":"message","id":"b-1",{FROM_TO},{TS},"text":"oi"}}"#);
         script.say(&format!(r#"{{"t":"msg","seq":1,"len":[{}]}}"#, words.len()), &words);
-        let receipt = format!(
-            r#"{{"kind":"receipt","id":"b-1","from":{{"nick":"ana","ip":"0.0.0.0","port":6000}},"to":{{"ip":"10.0.0.2","port":6000}},"ts_original":"2026-11-21T12:00:00.000000Z","ts":"2026-11-21T12:00:00.000000Z","ack":true}}"#
-        );
+        let ends = r#""from":{"nick":"ana","ip":"0.0.0.0","port":6000},"to":{"ip":"10.0.0.2","port":6000}"#;
+        let times = r#""ts_original":"2026-11-21T12:00:00.000000Z","ts":"2026-11-21T12:00:00.000000Z""#;
+        let receipt = format!(r#"{{"kind":"receipt","id":"b-1",{ends},{times},"ack":true}}"#);
         let seq = 2 - stream;
         script.expect(&[&format!("0 ms #2 ack 1-2 msg {stream}/{seq} {receipt}"), "connected", "message oi"]);
     }

@@ -4,9 +4,12 @@
 //! shows it, and a vector in `spec/vectors` by its `rule`. After a change of what travels, `UPDATE_SPEC=1 cargo test --test spec`
 //! writes the examples anew.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -261,6 +264,31 @@ fn every_error_and_disposition_has_its_row() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+#[test]
+fn every_registered_name_has_its_row() {
+    let mut missing = Vec::new();
+    let tables = [
+        ("frames.json", "02-wire.md"),
+        ("refuse-codes.json", "03-handshake.md"),
+        ("close-codes.json", "06-close.md"),
+        ("chat-kinds.json", "08-chat.md"),
+    ];
+    for (file, chapter) in tables {
+        let text = read(&Path::new("spec").join(chapter));
+        let rows = names_in(file).into_iter().map(|name| format!("| `{name}` |"));
+        missing.extend(rows.filter(|row| !text.contains(row)).map(|row| format!("{chapter}: {row}")));
+    }
+    let handshake = read(Path::new("spec/03-handshake.md"));
+    for limit in list(&registry("limits.json")["limits"]) {
+        let (name, absent, ours) = (limit["name"].as_str().unwrap(), &limit["absent"], &limit["udpchat"]);
+        let row = format!("| `{name}` | {absent} | {ours} |");
+        if !handshake.contains(&row) {
+            missing.push(format!("03-handshake.md: {row}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 fn names_in(file: &str) -> Vec<String> {
     list(&registry(file)).iter().map(|entry| entry["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
@@ -287,24 +315,13 @@ fn list(value: &Value) -> &[Value] {
 fn every_example_datagram_is_real() {
     let mut wrong = Vec::new();
     for chapter in chapters() {
-        let text = read(&chapter);
-        let mut updated = text.clone();
-        for example in examples(&text) {
-            let sealed = seal(example);
-            if is_update() {
-                updated = updated.replace(example, &sealed);
-            } else if example != sealed {
-                wrong.push(format!("{}: the checksum is not that of {example}", chapter.display()));
-                continue;
+        for example in examples(&read(&chapter)) {
+            let place = chapter.display();
+            match wire::decode(example.as_bytes()) {
+                Ok(datagram) if encode(&datagram) == example.as_bytes() => {}
+                Ok(_) => wrong.push(format!("{place}: not what the codec writes: {example}")),
+                Err(error) => wrong.push(format!("{place}: {error}: {example}")),
             }
-            match wire::decode(sealed.as_bytes()) {
-                Ok(datagram) if encode(&datagram) == sealed.as_bytes() => {}
-                Ok(_) => wrong.push(format!("{}: not what the codec writes: {sealed}", chapter.display())),
-                Err(error) => wrong.push(format!("{}: {error}: {sealed}", chapter.display())),
-            }
-        }
-        if is_update() {
-            fs::write(&chapter, updated).unwrap();
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -312,33 +329,43 @@ fn every_example_datagram_is_real() {
 
 #[test]
 fn the_conversation_is_what_two_peers_say() {
-    let path = Path::new("spec/01-overview.md");
-    let text = read(path);
     let said = conversation::record();
-    let printed: Vec<&str> = examples(&text).collect();
-    if is_update() && printed.len() == said.len() {
-        let updated = printed
-            .iter()
-            .zip(&said)
-            .fold(text.clone(), |text, (old, new)| text.replacen(old, &new.datagram, 1));
-        fs::write(path, updated).unwrap();
+    let text =
+        chapters().iter().find(|chapter| *chapter == Path::new(CONVERSATION)).map(|it| read(it)).unwrap();
+    let goes_so = examples(&text).eq(said.iter().map(|said| said.datagram.as_str()));
+    assert!(goes_so, "the conversation goes differently now:\n{}", conversation::as_markdown(&said));
+}
+
+/// The chapter whose examples are a conversation.
+const CONVERSATION: &str = "spec/01-overview.md";
+
+/// Writes the examples anew, once for all tests, if `UPDATE_SPEC` is set: the conversation as it goes now, and the checksums.
+fn update_if_asked() {
+    static UPDATE: Once = Once::new();
+    if std::env::var_os("UPDATE_SPEC").is_none() {
         return;
     }
-    let said_text: Vec<String> = said.iter().map(|said| said.datagram.clone()).collect();
-    assert!(
-        printed == said_text,
-        "the conversation goes differently now:\n{}",
-        conversation::as_markdown(&said)
-    );
+    UPDATE.call_once(|| {
+        for chapter in files("spec", "md") {
+            let said = if chapter == Path::new(CONVERSATION) { conversation::record() } else { Vec::new() };
+            let mut said = said.into_iter().map(|said| said.datagram);
+            let before = read(&chapter);
+            let mut after = String::new();
+            let mut rest = before.as_str();
+            for example in examples(&before) {
+                let (text, behind) = rest.split_once(example).unwrap();
+                after += text;
+                after += &said.next().unwrap_or_else(|| seal(example));
+                rest = behind;
+            }
+            fs::write(&chapter, after + rest).unwrap();
+        }
+    });
 }
 
 /// The datagrams in a chapter: the blocks fenced as `datagram`, without the line's end before the closing fence.
 fn examples(text: &str) -> impl Iterator<Item = &str> {
     text.split("```datagram\n").skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0))
-}
-
-fn is_update() -> bool {
-    std::env::var_os("UPDATE_SPEC").is_some()
 }
 
 /// The same datagram with the right checksum.
@@ -396,7 +423,9 @@ fn an_example_shows_every_frame() {
 
 // Files.
 
+/// Every chapter, up to date if that was asked for.
 fn chapters() -> Vec<PathBuf> {
+    update_if_asked();
     files("spec", "md")
 }
 

@@ -51,7 +51,9 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     };
     let mut sender = Sender::new(source, conversation, flags.timeout, now.instant);
     let exit = station.event_loop.run(&mut station.peer, &mut sender).map_err(Failure::failed)?;
-    Ok(sender.report(exit))
+    // Where the trace goes there is no room for anything else.
+    let stdout_is_taken = flags.trace.as_deref() == Some("-");
+    Ok(sender.report(exit, stdout_is_taken))
 }
 
 fn bind_for(addresses: &[SocketAddr]) -> Result<Socket, BindError> {
@@ -244,7 +246,7 @@ impl Sender {
     }
 
     /// Prints what became of everything, and has the last word on the exit code.
-    fn report(&self, exit: Exit) -> Exit {
+    fn report(&self, exit: Exit, stdout_is_taken: bool) -> Exit {
         let counts = self.counts();
         let exit = match exit {
             Exit::Done => Exit::of(self.model.tally(), self.unfit > 0),
@@ -252,9 +254,9 @@ impl Sender {
         };
         let sentence = counts.sentence(self.trouble.as_deref());
         if exit == Exit::Done {
-            let mut stdout = Output::stdout();
-            stdout.push_line(&sentence);
-            stdout.flush();
+            let mut output = if stdout_is_taken { Output::stderr() } else { Output::stdout() };
+            output.push_line(&sentence);
+            output.flush();
         } else {
             complain(&sentence);
         }

@@ -128,6 +128,7 @@ fn a_message_travels_and_its_sender_learns_it() {
 }
 
 // UC-ARQ-016
+
 #[test]
 fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
     let mut pair = Pair::new(|_, ordinal| ordinal % 3 == 1);
@@ -154,6 +155,7 @@ fn one_datagram_in_three_is_lost_and_nothing_is_missing() {
 }
 
 // UC-CLOSE-001, UC-CLOSE-004
+
 #[test]
 fn a_graceful_close_flushes_first_and_both_sides_forget() {
     let mut pair = Pair::new(|_, _| false);
@@ -185,6 +187,7 @@ fn nobody_answers() {
 }
 
 // UC-HS-014
+
 #[test]
 fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     let mut pair = Pair::new(|_, _| false);
@@ -206,6 +209,7 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
 }
 
 // UC-ARQ-018
+
 #[test]
 fn an_idle_connection_is_kept_alive_by_the_side_that_wanted_it() {
     let mut pair = Pair::new(|_, _| false);
@@ -216,6 +220,7 @@ fn an_idle_connection_is_kept_alive_by_the_side_that_wanted_it() {
 }
 
 // UC-ARQ-019, UC-ARQ-020
+
 #[test]
 fn both_learn_of_a_dead_link_within_the_idle_bound() {
     let mut pair = Pair::new(|_, _| false);
@@ -229,6 +234,7 @@ fn both_learn_of_a_dead_link_within_the_idle_bound() {
 }
 
 // UC-STR-011
+
 #[test]
 fn an_expired_message_makes_room_for_the_next() {
     let mut pair = Pair::new(|_, _| true);

@@ -48,7 +48,9 @@ impl Talker {
             reports.push(Report::Refused { why: "too-many-connections" });
             return None;
         };
-        self.know(handle).map(|id| reports.push(Report::Dialled { id, to }));
+        if let Some(id) = self.know(handle) {
+            reports.push(Report::Dialled { id, to });
+        }
         Some(handle)
     }
 

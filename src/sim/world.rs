@@ -171,7 +171,7 @@ impl World {
         for seat in 0..self.seats.len() {
             self.perform(seat, &Action::Shutdown, 0)?;
             // Half of the runs end on all sides at once, half one after the other.
-            if self.scenario.seed % 2 == 0 {
+            if self.scenario.seed.is_multiple_of(2) {
                 self.run_until(self.elapsed() + Duration::from_secs(1))?;
             }
         }

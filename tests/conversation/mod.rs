@@ -29,13 +29,13 @@ pub fn record() -> Vec<Spoken> {
     let Ok(Id::Conversation(bob)) = run.tell(0, Command::Open { addresses: vec![address(1)] }) else {
         panic!("ana cannot begin");
     };
-    run.tell(0, Command::Say { to: bob, text: "oi".to_owned() }).unwrap();
+    run.tell(0, Command::Say { to: bob, text: "hi".to_owned() }).unwrap();
     run.until(Duration::from_millis(150));
-    run.tell(0, Command::Say { to: bob, text: "tudo bem?".to_owned() }).unwrap();
+    run.tell(0, Command::Say { to: bob, text: "is it raining?".to_owned() }).unwrap();
     run.until(Duration::from_millis(160));
-    run.tell(0, Command::Say { to: bob, text: "chove?".to_owned() }).unwrap();
+    run.tell(0, Command::Say { to: bob, text: "here it is".to_owned() }).unwrap();
     run.until(Duration::from_secs(1));
-    run.tell(1, Command::Reply { text: "muito".to_owned() }).unwrap();
+    run.tell(1, Command::Reply { text: "so it is here".to_owned() }).unwrap();
     run.until(Duration::from_secs(2));
     run.tell(0, Command::Shutdown).unwrap();
     run.until(Duration::from_secs(3));

@@ -193,3 +193,12 @@ fn what_comes_beyond_the_count_is_refused_and_never_called_delivered() {
     let (code, events) = listener.wait();
     assert_eq!((code, texts(&events)), (0, vec!["one".to_owned(), "two".to_owned()]));
 }
+
+#[test]
+fn a_trace_on_standard_output_is_nothing_but_a_trace() {
+    let listener = Program::listen(&["--count", "1"]);
+    let sent = run_to_end(&["send", "--trace", "-", "--to", &listener.address, "oi"], Input::None);
+    assert_eq!(exit_code(&sent), 0);
+    let decoded = run_to_end(&["decode"], Input::Text(std::str::from_utf8(&sent.stdout).unwrap()));
+    assert_eq!((exit_code(&decoded), lines_of(&sent.stderr)), (0, vec!["1 of 1 acknowledged".to_owned()]));
+}

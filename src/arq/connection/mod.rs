@@ -7,9 +7,6 @@ mod handle;
 mod timeout;
 mod transmit;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -100,7 +100,7 @@ impl SendStreams {
             self.streams[index].next_new += 1;
             return true;
         }
-        // A message that an otherwise empty packet can carry travels whole, any other in parts.
+        // A message that an otherwise empty packet can carry travels whole, any other in parts (UC-STR-013).
         let whole = message.sent_bytes == 0 && message.length <= whole_limit(self.limits.datagram_bytes);
         if !whole {
             return self.send_new_part(index, writer, contents);
