@@ -80,8 +80,12 @@ impl Connection {
 
     /// Anything new from the other side ends its silence.
     fn heard(&mut self, now: Instant) {
+        // After a real pause only: while packets keep coming and their acks do not, the round trip has grown, and the probes
+        // have to slow down until it can be measured.
+        if now.since(self.last_heard) >= self.config.probe_cap {
+            self.loss.on_heard();
+        }
         self.last_heard = now;
-        self.loss.on_heard();
         self.awaiting_since = self.awaiting_since.map(|_| now);
         if std::mem::take(&mut self.silent) {
             self.events.push_back(Event::Resumed);
