@@ -40,6 +40,7 @@ impl Coverage {
         {
             let statistics = connection.statistics();
             self.add("spurious-loss", statistics.spurious_losses);
+            self.add("packet-sent", statistics.packets_sent);
             self.add("packet-lost", statistics.packets_lost);
             self.add("duplicate-packet", statistics.duplicates);
             self.add("gram-dropped", statistics.grams_dropped);
