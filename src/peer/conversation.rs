@@ -33,8 +33,8 @@ pub(super) struct Conversation {
     pub(super) echoes: VecDeque<(MessageId, Instant)>,
     /// Which words a message of the layer below carries.
     pub(super) by_seq: BTreeMap<(Handle, u32, u64), MessageId>,
-    /// Receipts that found the queue full; nothing more is read from this side until they are out.
-    pub(super) receipts: VecDeque<Vec<u8>>,
+    /// Receipts that found their connection's queue full; nothing more is read from it until they are out.
+    pub(super) receipts: BTreeMap<Handle, VecDeque<Vec<u8>>>,
     /// Close was asked for: at this time at the latest.
     pub(super) closing_at: Option<Instant>,
     /// Whether the front end was refused for want of room.
@@ -76,7 +76,7 @@ impl Conversation {
             outgoing: BTreeMap::new(),
             echoes: VecDeque::new(),
             by_seq: BTreeMap::new(),
-            receipts: VecDeque::new(),
+            receipts: BTreeMap::new(),
             closing_at: None,
             blocked: false,
         }

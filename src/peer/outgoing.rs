@@ -146,7 +146,7 @@ impl Peer {
     pub(super) fn answer(&mut self, id: ConversationId, handle: Handle, at: WallTime, said: Said<'_>) {
         let body = self.encode(handle, at, said);
         if let Some(conversation) = self.conversations.get_mut(&id) {
-            conversation.receipts.push_back(body);
+            conversation.receipts.entry(handle).or_default().push_back(body);
         }
         self.flush_receipts(id, handle);
     }
@@ -156,16 +156,20 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return true;
         };
+        let Some(receipts) = conversation.receipts.get_mut(&handle) else {
+            return true;
+        };
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
         let stream = if streams > stream::RECEIPTS { stream::RECEIPTS } else { stream::WORDS };
         let options = SendOptions { unordered: true, deadline: None };
-        while let Some(body) = conversation.receipts.front() {
+        while let Some(body) = receipts.front() {
             match self.endpoint.submit(handle, stream, body.clone(), options) {
                 Err(SendError::WouldBlock) => return false,
                 // A receipt that can never be sent is dropped with its connection: its sender learns "unknown".
-                Ok(_) | Err(_) => drop(conversation.receipts.pop_front()),
+                Ok(_) | Err(_) => drop(receipts.pop_front()),
             }
         }
+        conversation.receipts.remove(&handle);
         true
     }
 
