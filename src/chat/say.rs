@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{MAX_TEXT_BYTES, MessageId, Party, format_timestamp, is_nick, parse_timestamp};
 use crate::time::WallTime;
+use crate::wire::object;
 
 /// One thing said, from one side to the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl<'a> Say<'a> {
 
     /// What the JSON says (UC-CHAT-001).
     pub fn decode(json: &'a [u8]) -> Result<Self, ChatError> {
-        let wire: Wire<'a> = serde_json::from_slice(json).map_err(|_| refusal(json, "it is not valid"))?;
+        let wire: Wire<'a> = read_object(json).ok_or_else(|| refusal(json, "it is not valid"))?;
         wire.read().map_err(|why| refusal(json, why))
     }
 
@@ -156,9 +157,9 @@ struct Wire<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     re: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_object", skip_serializing_if = "Option::is_none")]
     from: Option<Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_object", skip_serializing_if = "Option::is_none")]
     to: Option<Party>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     ts_original: Option<Cow<'a, str>>,
@@ -229,6 +230,19 @@ impl<'a> Wire<'a> {
     }
 }
 
+/// The whole of `json` as one object.
+fn read_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = object(&mut deserializer).ok()?;
+    deserializer.end().ok().map(|()| value)
+}
+
+fn some_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    object(deserializer).map(Some)
+}
+
 /// The error for JSON that says nothing: by its id, if it has one and is not itself an answer.
 fn refusal(json: &[u8], why: &'static str) -> ChatError {
     #[derive(Deserialize)]
@@ -240,7 +254,7 @@ fn refusal(json: &[u8], why: &'static str) -> ChatError {
         ts: String,
     }
 
-    let Ok(named) = serde_json::from_slice::<Named>(json) else {
+    let Some(named) = read_object::<Named>(json) else {
         return ChatError::Unreadable;
     };
     if matches!(named.kind.as_str(), "receipt" | "echoed" | "introduce") {

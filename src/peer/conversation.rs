@@ -33,9 +33,8 @@ pub(super) struct Conversation {
     pub(super) echoes: VecDeque<(MessageId, Instant)>,
     /// Which words a message of the layer below carries.
     pub(super) by_seq: BTreeMap<(Handle, u32, u64), MessageId>,
-    /// Receipts that found the queue full; when there are too many, nothing more is read from this side.
-    pub(super) receipts: VecDeque<Vec<u8>>,
-    pub(super) receipts_bytes: usize,
+    /// Receipts that found their connection's queue full; when there are too many, nothing more is read from it.
+    pub(super) receipts: BTreeMap<Handle, Backlog>,
     /// Close was asked for: at this time at the latest.
     pub(super) closing_at: Option<Instant>,
     /// Whether the front end was refused for want of room.
@@ -62,6 +61,13 @@ pub(super) struct Outgoing {
     pub(super) sent_on: Option<Handle>,
 }
 
+/// Messages that wait for room, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    pub(super) bodies: VecDeque<Vec<u8>>,
+    pub(super) bytes: usize,
+}
+
 impl Conversation {
     pub(super) fn new(addresses: Vec<SocketAddr>, address: SocketAddr) -> Self {
         Self {
@@ -77,8 +83,7 @@ impl Conversation {
             outgoing: BTreeMap::new(),
             echoes: VecDeque::new(),
             by_seq: BTreeMap::new(),
-            receipts: VecDeque::new(),
-            receipts_bytes: 0,
+            receipts: BTreeMap::new(),
             closing_at: None,
             blocked: false,
         }

@@ -305,6 +305,7 @@ impl Peer {
             return;
         };
         conversation.others.retain(|other| *other != handle);
+        conversation.receipts.remove(&handle);
         if conversation.primary != Some(handle) {
             // It may have been the one that words went out on.
             self.settle_sent(id, handle);
@@ -318,8 +319,6 @@ impl Peer {
         let was_announced = std::mem::take(&mut conversation.announced);
         let has_heir = conversation.primary.is_some();
         let address = conversation.address;
-        conversation.receipts.clear();
-        conversation.receipts_bytes = 0;
         let unsent = match &closed {
             Closed::NoAnswer { .. } => FailReason::NoAnswer,
             _ => FailReason::NotSent,

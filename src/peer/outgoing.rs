@@ -153,8 +153,9 @@ impl Peer {
     pub(super) fn answer(&mut self, id: ConversationId, handle: Handle, at: WallTime, said: Said<'_>) {
         let body = self.encode(handle, at, said);
         if let Some(conversation) = self.conversations.get_mut(&id) {
-            conversation.receipts_bytes += body.len();
-            conversation.receipts.push_back(body);
+            let backlog = conversation.receipts.entry(handle).or_default();
+            backlog.bytes += body.len();
+            backlog.bodies.push_back(body);
         }
         self.flush_receipts(id, handle);
     }
@@ -164,22 +165,25 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return true;
         };
+        let Some(backlog) = conversation.receipts.get_mut(&handle) else {
+            return true;
+        };
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
         let stream = if streams > stream::RECEIPTS { stream::RECEIPTS } else { stream::WORDS };
         let options = SendOptions { unordered: true, deadline: None };
-        while let Some(body) = conversation.receipts.front() {
+        while let Some(body) = backlog.bodies.front() {
             match self.endpoint.submit(handle, stream, body.clone(), options) {
                 Err(SendError::WouldBlock) => {
-                    return conversation.receipts.len() < MAX_WAITING
-                        && conversation.receipts_bytes < MAX_WAITING_BYTES;
+                    return backlog.bodies.len() < MAX_WAITING && backlog.bytes < MAX_WAITING_BYTES;
                 }
                 // A receipt that can never be sent is dropped with its connection: its sender learns "unknown".
                 Ok(_) | Err(_) => {
-                    let sent = conversation.receipts.pop_front();
-                    conversation.receipts_bytes -= sent.map_or(0, |sent| sent.len());
+                    backlog.bytes -= body.len();
+                    backlog.bodies.pop_front();
                 }
             }
         }
+        conversation.receipts.remove(&handle);
         true
     }
 

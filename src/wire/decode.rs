@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::frame::{
-    Ack, Close, Frame, Hello, Messages, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window,
+    Ack, Close, Frame, Hello, Limits, Messages, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window,
 };
 use super::{ConnectionId, DecodeError, HELLO_BYTES, Kind, VERSION, checksum};
 use super::{MAX_ACK_RANGES, MAX_FRAMES, MAX_LIST, MAX_NUMBER, MAX_REASON_BYTES};
@@ -97,7 +97,7 @@ pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
         (Some(frame), None) => frame.check(head.to, &frames, datagram.len()).map(Datagram::Handshake),
         (None, Some(number)) => {
             let to = head.to.ok_or(DecodeError::Malformed)?;
-            check_number(number)?;
+            check_sequence(number, 1)?;
             head.low.map_or(Ok(()), check_number)?;
             Ok(Datagram::Packet(Packet { to, number, low: head.low, frames, unknown_frames }))
         }
@@ -237,10 +237,14 @@ impl<'de> Visitor<'de> for FrameVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawFrame<'de>, A::Error> {
-        let Some("t") = map.next_key::<&str>()? else {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        let first = map.next_key::<&str>()?;
+        if first != Some("t") {
+            if first.is_some() {
+                map.next_value::<IgnoredAny>()?;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            }
             return Ok(RawFrame::WithoutKind);
-        };
+        }
         let name = map.next_value::<Cow<'_, str>>()?;
         let kind = Kind::from_name(&name);
         let rest = MapAccessDeserializer::new(map);
@@ -448,6 +452,9 @@ impl<'a> RawHandshake<'a> {
         if others.iter().any(|frame| !matches!(frame, Frame::Pad { .. })) {
             return Err(DecodeError::Misplaced);
         }
+        if let Self::Hello(Hello { limits, .. }) | Self::Welcome(Welcome { limits, .. }) = &self {
+            check_limits(limits)?;
+        }
         match (self, to) {
             (Self::Hello(_), Some(_)) | (Self::Welcome(_), None) => Err(DecodeError::Misplaced),
             (Self::Hello(_), None) if datagram_bytes < HELLO_BYTES => Err(DecodeError::ShortHello),
@@ -457,6 +464,7 @@ impl<'a> RawHandshake<'a> {
                 if refuse.speaks.len() > MAX_LIST {
                     return Err(DecodeError::TooMany);
                 }
+                refuse.speaks.iter().try_for_each(|&version| check_number(version))?;
                 check_text(&refuse.code)?;
                 Ok(Handshake::Refuse { to, refuse })
             }
@@ -502,12 +510,20 @@ fn check_ranges(ranges: &[[u64; 2]]) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Message numbers begin at 1, there is at least one, and the last one is still exact.
+/// Packets and messages are numbered from 1, there is at least one, and the last one is still exact.
 fn check_sequence(first: u64, count: usize) -> Result<(), DecodeError> {
     if first == 0 || count == 0 {
         return Err(DecodeError::BadNumber);
     }
     check_number(first.saturating_add(count as u64 - 1))
+}
+
+fn check_limits(limits: &Limits) -> Result<(), DecodeError> {
+    let Limits { message_bytes, connection_bytes, stream_bytes, stream_messages, .. } = *limits;
+    let Limits { datagram_bytes, ack_delay_us, idle_ms, .. } = *limits;
+    [message_bytes, connection_bytes, stream_bytes, stream_messages, datagram_bytes, ack_delay_us, idle_ms]
+        .into_iter()
+        .try_for_each(check_number)
 }
 
 const fn check_number(number: u64) -> Result<(), DecodeError> {

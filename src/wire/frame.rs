@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{ConnectionId, Kind};
+use super::{ConnectionId, Kind, object};
 
 /// One item inside a packet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -179,7 +179,7 @@ pub struct Hello {
     /// How the connection is to be protected; `clear` is the only mode of version 1 so far.
     pub mode: Mode,
     /// What the sender accepts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub limits: Limits,
     /// The receiver's id of an earlier connection between the two that fell silent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,7 +192,7 @@ pub struct Welcome {
     /// The name that the sender gives its half.
     pub id: ConnectionId,
     /// What the sender accepts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub limits: Limits,
     /// Whether the connection that the hello called `old` is still known: then the old one goes on and this one is not needed.
     #[serde(default, skip_serializing_if = "is_false")]

@@ -15,6 +15,7 @@ mod frame;
 mod glance;
 mod id;
 mod kind;
+mod object;
 
 pub use decode::{Datagram, Handshake, Packet, decode};
 pub use encode::{PacketWriter, encode_handshake};
@@ -25,6 +26,7 @@ pub use frame::{
 pub use glance::{Glance, Kinds, glance};
 pub use id::ConnectionId;
 pub use kind::Kind;
+pub use object::object;
 
 /// The version of the protocol that this code speaks (UC-WIRE-003).
 pub const VERSION: u64 = 1;

@@ -37,10 +37,7 @@ impl Connection {
         self.heard(now);
         self.follow(now, path, bytes as u64, is_newest);
 
-        // What a packet acks has arrived, even if the same packet ends the connection.
-        let (acks, others): (Vec<_>, Vec<_>) =
-            packet.frames.iter().partition(|frame| matches!(frame, Frame::Ack(_)));
-        for frame in acks.into_iter().chain(others) {
+        for frame in &packet.frames {
             if let Err(violation) = self.handle_frame(now, path, frame) {
                 self.violate(now, violation);
                 return;
@@ -203,10 +200,10 @@ impl Connection {
     }
 
     fn handle_close(&mut self, now: Instant, close: &Close<'_>) {
+        // An answer without a question: its close was lost, and so were its words.
         let is_answer = close.code == Self::CLOSED;
         let closed = match &self.state {
             State::Closing { closed, .. } => closed.clone(),
-            _ if is_answer => Closed::Restarted,
             _ => Closed::ByPeer { code: close.code.to_string(), reason: close.reason.to_string() },
         };
         while let Some(stream) = self.recv.poll_readable() {

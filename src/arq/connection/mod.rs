@@ -378,6 +378,8 @@ impl Connection {
         if matches!(self.state, State::Closing { .. } | State::Closed { .. }) {
             return;
         }
+        // The packet that broke the rule was recorded before it was read; an ack would say that it was taken.
+        self.arrivals.on_ack_sent();
         self.begin_closing_now(now, "violation", violation.rule().to_owned(), Closed::Violation(violation));
     }
 

@@ -247,22 +247,19 @@ impl Connection {
         let remote_id = self.remote_id.unwrap_or(self.local_id);
         let mut writer =
             PacketWriter::new(buffer, &mut scratch, remote_id, self.sent.next_number(), None, limit);
+        // What is acked has arrived, even if the same packet ends the connection, and frames are taken in their order. After
+        // the close nothing is taken note of any more, so there is nothing true to tell.
+        let is_last_word = matches!(frame, Frame::Close(_)) && !self.is_closed();
+        if is_last_word && self.arrivals.is_owed() && self.write_acks(now, &mut writer) {
+            self.arrivals.on_ack_sent();
+        }
         writer.push(frame);
-        match frame {
-            // After the close nothing is taken note of any more, so there is nothing true to tell.
-            Frame::Close(_)
-                if !self.is_closed() && self.arrivals.is_owed() && self.write_acks(now, &mut writer) =>
-            {
-                self.arrivals.on_ack_sent();
-            }
-            // Most likely the other side is here and no longer there, and waits to hear what arrived. The ack also goes
-            // where it has to go.
-            Frame::Path(PathFrame::Challenge(_)) => {
-                if let Some(ack) = self.arrivals.ack(now) {
-                    writer.push(&Frame::Ack(ack));
-                }
-            }
-            _ => {}
+        if let Frame::Path(PathFrame::Challenge(_)) = frame
+            && let Some(ack) = self.arrivals.ack(now)
+        {
+            // Most likely the other side is here and no longer there, and waits to hear what arrived. The ack also goes where
+            // it has to go.
+            writer.push(&Frame::Ack(ack));
         }
         let length = writer.finish();
         self.scratch = scratch;

@@ -101,7 +101,7 @@ impl SendStreams {
             return true;
         }
         // A message that an otherwise empty packet can carry travels whole, any other in parts (UC-STR-013).
-        let whole = message.sent_bytes == 0 && message.length <= whole_limit(self.limits.datagram_bytes);
+        let whole = message.sent_bytes == 0 && message.length <= WHOLE_LIMIT_BYTES;
         if !whole {
             return self.send_new_part(index, writer, contents);
         }
@@ -252,13 +252,9 @@ impl SendStreams {
     }
 }
 
-/// The longest message that travels whole: with the longest heads it still fits the shortest packet.
-fn whole_limit(datagram_bytes: u64) -> u64 {
-    datagram_bytes.min(crate::wire::BASE_DATAGRAM_BYTES as u64).saturating_sub(WHOLE_MARGIN_BYTES)
-}
-
-/// The head of a packet and of a `msg` frame, an ack of a few ranges: what stands before a message in its packet.
-const WHOLE_MARGIN_BYTES: u64 = 200;
+/// The longest message that travels whole. The rest of the shortest packet is for its head, that of a `msg` frame, and an ack
+/// of a few ranges.
+const WHOLE_LIMIT_BYTES: u64 = crate::wire::BASE_DATAGRAM_BYTES as u64 - 200;
 
 /// A fragment shorter than this is not worth its head, unless it is all that is left.
 const LEAST_PART_BYTES: u64 = 128;
