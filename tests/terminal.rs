@@ -241,11 +241,14 @@ fn nothing_from_the_network_acts_on_the_terminal() {
 }
 
 #[test]
-fn line_that_cannot_be_sent_is_kept() {
+fn line_that_cannot_be_sent_is_in_the_history_and_not_in_the_way() {
     let mut session = Session::start(&[]);
     session.address();
     session.press("to nobody\r");
     session.wait_for_text("nobody was chosen to send to");
+    session.press("/who");
+    session.wait_for("the next line alone", |session| session.typed_row().0.ends_with("> /who"));
+    session.press("\r\x1b[A\x1b[A");
     session.wait_for("the line again", |session| session.typed_row().0.contains("to nobody"));
 }
 

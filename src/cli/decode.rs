@@ -35,7 +35,7 @@ pub(super) fn run(flags: &DecodeArgs) -> Result<Exit, Failure> {
         output.push_line(&escape(decoded));
         // A trace may be followed while it grows, so each line is worth a call.
         output.flush();
-        if output.is_closed() {
+        if output.failure().is_some() {
             break;
         }
     }

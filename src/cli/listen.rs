@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::ListenArgs;
 use super::exit::{Exit, Failure};
-use super::station::{self, GOODBYE, Station};
+use super::station::{self, GOODBYE, Station, output_lost};
 use crate::io::event_loop::{Handler, More};
 use crate::io::local_ip::reachable_address;
 use crate::io::signals::Signal;
@@ -100,8 +100,8 @@ impl Handler<Peer> for Listener {
             self.view.show(&notice, now.wall);
         }
         self.view.flush(&Status::default());
-        if self.view.is_closed() {
-            self.end(now, peer, Exit::Done, Duration::ZERO);
+        if let Some(failure) = self.view.failure() {
+            return Some(output_lost(now, peer, failure));
         }
         let ending = self.ending?;
         (peer.is_idle() || ending.deadline <= now.instant).then_some(ending.exit)

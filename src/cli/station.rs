@@ -1,10 +1,11 @@
 //! What every command that talks needs: a bound socket, the loop around it, and a peer.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::complain;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use crate::io::clock::Clock;
 use crate::io::entropy;
 use crate::io::event_loop::EventLoop;
@@ -12,7 +13,8 @@ use crate::io::resolve::Target;
 use crate::io::socket::Socket;
 use crate::io::stdin::Chunks;
 use crate::io::trace::Trace;
-use crate::peer::{Peer, PeerConfig};
+use crate::peer::{Command, Peer, PeerConfig};
+use crate::time::Now;
 
 /// Where a peer listens unless it is told otherwise. Any machine on the network can reach it there.
 pub(super) const DEFAULT_ADDRESS: SocketAddr =
@@ -49,6 +51,18 @@ impl Station {
         let config = PeerConfig { local_port, ..config };
         Ok(Self { event_loop, peer: Peer::new(config, seed, clock.now()), clock })
     }
+}
+
+/// Nobody can see any more what is shown, so nothing more is confirmed: receipts that did not leave are dropped, and the other
+/// sides hear a goodbye. A reader that has had enough (`| head`) is no failure.
+pub(super) fn output_lost(now: Now, peer: &mut Peer, failure: &io::Error) -> Exit {
+    // Giving up has nothing to refuse.
+    let _ = peer.handle_command(now, Command::GiveUp);
+    if failure.kind() == io::ErrorKind::BrokenPipe {
+        return Exit::Done;
+    }
+    complain(&format!("what arrives cannot be shown any more, and is not confirmed: {failure}"));
+    Exit::Failed
 }
 
 /// Binds to what the user wrote.

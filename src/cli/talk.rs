@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::complain;
 use super::directory::{Directory, Obstacle};
 use super::exit::Exit;
-use super::station::GOODBYE;
+use super::station::{GOODBYE, output_lost};
 use crate::io::event_loop::{Handler, More};
 use crate::io::lines::{Lines, Next};
 use crate::io::resolve::Target;
@@ -45,19 +45,13 @@ pub(super) struct Talk {
     model: Model,
     directory: Directory,
     /// Lines that were read and not carried out yet; only the first is being worked on.
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Action>,
     /// The first job waits for room in the peer.
     blocked: bool,
     input_ended: bool,
     /// A line from a pipe could not be carried out, which makes the whole run a failure.
     something_refused: bool,
     ending: Option<Ending>,
-}
-
-#[derive(Debug)]
-struct Job {
-    line: String,
-    action: Action,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +118,7 @@ impl Talk {
         match lines.next_line() {
             Next::Line(line) => Typed::Line(line),
             Next::Bad(error) => {
-                self.refuse(error.to_string(), None);
+                self.refuse(&error.to_string());
                 Typed::More
             }
             Next::Waiting => Typed::Nothing,
@@ -141,11 +135,15 @@ impl Talk {
             // A person who wants to leave does not mean after the name is looked up.
             Ok(Action::Quit) if self.front.has_person => self.end(now, peer, None),
             Ok(_) if self.jobs.len() >= MAX_WAITING_LINES => {
-                self.refuse(Obstacle::TooManyLines.to_string(), Some(&line));
+                self.refuse(&Obstacle::TooManyLines.to_string());
             }
-            Ok(action) => self.jobs.push_back(Job { line, action }),
-            // A mistyped command is typed anew sooner than mended, and the history has it; a text is worth handing back.
-            Err(error) => self.refuse(error.to_string(), None),
+            Ok(action) => self.jobs.push_back(action),
+            Err(error) => {
+                if error.names_receiver() {
+                    self.lose_receiver();
+                }
+                self.refuse(&error.to_string());
+            }
         }
     }
 
@@ -155,14 +153,19 @@ impl Talk {
         while !self.blocked
             && let Some(job) = self.jobs.pop_front()
         {
-            match self.carry_out(now, peer, &job.action) {
+            match self.carry_out(now, peer, &job) {
                 Ok(()) => {}
                 Err(Obstacle::LookingUp) => return self.jobs.push_front(job),
                 Err(Obstacle::Full) if self.front.lines.is_some() => {
                     self.blocked = true;
                     self.jobs.push_front(job);
                 }
-                Err(obstacle) => self.refuse(obstacle.to_string(), Some(&job.line)),
+                Err(obstacle) => {
+                    if matches!(job, Action::To { .. } | Action::Message { .. }) {
+                        self.lose_receiver();
+                    }
+                    self.refuse(&obstacle.to_string());
+                }
             }
         }
     }
@@ -257,13 +260,19 @@ impl Talk {
         })
     }
 
-    /// Says why a line was not carried out, and hands it back.
-    fn refuse(&mut self, reason: String, line: Option<&str>) {
-        self.model.tell(Notice::Error(filter::shorten(&reason, 400)));
-        if let Some(line) = line {
-            self.front.view.give_back(line);
-        }
+    /// Says why a line was not carried out. What was typed is in the history: put back into the editor, it would be in the way
+    /// of the next line.
+    fn refuse(&mut self, reason: &str) {
+        let hint = if self.front.has_person { text::IN_HISTORY } else { "" };
+        self.model.tell(Notice::Error(format!("{}{hint}", filter::shorten(reason, 400))));
         self.something_refused |= !self.front.has_person;
+    }
+
+    /// Without a person to see the prompt, a receiver that could not be chosen must not leave the next lines to the one before.
+    fn lose_receiver(&mut self) {
+        if !self.front.has_person {
+            self.model.forget_receiver();
+        }
     }
 
     fn end(&mut self, now: Now, peer: &mut Peer, exit: Option<Exit>) {
@@ -382,8 +391,8 @@ impl Handler<Peer> for Talk {
         self.adopt_receiver();
         self.end_with_input(now, peer);
         self.show(now);
-        if self.front.view.is_closed() && self.ending.is_none() {
-            self.end(now, peer, Some(Exit::Done));
+        if let Some(failure) = self.front.view.failure() {
+            return Some(output_lost(now, peer, failure));
         }
         let ending = self.ending?;
         (peer.is_idle() || ending.deadline <= now.instant).then(|| self.outcome(ending))

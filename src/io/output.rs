@@ -10,7 +10,7 @@ use std::io::{self, Write};
 pub struct Output {
     stream: Stream,
     batch: Vec<u8>,
-    closed: bool,
+    failure: Option<io::Error>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +39,12 @@ impl Output {
     }
 
     fn new(stream: Stream) -> Self {
-        Self { stream, batch: Vec::new(), closed: false }
+        Self { stream, batch: Vec::new(), failure: None }
     }
 
     /// Adds `text` to the batch.
     pub fn push(&mut self, text: &str) {
-        if !self.closed {
+        if self.failure.is_none() {
             self.batch.extend_from_slice(text.as_bytes());
         }
     }
@@ -57,7 +57,7 @@ impl Output {
 
     /// Hands the batch to the system.
     pub fn flush(&mut self) {
-        if self.batch.is_empty() || self.closed {
+        if self.batch.is_empty() || self.failure.is_some() {
             return;
         }
         let written = match self.stream {
@@ -68,12 +68,12 @@ impl Output {
         };
         self.batch.clear();
         // Whatever the reason (a closed pipe, a full disk, a vanished terminal), nobody gets what is written from now on.
-        self.closed = written.is_err();
+        self.failure = written.err();
     }
 
-    /// Whether nobody reads any more.
-    pub fn is_closed(&self) -> bool {
-        self.closed
+    /// Why nobody gets what is written any more; None while all is well.
+    pub fn failure(&self) -> Option<&io::Error> {
+        self.failure.as_ref()
     }
 
     /// What was pushed since the last call, for tests.

@@ -72,6 +72,18 @@ pub enum InputError {
     },
 }
 
+impl InputError {
+    /// Whether the line was to choose a receiver.
+    pub fn names_receiver(&self) -> bool {
+        match self {
+            Self::Unknown { .. } => false,
+            Self::Incomplete { usage } | Self::Excess { usage } => {
+                usage.starts_with("/to") || usage.starts_with("/msg")
+            }
+        }
+    }
+}
+
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

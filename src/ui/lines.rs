@@ -45,8 +45,8 @@ impl View for LineView {
         self.chatter.flush();
     }
 
-    fn is_closed(&self) -> bool {
-        self.data.is_closed()
+    fn failure(&self) -> Option<&std::io::Error> {
+        self.data.failure()
     }
 }
 

@@ -132,6 +132,12 @@ impl Model {
         self.set_receiver(conversation);
     }
 
+    /// Has plain lines go nowhere until somebody is named again.
+    pub fn forget_receiver(&mut self) {
+        self.receiver = None;
+        self.receiver_is_chosen = true;
+    }
+
     /// Has plain lines go to whoever wrote last, unless the user chose a receiver, or the one found so is still there.
     pub fn adopt_receiver(&mut self) {
         let is_there =

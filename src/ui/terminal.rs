@@ -251,8 +251,8 @@ impl View for Terminal {
         self.output.flush();
     }
 
-    fn is_closed(&self) -> bool {
-        self.output.is_closed()
+    fn failure(&self) -> Option<&std::io::Error> {
+        self.output.failure()
     }
 
     fn next_typed(&mut self, status: &Status) -> Typed {
@@ -276,14 +276,6 @@ impl View for Terminal {
 
     fn handle_resize(&mut self) {
         self.measure();
-    }
-
-    fn give_back(&mut self, line: &str) {
-        // What is being typed meanwhile is worth more; the line is in the history.
-        if self.editor.is_empty() {
-            self.editor.replace(line.to_owned());
-            self.changed = true;
-        }
     }
 
     fn is_typing(&self) -> bool {

@@ -16,6 +16,9 @@ use super::view::Status;
 use crate::peer::{CloseReason, FailReason};
 use crate::time::WallTime;
 
+/// Where a refused line can be found again.
+pub const IN_HISTORY: &str = " (↑ brings the line back)";
+
 /// One line to print, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {

@@ -1,5 +1,7 @@
 //! What every front end does with a [`Notice`].
 
+use std::io;
+
 use super::notice::Notice;
 use crate::time::WallTime;
 
@@ -39,16 +41,13 @@ pub trait View {
     /// Writes what was shown.
     fn flush(&mut self, status: &Status);
 
-    /// Whether nobody can see any more what is shown.
-    fn is_closed(&self) -> bool;
+    /// Why nobody can see any more what is shown; None while all is well.
+    fn failure(&self) -> Option<&io::Error>;
 
     /// What was typed, where the view has the keyboard.
     fn next_typed(&mut self, _status: &Status) -> Typed {
         Typed::Nothing
     }
-
-    /// A line that was not carried out comes back, so that it can be mended.
-    fn give_back(&mut self, _line: &str) {}
 
     /// The terminal has another size.
     fn handle_resize(&mut self) {}

@@ -202,3 +202,28 @@ fn a_trace_on_standard_output_is_nothing_but_a_trace() {
     let decoded = run_to_end(&["decode"], Input::Text(std::str::from_utf8(&sent.stdout).unwrap()));
     assert_eq!((exit_code(&decoded), lines_of(&sent.stderr)), (0, vec!["1 of 1 acknowledged".to_owned()]));
 }
+
+#[test]
+fn what_cannot_be_shown_is_not_confirmed() {
+    // A disk that is always full.
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let (mut listener, address) = Program::listen_into(full);
+    let sent = run_to_end(&["send", "--timeout", "5s", "--to", &address, "oi"], Input::None);
+    let sentence = String::from_utf8_lossy(&sent.stderr);
+    assert_eq!(exit_code(&sent), 3, "{sentence}");
+    assert!(sentence.contains("0 of 1 acknowledged, 1 unknown"), "{sentence}");
+    assert_eq!(listener.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_pipe_that_names_no_receiver_sends_to_nobody() {
+    let listener = Program::listen(&["--count", "1"]);
+    let input =
+        format!("/to {}\nfor you\n/to nowhere\nsecret\n/msg 127.0.0.1:x hi\nsecret too\n", listener.address);
+    let peer = run_to_end(&["peer", "--json", "--bind", "127.0.0.1:0"], Input::Text(&input));
+    assert_eq!(exit_code(&peer), 1);
+    let sent = lines_of(&peer.stdout).iter().filter(|line| line.contains(r#""event":"sent""#)).count();
+    assert_eq!(sent, 1, "{}", String::from_utf8_lossy(&peer.stdout));
+    let (_, events) = listener.wait();
+    assert_eq!(texts(&events), ["for you"]);
+}

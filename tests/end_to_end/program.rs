@@ -31,6 +31,14 @@ impl Program {
         Self::start(command, "addr")
     }
 
+    /// A listener that writes to `file`, on a port that is free a moment before.
+    pub fn listen_into(file: std::fs::File) -> (Child, String) {
+        let address = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let mut command = udpchat(&["listen", "--bind", &address]);
+        let child = command.stdout(file).stderr(Stdio::null()).spawn().unwrap();
+        (child, address)
+    }
+
     pub fn peer(flags: &[&str]) -> Self {
         let mut command = udpchat(&["peer", "--json", "--bind", "127.0.0.1:0"]);
         command.args(flags);

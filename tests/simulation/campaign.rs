@@ -170,7 +170,8 @@ fn run_seed(seed: u64) -> (Run, u32) {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::spawn(move || {
         let scenario = swarm(seed);
-        let result = if seed.is_multiple_of(TWICE_EVERY) { (run_twice(&scenario), 2) } else { (run(&scenario), 1) };
+        let result =
+            if seed.is_multiple_of(TWICE_EVERY) { (run_twice(&scenario), 2) } else { (run(&scenario), 1) };
         // Nobody listens any more only if the watcher gave up.
         let _ = sender.send(result);
     });

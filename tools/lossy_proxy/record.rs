@@ -78,7 +78,7 @@ impl Record {
 
     /// Whether nobody reads standard output any more.
     pub(crate) fn is_unheard(&self) -> bool {
-        self.data.is_closed()
+        self.data.failure().is_some()
     }
 
     /// The proxy is ready.
