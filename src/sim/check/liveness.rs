@@ -28,7 +28,8 @@ impl Bounds {
     /// - A probe leaves at most one probe interval after the last fault. The interval is capped, but never below what the measured
     ///   round trip asks for: the mean and four deviations of it, which is five times the worst; and learned reordering, one more.
     /// - Then each window is at least 36 000 bytes for every round trip, of which heads take up to a third; a window of the other
-    ///   side that is smaller rules instead, and a message of numbers costs a round trip for every quarter of its window.
+    ///   side or a queue of this one that is smaller rules instead. Of a window of message numbers, and of a queue of few
+    ///   messages, a quarter may be all that a round trip frees; and a chatter's words take their receipts with them.
     /// - A side whose address changed is found again when it speaks: after a keep-alive at the latest, if it asked for the
     ///   connection.
     /// - A handshake under way repeats its hello every two seconds.
@@ -37,9 +38,11 @@ impl Bounds {
     ///   for whoever was not told.
     pub fn new(scenario: &Scenario, outstanding_bytes: u64, outstanding_messages: u64) -> Self {
         let config = scenario.nodes.iter().map(|node| &node.endpoint.connection);
-        let least_window =
-            config.clone().map(|c| c.limits.stream_bytes.min(c.limits.connection_bytes)).min().unwrap_or(1);
-        let least_messages = config.clone().map(|c| c.limits.stream_messages).min().unwrap_or(1);
+        let bytes_at_once =
+            |c: &Config| c.limits.stream_bytes.min(c.limits.connection_bytes).min(c.send_queue_bytes as u64);
+        let messages_at_once = |c: &Config| c.limits.stream_messages.min(c.send_queue_messages as u64);
+        let least_window = config.clone().map(bytes_at_once).min().unwrap_or(1);
+        let least_messages = config.clone().map(messages_at_once).min().unwrap_or(1);
         let cap = config.clone().map(|c: &Config| c.probe_cap).max().unwrap_or_default();
         let idle = config.clone().map(|c| c.idle_timeout).max().unwrap_or_default();
         let keep_alive = config.clone().map(|c| c.keep_alive).max().unwrap_or_default();
@@ -50,7 +53,7 @@ impl Bounds {
         let probe = cap.max(6 * worst_round_trip(scenario));
         let round_trip = 2 * scenario.delay_after + Duration::from_millis(10);
         let bytes_rounds = outstanding_bytes / (least_window.min(36_000) / 3).max(1);
-        let message_rounds = 4 * outstanding_messages / least_messages.max(1);
+        let message_rounds = 4 * 2 * outstanding_messages / least_messages.max(1);
         let rounds = u32::try_from(bytes_rounds + message_rounds).unwrap_or(u32::MAX).saturating_add(8);
         let is_rebound = scenario
             .links

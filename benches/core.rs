@@ -1,0 +1,112 @@
+//! What a packet and a message cost on their way through two endpoints in memory, with everything between submission and outcome.
+
+#![expect(clippy::unwrap_used, reason = "the two endpoints of a bench accept each other and what they say")]
+
+use std::net::SocketAddr;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use udpchat::arq::{Event as ConnectionEvent, SendOptions};
+use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle};
+use udpchat::machine::Path;
+use udpchat::time::{Instant, Now, WallTime};
+
+fn main() {
+    divan::main();
+}
+
+/// Two endpoints on a perfect link without delay.
+struct Pair {
+    now: Now,
+    ends: [Endpoint; 2],
+    handle: Handle,
+    buffer: Vec<u8>,
+    packets: u64,
+    outcomes: u64,
+}
+
+impl Pair {
+    fn connected() -> Self {
+        let now = Now { instant: Instant::from_nanos(1), wall: WallTime::default() };
+        let mut ends = [1, 2].map(|seed| Endpoint::new(EndpointConfig::default(), seed));
+        let handle = ends[0].connect(now, &[Path::to(address(1))]).unwrap();
+        let mut pair = Self { now, ends, handle, buffer: Vec::new(), packets: 0, outcomes: 0 };
+        pair.settle();
+        pair
+    }
+
+    fn submit(&mut self, body: Vec<u8>) {
+        self.ends[0].submit(self.handle, 0, body, SendOptions::default()).unwrap();
+    }
+
+    /// Hands datagrams over until nobody has any.
+    fn settle(&mut self) {
+        loop {
+            let before = self.packets;
+            for from in [0, 1] {
+                while let Some(transmit) = self.ends[from].poll_transmit(self.now, &mut self.buffer) {
+                    self.packets += 1;
+                    let path = Path::to(address(from));
+                    self.ends[1 - from].handle_datagram(self.now, path, &mut self.buffer[..transmit.length]);
+                    self.follow(1 - from);
+                }
+            }
+            if self.packets == before {
+                return;
+            }
+        }
+    }
+
+    fn follow(&mut self, end: usize) {
+        while let Some(event) = self.ends[end].poll_event() {
+            match event {
+                Event::Connection { handle, event: ConnectionEvent::Readable { stream } } => {
+                    while self.ends[end].take(handle, stream).is_some() {}
+                }
+                Event::Connection { event: ConnectionEvent::Outcome { .. }, .. } => self.outcomes += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn address(end: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1 + u8::from(end == 1)], 6_000))
+}
+
+/// One message of 100 bytes at a time: submitted, sent, taken, acked, its outcome told.
+#[divan::bench]
+fn message_alone(bencher: Bencher<'_, '_>) {
+    let mut pair = Pair::connected();
+    bencher.counter(ItemsCount::new(1_u64)).bench_local(|| {
+        pair.submit(vec![b'x'; 100]);
+        pair.settle();
+    });
+    assert!(pair.outcomes > 0);
+}
+
+/// A thousand of them at once: several share a packet.
+#[divan::bench]
+fn messages_by_the_thousand(bencher: Bencher<'_, '_>) {
+    let mut pair = Pair::connected();
+    bencher.counter(ItemsCount::new(1_000_u64)).bench_local(|| {
+        for _ in 0..1_000 {
+            pair.submit(vec![b'x'; 100]);
+        }
+        pair.settle();
+    });
+}
+
+/// One message of a megabyte; an item is a packet, acks included.
+#[divan::bench]
+fn packets_of_a_megabyte(bencher: Bencher<'_, '_>) {
+    let mut pair = Pair::connected();
+    let before = pair.packets;
+    pair.submit(vec![b'x'; 1_000_000]);
+    pair.settle();
+    let packets = pair.packets - before;
+    bencher.counter(ItemsCount::new(packets)).bench_local(|| {
+        pair.submit(vec![b'x'; 1_000_000]);
+        pair.settle();
+    });
+}
