@@ -5,7 +5,6 @@
 //! - the scenarios, each a short script, and a table of what a lossy link costs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::disallowed_methods, reason = "how long a campaign took is told, never asserted")]
 #![expect(clippy::print_stdout, reason = "what a campaign came to is for people to read")]
 
 #[path = "simulation/campaign.rs"]

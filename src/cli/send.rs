@@ -298,7 +298,10 @@ impl Handler<Peer> for Sender {
                 self.fail(now, peer, Exit::NoAnswer, reason);
             }
             Event::Failed { reason: FailReason::Refused { words }, .. } => {
-                self.trouble.get_or_insert(format!("refused: {}", filter::shorten(words, 120)));
+                self.trouble.get_or_insert(filter::shorten(words, 120));
+            }
+            Event::Unknown { .. } => {
+                self.trouble.get_or_insert("the connection died before they were confirmed".to_owned());
             }
             _ => {}
         }

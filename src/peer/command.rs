@@ -97,7 +97,10 @@ impl fmt::Display for CommandError {
                 f.write_str("there is no such conversation; name an address with /msg ADDR text")
             }
             Self::NothingToReplyTo => f.write_str("nobody has written yet, so there is nothing to reply to"),
-            Self::NoAddress => f.write_str("there is no address to send to"),
+            Self::NoAddress => f.write_str(
+                "that is no address of one machine: 0.0.0.0, broadcast and multicast addresses and port 0 name none; \
+                 127.0.0.1 is this machine",
+            ),
             Self::WouldBlock => {
                 f.write_str("too much is waiting for this receiver; try again when some was delivered")
             }

@@ -240,9 +240,7 @@ impl Peer {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        addresses.retain(|address| {
-            address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
-        });
+        addresses.retain(|&address| is_one_peers(address));
         addresses.truncate(MAX_CANDIDATES);
         let &first = addresses.first().ok_or(CommandError::NoAddress)?;
         if let Some(&id) = addresses.iter().find_map(|address| self.by_address.get(address)) {
@@ -348,6 +346,13 @@ impl Peer {
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Party { nick: self.config.nick.clone(), ip, port: self.config.local_port }
     }
+}
+
+/// Whether an address can be that of one peer: a conversation is between two.
+fn is_one_peers(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
 }
 
 /// The other end.
