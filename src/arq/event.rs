@@ -91,6 +91,8 @@ pub enum Violation {
     MessageLimit,
     /// Parts that contradict each other about the message's end (UC-STR-006).
     PartMismatch,
+    /// Parts so short and so far apart that their holes would fill the memory (UC-STR-006).
+    Scattered,
 }
 
 impl Violation {
@@ -101,6 +103,7 @@ impl Violation {
             Self::StreamLimit => "it used a stream that it was not granted",
             Self::MessageLimit => "it sent a message longer than accepted",
             Self::PartMismatch => "its fragments contradict each other",
+            Self::Scattered => "its fragments are too short and too far apart",
         }
     }
 }

@@ -21,6 +21,9 @@ pub struct LossDetector {
 }
 
 impl LossDetector {
+    /// How long a loss is remembered when nothing later was confirmed.
+    pub const LONGEST_MEMORY: Duration = Duration::from_secs(10);
+
     /// Nothing seen yet.
     pub const fn new() -> Self {
         Self {

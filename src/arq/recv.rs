@@ -90,6 +90,9 @@ impl RecvStreams {
         let stream = self.stream(part.stream)?;
         let assembly = stream.partial.entry(part.seq).or_default();
         assembly.insert(part);
+        if assembly.is_scattered() {
+            return Err(Violation::Scattered);
+        }
         if assembly.is_whole() {
             let body = std::mem::take(&mut assembly.body);
             stream.partial.remove(&part.seq);
@@ -183,7 +186,8 @@ impl RecvStreams {
         self.streams
             .values()
             .map(|state| {
-                state.held.len() + state.partial.len() + state.ready.len() + state.settled.as_slice().len()
+                let holes: usize = state.partial.values().map(|part| part.have.as_slice().len()).sum();
+                holes + state.held.len() + state.ready.len() + state.settled.as_slice().len()
             })
             .sum()
     }
@@ -282,6 +286,11 @@ impl Assembly {
         if part.last {
             self.length = Some(end as u64);
         }
+    }
+
+    /// Whether its holes are more than honest parts can leave (UC-STR-006): each costs an entry, and no window covers entries.
+    fn is_scattered(&self) -> bool {
+        self.have.as_slice().len() > 64 + self.body.len() / crate::wire::LEAST_PART_BYTES
     }
 
     fn is_whole(&self) -> bool {

@@ -12,6 +12,8 @@ pub struct Rtt {
     latest: Duration,
     minimum: Duration,
     minimum_at: Instant,
+    /// While the minimum is measured anew: until when, and the shortest so far.
+    drain: Option<(Instant, Duration)>,
 }
 
 impl Rtt {
@@ -23,16 +25,14 @@ impl Rtt {
             latest: Duration::ZERO,
             minimum: Duration::MAX,
             minimum_at: Instant::ZERO,
+            drain: None,
         }
     }
 
     /// Takes one round trip, of which the other side says that it spent `ack_delay` waiting (UC-ARQ-017).
     pub fn sample(&mut self, now: Instant, round_trip: Duration, ack_delay: Duration) {
         self.latest = round_trip;
-        if round_trip <= self.minimum || now.since(self.minimum_at) > MINIMUM_AGE {
-            self.minimum = round_trip;
-            self.minimum_at = now;
-        }
+        self.sample_minimum(now, round_trip);
         // A delay that would put the sample below the shortest one seen cannot be true (RFC 9002, section 5.3).
         let adjusted =
             if round_trip >= self.minimum + ack_delay { round_trip - ack_delay } else { round_trip };
@@ -46,6 +46,26 @@ impl Rtt {
                 self.smoothed = Some((smoothed * 7 + adjusted) / 8);
             }
         }
+    }
+
+    /// The shortest round trip is measured anew from time to time, and not behind a queue of our own making: for two round trips
+    /// little is sent, and the shortest of that time counts (as BBR's ProbeRTT, draft-ietf-ccwg-bbr section 5.3.4).
+    fn sample_minimum(&mut self, now: Instant, round_trip: Duration) {
+        if round_trip <= self.minimum {
+            (self.minimum, self.minimum_at, self.drain) = (round_trip, now, None);
+        } else if now.since(self.minimum_at) > MINIMUM_AGE {
+            let (until, shortest) = self.drain.unwrap_or((now + round_trip * 2, Duration::MAX));
+            let shortest = shortest.min(round_trip);
+            self.drain = Some((until, shortest));
+            if until <= now {
+                (self.minimum, self.minimum_at, self.drain) = (shortest, now, None);
+            }
+        }
+    }
+
+    /// Whether little is to be sent, so that the queue empties and the path shows its length.
+    pub const fn is_draining(&self) -> bool {
+        self.drain.is_some()
     }
 
     /// The smoothed round trip; None before the first sample.

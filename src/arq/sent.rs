@@ -199,10 +199,12 @@ impl SentPackets {
         contents
     }
 
-    /// Forgets the losses older than `before`: an ack for them would be too late to teach anything.
-    pub fn forget_losses(&mut self, before: Instant) {
+    /// Forgets the losses older than `before`: an ack for them would be too late to teach anything. Those above `newest_acked` are
+    /// kept until `long_before`: while nothing later was confirmed, their ack may be the first to tell how long a round trip is.
+    pub fn forget_losses(&mut self, newest_acked: u64, before: Instant, long_before: Instant) {
         while let Some(Some(packet)) = self.packets.front() {
-            if packet.lost_at.is_none_or(|lost_at| lost_at >= before) {
+            let limit = if self.low < newest_acked { before } else { long_before };
+            if packet.lost_at.is_none_or(|lost_at| lost_at >= limit) {
                 break;
             }
             self.packets.pop_front();
@@ -244,7 +246,7 @@ mod tests {
         assert_eq!((sent.low(), sent.in_flight_bytes()), (2, 200));
         assert_eq!(sent.mark_lost(at(10), &[2]), [Content::Ping]);
         assert_eq!((sent.low(), sent.in_flight_bytes()), (2, 100));
-        sent.forget_losses(at(11));
+        sent.forget_losses(3, at(11), at(0));
         assert_eq!((sent.low(), sent.next_number()), (4, 5));
     }
 

@@ -44,6 +44,10 @@ impl Dial {
             return None;
         }
         let path = *self.paths.get(self.next_path)?;
+        if self.tries == 0 && self.next_path == 0 {
+            // The round trip is measured from the departure: the program may have slept since it was asked.
+            self.began_at = now;
+        }
         self.next_path += 1;
         if self.next_path == self.paths.len() {
             self.next_path = 0;

@@ -104,6 +104,11 @@ impl Endpoint {
             let connection = &self.connections[index].connection;
             connection.is_open()
         });
+        // The other side may have been cut off between our welcome and its first packet: that connection can still begin.
+        let can_begin = hello.old.and_then(|old| self.half_open.by_id.get(&old)).is_some_and(|entry| {
+            !entry.is_promoted && entry.path.remote == path.remote && entry.expires_at > now
+        });
+        let alive = alive || can_begin;
         let mut welcome = Vec::new();
         let answer = Welcome { id, limits: self.config.connection.limits, alive };
         wire::encode_handshake(&mut welcome, &Handshake::Welcome { to: hello.id, welcome: answer });

@@ -477,6 +477,17 @@ impl Endpoint {
         if entry.timer.is_none_or(|queued| at < queued) {
             entry.timer = Some(at);
             self.timers.push(Reverse((at, reason, index, entry.serial)));
+            self.forget_stale_timers();
+        }
+    }
+
+    /// Every early wake leaves an entry that means nothing any more; they go when they are many.
+    fn forget_stale_timers(&mut self) {
+        if self.timers.len() > 64 + 4 * self.connections.len() {
+            let connections = &self.connections;
+            self.timers.retain(|&Reverse((at, _, index, serial))| {
+                connections.get(index).is_some_and(|entry| entry.serial == serial && entry.timer == Some(at))
+            });
         }
     }
 

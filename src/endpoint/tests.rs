@@ -17,6 +17,10 @@ struct Pair {
     drop: fn(usize, u64) -> bool,
     sent_by: [u64; 2],
     log: Vec<String>,
+    delay: Duration,
+    /// Bytes a second, behind a queue without end; None is no limit.
+    rate: Option<u64>,
+    free_at: [Instant; 2],
 }
 
 const DELAY: Duration = Duration::from_millis(10);
@@ -36,6 +40,9 @@ impl Pair {
             drop,
             sent_by: [0; 2],
             log: Vec::new(),
+            delay: DELAY,
+            rate: None,
+            free_at: [Instant::ZERO; 2],
         }
     }
 
@@ -52,13 +59,22 @@ impl Pair {
                 self.sent_by[end] += 1;
                 if !(self.drop)(end, self.sent_by[end]) {
                     let datagram = buffer[..transmit.length].to_vec();
-                    self.wire.insert((self.now.instant + DELAY, self.sent), (1 - end, datagram));
+                    let leaves = self.leave(end, datagram.len());
+                    self.wire.insert((leaves + self.delay, self.sent), (1 - end, datagram));
                 }
             }
             while let Some(event) = self.ends[end].poll_event() {
                 self.note(end, event);
             }
         }
+    }
+
+    fn leave(&mut self, end: usize, bytes: usize) -> Instant {
+        let takes = self
+            .rate
+            .map_or(Duration::ZERO, |rate| Duration::from_nanos(bytes as u64 * 1_000_000_000 / rate));
+        self.free_at[end] = self.now.instant.max(self.free_at[end]) + takes;
+        self.free_at[end]
     }
 
     fn note(&mut self, end: usize, event: Event) {
@@ -356,4 +372,119 @@ fn room_is_announced_only_for_what_fits() {
     pair.run(2_000);
     pair.log.retain(|line| line.starts_with("a Writable"));
     pair.expect(&["a Writable"]);
+}
+
+#[test]
+fn a_route_far_longer_than_the_first_time_out_carries_bulk() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.delay = Duration::from_millis(300);
+    let handle = pair.connect();
+    pair.ends[0].submit(handle, 0, vec![7; 100_000], SendOptions::default()).unwrap();
+    pair.run(60_000);
+    let connection = pair.ends[0].connection(handle).unwrap();
+    assert_eq!(connection.queued(), (0, 0));
+    let lost = connection.statistics().packets_lost;
+    assert!(lost < 100, "{lost} needless repetitions");
+}
+
+#[test]
+fn packet_numbers_that_make_an_ack_longer_than_a_packet_make_no_storm() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.connect();
+    pair.run(100);
+    let id = pair.ends[1].connections().next().unwrap().1.local_id();
+    let mut buffer = Vec::new();
+    for packet in 0..40 {
+        let (mut head, mut bytes) = (Vec::new(), Vec::new());
+        let number = wire::MAX_NUMBER - 200 + 2 * packet;
+        let mut writer = wire::PacketWriter::new(&mut head, &mut bytes, id, number, None, 1_200);
+        assert!(writer.push(&wire::Frame::Ping));
+        writer.finish();
+        pair.ends[1].handle_datagram(pair.now, Path::to(address(0)), &mut head);
+        let answers =
+            (0..10).take_while(|_| pair.ends[1].poll_transmit(pair.now, &mut buffer).is_some()).count();
+        assert_eq!(answers, 1, "packet {packet}");
+        assert!(
+            pair.ends[1].poll_timeout().unwrap().0 > pair.now.instant,
+            "packet {packet}: a timer in the past"
+        );
+    }
+}
+
+#[test]
+fn a_lost_packet_that_nobody_wants_again_is_no_silence() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.run(1_000);
+    pair.log.clear();
+    pair.drop = |end, _| end == 0;
+    pair.ends[0].submit_gram(handle, b"x".to_vec(), None).unwrap();
+    pair.run(1_050);
+    pair.drop = |_, _| false;
+    pair.run(12_000);
+    pair.expect(&[]);
+}
+
+#[test]
+fn an_outage_right_after_the_welcome_is_no_new_start() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.ends[0].submit(handle, 0, b"oi".to_vec(), SendOptions::default()).unwrap();
+    pair.run(19);
+    pair.drop = |end, _| end == 0;
+    pair.run(3_019);
+    pair.drop = |_, _| false;
+    pair.run(10_000);
+    pair.expect(&[
+        "a Connected",
+        "a Silent",
+        "b accepted",
+        "b Connected",
+        "b got 0/1 oi",
+        "a Resumed",
+        "a 0/1 Arrived",
+    ]);
+}
+
+#[test]
+fn bulk_does_not_take_its_own_queue_for_the_path() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.delay = Duration::from_millis(25);
+    pair.rate = Some(1_000_000);
+    let handle = pair.connect();
+    pair.run(100);
+    for second in 1..=60 {
+        while pair.ends[0].submit(handle, 0, vec![7; 100_000], SendOptions::default()).is_ok() {}
+        pair.run(100 + second * 1_000);
+        pair.log.clear();
+    }
+    let rtt = pair.ends[0].connection(handle).unwrap().rtt();
+    assert!(rtt.minimum().unwrap() < Duration::from_millis(70), "{:?}", rtt.minimum());
+    assert!(rtt.latest() < Duration::from_millis(250), "{:?}", rtt.latest());
+}
+
+#[test]
+fn fragments_of_a_byte_each_do_not_fill_the_memory() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.connect();
+    pair.run(100);
+    pair.log.clear();
+    let id = pair.ends[1].connections().next().unwrap().1.local_id();
+    let mut offset = 16_000;
+    for number in 10..40 {
+        let (mut head, mut bytes) = (Vec::new(), Vec::new());
+        let mut writer = wire::PacketWriter::new(&mut head, &mut bytes, id, number, None, 1_200);
+        let part =
+            |offset| wire::Part { stream: 0, seq: 1, unordered: false, offset, last: false, body: b"x" };
+        while writer.push(&wire::Frame::Part(part(offset))) {
+            offset -= 2;
+        }
+        writer.finish();
+        pair.ends[1].handle_datagram(pair.now, Path::to(address(0)), &mut head);
+    }
+    pair.run(2_000);
+    pair.expect(&[
+        "a Closed(ByPeer { code: \"violation\", reason: \"its fragments are too short and too far apart\" })",
+        "b Closed(Violation(Scattered))",
+    ]);
 }

@@ -255,8 +255,10 @@ impl Peer {
         let Some(outgoing) = conversation.outgoing.remove(words) else {
             return;
         };
-        if let Some(handle) = outgoing.sent_on.filter(|_| conversation.outgoing.is_empty()) {
-            self.endpoint.set_attentive(handle, false);
+        if conversation.outgoing.is_empty() {
+            for handle in outgoing.sent_on.into_iter().chain(conversation.handles()).collect::<Vec<_>>() {
+                self.endpoint.set_attentive(handle, false);
+            }
         }
         let has_room = conversation.blocked && conversation.outgoing.len() <= MAX_WAITING / 4 * 3;
         conversation.blocked &= !has_room;

@@ -43,6 +43,9 @@ pub const HELLO_BYTES: usize = 512;
 /// Packet numbers, message numbers and byte counts stay below 2^53 (UC-WIRE-009): more is not exact in every JSON reader.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
 
+/// A part is no shorter than this, unless it is the rest of what was to be sent (UC-STR-006): its head takes half as much.
+pub const LEAST_PART_BYTES: usize = 128;
+
 /// The most ranges in one ack (UC-ARQ-003): a full one takes about 500 bytes, and the newest matter most.
 pub const MAX_ACK_RANGES: usize = 32;
 

@@ -112,7 +112,10 @@ impl Connection {
         for (number, packet) in &acked {
             let spurious = self.loss.on_acked(now, *number, packet, &self.rtt);
             self.statistics.spurious_losses += u64::from(spurious);
-            self.statistics.bytes_confirmed += packet.bytes;
+            // A ping's ack tells that the link is there, and nothing about what was said.
+            if packet.contents.iter().any(|content| *content != Content::Ping) {
+                self.statistics.bytes_confirmed += packet.bytes;
+            }
             for &content in &packet.contents {
                 self.send.on_acked(content);
             }
@@ -142,7 +145,11 @@ impl Connection {
             }
         }
         let memory = super::LossDetector::memory(&self.rtt);
-        self.sent.forget_losses(now - memory);
+        let newest_acked = self.loss.newest_acked();
+        self.sent.forget_losses(newest_acked, now - memory, now - super::LossDetector::LONGEST_MEMORY);
+        if self.sent.in_flight_bytes() == 0 && !self.has_content(now) {
+            self.awaiting_since = None;
+        }
     }
 
     fn keep_gram(&mut self, body: &[u8]) {

@@ -132,16 +132,19 @@ impl Connection {
         Some(self.transmit(self.path, length))
     }
 
-    /// How much may be in flight: what congestion allows, but two packets at most while the other side is silent.
+    /// How much may be in flight: what congestion allows, but two packets at most while the other side is silent, and
+    /// four while the path's length is measured anew.
     fn window_bytes(&self) -> u64 {
         if self.loss.is_probing() {
             2 * self.config.datagram_bytes as u64
+        } else if self.rtt.is_draining() {
+            self.controller.window_bytes().min(4 * self.config.datagram_bytes as u64)
         } else {
             self.controller.window_bytes()
         }
     }
 
-    fn has_content(&mut self, now: Instant) -> bool {
+    pub(super) fn has_content(&mut self, now: Instant) -> bool {
         while self
             .grams_out
             .front()
@@ -165,14 +168,20 @@ impl Connection {
     }
 
     fn write_acks(&self, now: Instant, writer: &mut PacketWriter<'_>) -> bool {
-        let Some(ack) = self.arrivals.ack(now) else {
+        let Some(mut ack) = self.arrivals.ack(now) else {
             return false;
         };
-        let written = writer.push(&Frame::Ack(ack));
+        // 32 ranges of the longest numbers are more than a packet holds. The oldest are left out until it fits.
+        while !writer.push(&Frame::Ack(ack.clone())) {
+            if ack.got.len() == 1 {
+                return false;
+            }
+            ack.got.remove(0);
+        }
         if let Some(nack) = self.arrivals.nack() {
             writer.push(&Frame::Nack(nack));
         }
-        written
+        true
     }
 
     fn write_contents(&mut self, now: Instant, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {

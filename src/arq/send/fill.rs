@@ -2,7 +2,7 @@
 
 use super::super::sent::Content;
 use super::{Phase, SendStreams};
-use crate::wire::{Frame, Messages, PacketWriter, Part, Skip};
+use crate::wire::{Frame, LEAST_PART_BYTES, Messages, PacketWriter, Part, Skip};
 
 impl SendStreams {
     /// Fills a packet: first what was lost, then what is new, one stream after the other. Names what went in.
@@ -218,7 +218,7 @@ impl SendStreams {
         };
         let unordered = message.options.unordered;
         let room = writer.room().saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
-        if room < length.min(LEAST_PART_BYTES) {
+        if room < length.min(LEAST_PART_BYTES as u64) {
             return 0;
         }
         let taken = length.min(room);
@@ -255,6 +255,3 @@ impl SendStreams {
 /// The longest message that travels whole. The rest of the shortest packet is for its head, that of a `msg` frame, and an ack
 /// of a few ranges.
 const WHOLE_LIMIT_BYTES: u64 = crate::wire::BASE_DATAGRAM_BYTES as u64 - 200;
-
-/// A fragment shorter than this is not worth its head, unless it is all that is left.
-const LEAST_PART_BYTES: u64 = 128;
