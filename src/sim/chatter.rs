@@ -59,9 +59,13 @@ impl Chatter {
         else {
             return;
         };
+        let conversation = match &command {
+            Command::Say { to, .. } | Command::Echo { to, .. } => Some(*to),
+            _ => None,
+        };
         let text = text.clone();
         match self.peer.handle_command(now, command) {
-            Ok(Id::Message(id)) => reports.push(Report::Said { id, to, text, is_echo }),
+            Ok(Id::Message(id)) => reports.push(Report::Said { id, to, conversation, text, is_echo }),
             Ok(_) => {}
             Err(error) => reports.push(Report::Refused { why: word_of(error) }),
         }

@@ -10,6 +10,7 @@ use super::node::{Fate, Report, Submission};
 use crate::arq::{Outcome, Ranges};
 use crate::chat::MessageId;
 use crate::endpoint::Endpoint;
+use crate::peer::ConversationId;
 use crate::time::Instant;
 use crate::wire::{ConnectionId, Frame, Packet};
 
@@ -113,6 +114,8 @@ pub struct Words {
     pub life: u32,
     /// To which node.
     pub to: Option<usize>,
+    /// In which conversation; None where order is not looked at.
+    pub conversation: Option<ConversationId>,
     /// The how-manieth of all words.
     pub number: u64,
     /// What.
@@ -277,12 +280,13 @@ impl Ghost {
 
     fn record_chat(&mut self, node: usize, life: u32, report: &Report) {
         match report {
-            Report::Said { id, to, text, is_echo } => {
+            Report::Said { id, to, conversation, text, is_echo } => {
                 self.next_words += 1;
                 let words = Words {
                     node,
                     life,
                     to: super::network::node_of(*to),
+                    conversation: *conversation,
                     number: self.next_words,
                     text: text.clone(),
                     is_echo: *is_echo,

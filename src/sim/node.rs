@@ -10,7 +10,7 @@ use crate::arq::{Closed, Outcome};
 use crate::chat::MessageId;
 use crate::endpoint::Endpoint;
 use crate::machine::{Path, Transmit};
-use crate::peer;
+use crate::peer::{self, ConversationId};
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
 
@@ -169,6 +169,8 @@ pub enum Report {
         id: MessageId,
         /// To which node.
         to: SocketAddr,
+        /// In which of its conversations; unknown of replies.
+        conversation: Option<ConversationId>,
         /// What.
         text: String,
         /// Whether it is to be returned, not shown.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Checker, Invariant, Seen};
 use crate::arq::Outcome;
+use crate::peer::ConversationId;
 use crate::sim::ghost::{End, Ghost};
 use crate::sim::node::{Fate, Report};
 use crate::time::Instant;
@@ -13,8 +14,8 @@ use crate::wire::{ConnectionId, Datagram};
 /// it is ordered and one before it is missing.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// The highest number of words shown, for each speaker's life and each listener.
-    shown: BTreeMap<(usize, u32, usize, u32), u64>,
+    /// The highest number of words shown, for each conversation of a speaker's life and each listener's life.
+    shown: BTreeMap<((usize, u32, ConversationId), (usize, u32)), u64>,
 }
 
 impl Checker for Order {
@@ -31,7 +32,9 @@ impl Checker for Order {
                 else {
                     return Ok(());
                 };
-                let pair = (words.node, words.life, node, ghost.nodes[node].life);
+                // A side whose address changed is another conversation until it proves to be the same.
+                let Some(conversation) = words.conversation else { return Ok(()) };
+                let pair = ((words.node, words.life, conversation), (node, ghost.nodes[node].life));
                 let before = self.shown.insert(pair, words.number).unwrap_or(0);
                 if before > words.number {
                     return Err(format!("{id} was shown after something that was said later"));
