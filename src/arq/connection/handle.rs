@@ -103,7 +103,12 @@ impl Connection {
         };
         if *newest > newest_before {
             let delay = Duration::from_micros(ack.delay_us).min(self.peer_ack_delay);
-            self.rtt.sample(now, now.since(packet.sent_at), delay);
+            let mut round_trip = now.since(packet.sent_at);
+            if packet.lost_at.is_some() {
+                // A datagram that was held up for long, or played back, must not stop the probes for half a minute.
+                round_trip = round_trip.min(LATE_ROUND_TRIP);
+            }
+            self.rtt.sample(now, round_trip, delay);
         }
         let acked_bytes = acked.iter().map(|(_, packet)| packet.bytes).sum();
         let minimum_rtt = self.rtt.minimum().unwrap_or_default();
@@ -233,6 +238,10 @@ impl Connection {
         }
     }
 }
+
+/// The most that a late ack is believed: longer than any round trip on Earth, by satellite too. What is longer still is measured
+/// once packets are no longer called lost before their acks can come.
+const LATE_ROUND_TRIP: Duration = Duration::from_secs(2);
 
 /// How soon the sender of these frames should hear of them.
 fn urgency(frames: &[Frame<'_>]) -> Urgency {

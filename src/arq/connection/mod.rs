@@ -401,12 +401,17 @@ impl Connection {
         self.state = State::Closed { answer_due: false, forget_at };
     }
 
+    /// The time between two closes. However long a round trip seems to be, an end that nobody answers comes soon.
+    fn close_interval(&self) -> Duration {
+        self.loss.interval(&self.rtt, self.peer_ack_delay, &self.config).min(self.config.probe_cap)
+    }
+
     /// How long a closed connection is remembered: as long as the other side may repeat its close (UC-CLOSE-004).
     fn linger(&self) -> Duration {
         if self.remote_id.is_none() {
             return Duration::ZERO;
         }
-        self.loss.interval(&self.rtt, self.peer_ack_delay, &self.config) * (Self::CLOSE_TRIES + 1)
+        self.close_interval() * (Self::CLOSE_TRIES + 1)
     }
 
     fn announce_outcomes(&mut self) {

@@ -49,7 +49,7 @@ impl Connection {
             }
             *tries += 1;
             let (code, reason) = (*code, reason.clone());
-            let interval = self.loss.interval(&self.rtt, self.peer_ack_delay, &self.config);
+            let interval = self.close_interval();
             if let State::Closing { next_at, .. } = &mut self.state {
                 *next_at = now + interval;
             }

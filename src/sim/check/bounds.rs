@@ -34,9 +34,12 @@ impl Bounded {
         at_most("half-open entries", endpoint.half_open_count(), config.max_half_open)?;
         let limits = &config.connection.limits;
         // A message that waits for others, waits to be taken, or is remembered as settled is one entry; of each kind there are
-        // no more than the window lets through.
-        let entries =
-            3 * limits.streams as usize * usize::try_from(limits.stream_messages).unwrap_or(usize::MAX / 64);
+        // no more than the window lets through. An unfinished one may have 64 holes, and one for every 128 bytes (UC-STR-006).
+        let messages =
+            limits.streams as usize * usize::try_from(limits.stream_messages).unwrap_or(usize::MAX / 128);
+        let entries = 2 * messages
+            + 65 * messages
+            + usize::try_from(limits.connection_bytes / 128).unwrap_or(usize::MAX / 2);
         let mut count = 0;
         for (_, connection) in endpoint.connections() {
             count += 1;
