@@ -2,8 +2,8 @@
 //!
 //! A [`Scenario`] is a list of nodes, what their links do wrong, and a script. A [`World`] runs it: time jumps from one event to
 //! the next, so an hour of silence costs nothing. [`Checker`]s look at everything that applications see and at every datagram,
-//! with a ghost state of their own, so that no machine vouches for itself. Random scenarios come from one seed ([`swarm`]), and a
-//! scenario that breaks an invariant is made smaller until nothing can be left out ([`shrink`]).
+//! with a ghost state of their own, so that no machine vouches for itself. Random scenarios come from one seed ([`swarm()`]), and a
+//! scenario that breaks an invariant is made smaller until nothing can be left out ([`shrink()`]).
 //!
 //! This module must never read a clock, name a socket, a file or a thread, or let hash order decide anything: a seed repeats a
 //! run to the last byte.

@@ -1,7 +1,7 @@
 //! What a datagram says: the head, its frames, the bytes behind it, and nothing about what they are for.
 //!
 //! A datagram is one JSON object on one line, the head, then optionally a newline and the bytes that the head's frames announce,
-//! in order. [`decode`] turns it into types that cannot hold nonsense, [`PacketWriter`] and [`encode_handshake`] are the way
+//! in order. [`decode()`] turns it into types that cannot hold nonsense, [`PacketWriter`] and [`encode_handshake`] are the way
 //! back. `spec/02-wire.md` is the rule; every limit here stands there too.
 //!
 //! This module must never panic on any bytes, never allocate more than in proportion to a datagram's length, and never keep
