@@ -15,7 +15,15 @@ use crate::wire::{ConnectionId, Datagram};
 #[derive(Debug, Default)]
 pub(super) struct Order {
     /// The highest number of words shown, for each conversation of a speaker's life and each listener's life.
-    shown: BTreeMap<((usize, u32, ConversationId), (usize, u32)), u64>,
+    shown: BTreeMap<Talk, u64>,
+}
+
+/// One life of a speaker in one conversation with one life of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Talk {
+    speaker: (usize, u32),
+    conversation: ConversationId,
+    listener: (usize, u32),
 }
 
 impl Checker for Order {
@@ -34,8 +42,12 @@ impl Checker for Order {
                 };
                 // A side whose address changed is another conversation until it proves to be the same.
                 let Some(conversation) = words.conversation else { return Ok(()) };
-                let pair = ((words.node, words.life, conversation), (node, ghost.nodes[node].life));
-                let before = self.shown.insert(pair, words.number).unwrap_or(0);
+                let talk = Talk {
+                    speaker: (words.node, words.life),
+                    conversation,
+                    listener: (node, ghost.nodes[node].life),
+                };
+                let before = self.shown.insert(talk, words.number).unwrap_or(0);
                 if before > words.number {
                     return Err(format!("{id} was shown after something that was said later"));
                 }
