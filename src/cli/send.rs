@@ -248,11 +248,15 @@ impl Sender {
     /// Prints what became of everything, and has the last word on the exit code.
     fn report(&self, exit: Exit, stdout_is_taken: bool) -> Exit {
         let counts = self.counts();
+        // A receiver that has everything and leaves before the input has ended owes nothing.
+        let is_complete = counts.all_counted && counts.total > 0 && counts.delivered == counts.total;
         let exit = match exit {
+            Exit::NoAnswer if is_complete => Exit::Done,
             Exit::Done => Exit::of(self.model.tally(), self.unfit > 0),
             other => other,
         };
-        let sentence = counts.sentence(self.trouble.as_deref());
+        let trouble = self.trouble.as_deref().filter(|_| exit != Exit::Done);
+        let sentence = counts.sentence(trouble);
         if exit == Exit::Done {
             let mut output = if stdout_is_taken { Output::stderr() } else { Output::stdout() };
             output.push_line(&sentence);
