@@ -100,7 +100,6 @@ struct Sender {
     read: u64,
     /// Lines that were read and cannot be messages.
     unfit: u64,
-    connected: bool,
     /// Why it failed, in the other side's words or ours.
     trouble: Option<String>,
     patience: Patience,
@@ -152,7 +151,6 @@ impl Sender {
             input_ended: false,
             read: 0,
             unfit: 0,
-            connected: false,
             trouble: None,
             patience: Patience { timeout, progress: 0, since: now },
             phase: Phase::Sending,
@@ -293,7 +291,6 @@ impl Handler<Peer> for Sender {
         match &event {
             Event::Connected { address, .. } => {
                 log::info!("{address} answered");
-                self.connected = true;
                 self.patience.since = now.instant;
             }
             Event::Writable { .. } => self.blocked = false,

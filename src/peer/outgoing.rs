@@ -38,9 +38,8 @@ impl Peer {
             conversation.blocked = true;
             return Err(CommandError::WouldBlock);
         }
-        let conversation = self.conversations.get(&to).ok_or(CommandError::NoConversation)?;
-        let open =
-            conversation.primary.filter(|&handle| self.is_open(handle) && conversation.waiting.is_empty());
+        let primary = conversation.primary.filter(|_| conversation.waiting.is_empty());
+        let open = primary.filter(|&handle| self.is_open(handle));
         if let Some(handle) = open {
             self.submit_words(to, handle, &waiting)?;
         } else {

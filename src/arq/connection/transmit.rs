@@ -168,15 +168,16 @@ impl Connection {
     }
 
     fn write_acks(&self, now: Instant, writer: &mut PacketWriter<'_>) -> bool {
-        let Some(mut ack) = self.arrivals.ack(now) else {
+        let Some(ack) = self.arrivals.ack(now) else {
             return false;
         };
+        let mut frame = Frame::Ack(ack);
         // 32 ranges of the longest numbers are more than a packet holds. The oldest are left out until it fits.
-        while !writer.push(&Frame::Ack(ack.clone())) {
-            if ack.got.len() == 1 {
-                return false;
+        while !writer.push(&frame) {
+            match &mut frame {
+                Frame::Ack(ack) if ack.got.len() > 1 => drop(ack.got.remove(0)),
+                _ => return false,
             }
-            ack.got.remove(0);
         }
         if let Some(nack) = self.arrivals.nack() {
             writer.push(&Frame::Nack(nack));
