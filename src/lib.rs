@@ -13,8 +13,11 @@
 //! | [`endpoint`] | many connections on one socket: handshake, routing, closing | yes |
 //! | [`chat`] | what the application says: messages, replies, receipts | yes |
 //! | [`peer`] | the peer machine: conversations and the fate of every message | yes |
+//! | [`ledger`] | what a relay keeps: rooms, lines, letters, names; in memory | yes |
+//! | [`relay`] | the relay machine: rooms, names, cursors | yes |
 //! | [`fault`] | the bad link, one engine for the proxy and the simulator | yes |
 //! | [`sim`] | virtual clock, virtual network, invariants | yes |
+//! | `store` | the ledger on disk, the log's text files, a peer's profile | |
 //! | `io` | the mio loop: sockets, clock, input, signals | |
 //! | `ui` | front ends: line mode, JSON lines, terminal | |
 //! | `cli` | from flags to a running program | |
@@ -38,7 +41,7 @@
 //!
 //! let opened = peers[0].handle_command(now, Command::Open { addresses: vec![addresses[1]] })?;
 //! let Id::Conversation(to) = opened else { unreachable!() };
-//! peers[0].handle_command(now, Command::Say { to, text: "oi".to_owned() })?;
+//! peers[0].handle_command(now, Command::Say { to: to.into(), text: "oi".to_owned() })?;
 //!
 //! // A perfect link without delay: whatever one sends, the other gets at once.
 //! let (mut buffer, mut heard, mut delivered) = (Vec::new(), None, false);
@@ -68,9 +71,11 @@ pub mod endpoint;
 pub mod fault;
 #[cfg(feature = "io")]
 pub mod io;
+pub mod ledger;
 pub mod machine;
 pub mod peer;
 pub mod random;
+pub mod relay;
 pub mod sim;
 pub mod time;
 #[cfg(feature = "io")]

@@ -419,7 +419,7 @@ fn what_is_not_chat_is_refused_and_an_echo_is_returned() {
 fn only_a_receipt_delivers_and_a_lost_connection_leaves_it_unknown() {
     let (mut script, to) = talking(PLENTY);
     for text in ["um", "dois", "três"] {
-        script.tell(Command::Say { to, text: text.to_owned() });
+        script.tell(Command::Say { to: to.into(), text: text.to_owned() });
     }
     let sent = last_words(&script);
     let run = sent.split("\"id\":\"").nth(1).unwrap().split('-').next().unwrap().to_owned();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use udpchat::arq::{self, Config, Violation};
-use udpchat::chat::{self, Party, Said, Say, Words};
+use udpchat::chat::{self, Party, Receipt, Said, Say, Words};
 use udpchat::endpoint::{Disposition, EndpointConfig};
 use udpchat::time::WallTime;
 use udpchat::wire::{self, Datagram, DecodeError, Frame, Handshake, Kind, Limits, PacketWriter};
@@ -182,17 +182,18 @@ fn every_close_code_and_refuse_code_that_is_sent_is_registered() {
 #[test]
 fn the_chat_kinds_are_the_codes_own() {
     let id = chat::MessageId::parse("k3-1").unwrap();
-    let words =
-        |is_echo, reply_to| Said::Words(Words { id: id.clone(), text: "oi".into(), is_echo, reply_to });
+    let words = |is_echo, reply_to| {
+        Said::Words(Words { id: id.clone(), text: "oi".into(), is_echo, reply_to, place: None })
+    };
     let all = [
         Said::Introduce { run: "k3".into() },
         words(false, None),
         words(false, Some((id.clone(), "oi".into(), WallTime::default()))),
         words(true, None),
-        Said::Receipt { id: id.clone(), original_at: WallTime::default(), ack: true, reason: None },
+        Said::Receipt(Receipt::taken(id.clone(), WallTime::default())),
         Said::Echoed { id: id.clone(), original_at: WallTime::default(), text: "oi".into() },
     ];
-    let party = Party { nick: None, ip: [127, 0, 0, 1].into(), port: 1 };
+    let party = Party { nick: None, room: None, ip: [127, 0, 0, 1].into(), port: 1 };
     let kinds: Vec<String> = all
         .into_iter()
         .map(|said| Say { from: party.clone(), to: party.clone(), at: WallTime::default(), said }.encode())

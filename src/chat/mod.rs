@@ -1,15 +1,21 @@
-//! What the application says, as typed JSON: messages, replies, receipts, echoes, introductions.
+//! What the application says, as typed JSON: messages, replies, receipts, echoes, introductions; requests to a relay and its news.
 //!
 //! Each is one JSON object in one message of the layer below. The fields are those that the first direct-messaging project asked
 //! for, under English names; `spec/08-chat.md` has the table. This module must never decide when something is said, and never
 //! trust a text for anything but its length and its form.
 
 mod id;
+mod news;
+mod request;
 mod say;
 mod timestamp;
 
 pub use id::MessageId;
-pub use say::{ChatError, Said, Say, Words};
+pub use news::{Attendance, BanInfo, Change, News, RoomInfo};
+pub use request::{
+    EVERYONE, MAX_REMARK_BYTES, MAX_ROOM_CHARS, MAX_SECRET_BYTES, Moderation, RefusalCode, Request, room_name,
+};
+pub use say::{ChatError, Place, Receipt, Said, Say, Words};
 pub use timestamp::{format_timestamp, parse_timestamp};
 
 use std::net::IpAddr;
@@ -38,9 +44,12 @@ pub mod stream {
 /// One end of a message as the message itself tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
-    /// The name that the sender goes by.
+    /// The name that it goes by; of a letter through a relay, the name that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nick: Option<String>,
+    /// The room that words are for, at a relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
     /// The address, as the sender knew it: behind a NAT it is not what the receiver sees.
     pub ip: IpAddr,
     /// The UDP port.

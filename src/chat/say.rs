@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{MAX_TEXT_BYTES, MessageId, Party, format_timestamp, is_nick, parse_timestamp};
+use super::{
+    MAX_TEXT_BYTES, MessageId, News, Party, RefusalCode, Request, format_timestamp, is_nick, parse_timestamp,
+};
 use crate::time::WallTime;
 use crate::wire::object;
 
@@ -32,17 +34,8 @@ pub enum Said<'a> {
     },
     /// A message, or the wish that a text be returned.
     Words(Words<'a>),
-    /// The receiver's own word on a message: shown, or refused.
-    Receipt {
-        /// Which message.
-        id: MessageId,
-        /// When that was said, by its sender's clock.
-        original_at: WallTime,
-        /// True: it arrived and is shown. False: it arrived intact and is refused.
-        ack: bool,
-        /// Why it is refused; for people.
-        reason: Option<Cow<'a, str>>,
-    },
+    /// The receiver's own word on a message: shown or done, or refused.
+    Receipt(Receipt<'a>),
     /// A text returned.
     Echoed {
         /// The wish.
@@ -52,6 +45,68 @@ pub enum Said<'a> {
         /// The text.
         text: Cow<'a, str>,
     },
+    /// What a member wants of a relay.
+    Request {
+        /// Its name: it gets a receipt like words.
+        id: MessageId,
+        /// What is wanted.
+        ask: Request,
+    },
+    /// What a relay tells a member.
+    News(News),
+}
+
+/// The receiver's own word on something said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt<'a> {
+    /// On what.
+    pub id: MessageId,
+    /// When that was said, by its sender's clock.
+    pub original_at: WallTime,
+    /// True: it arrived and is shown, stored or done. False: it arrived intact and is refused.
+    pub ack: bool,
+    /// A relay's word on a letter: stored, and not yet at its receiver. The final receipt follows.
+    pub held: bool,
+    /// At a relay: the position of the words in their log.
+    pub pos: Option<u64>,
+    /// Why it is refused; for people.
+    pub reason: Option<Cow<'a, str>>,
+    /// Why it is refused; for programs.
+    pub code: Option<RefusalCode>,
+    /// What might be accepted instead, such as a name that is free.
+    pub suggestion: Option<Cow<'a, str>>,
+}
+
+impl Receipt<'_> {
+    /// It was taken.
+    pub const fn taken(id: MessageId, original_at: WallTime) -> Self {
+        Self {
+            id,
+            original_at,
+            ack: true,
+            held: false,
+            pos: None,
+            reason: None,
+            code: None,
+            suggestion: None,
+        }
+    }
+}
+
+impl<'a> Receipt<'a> {
+    /// It was refused.
+    pub fn refused(id: MessageId, original_at: WallTime, reason: impl Into<Cow<'a, str>>) -> Self {
+        Self { ack: false, reason: Some(reason.into()), ..Receipt::taken(id, original_at) }
+    }
+}
+
+/// Where words stand in a relay's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Their position; positions of one log only grow.
+    pub pos: u64,
+    /// When the relay stored them, by its clock.
+    pub stored_at: WallTime,
 }
 
 /// Something that gets a receipt.
@@ -65,6 +120,8 @@ pub struct Words<'a> {
     pub is_echo: bool,
     /// The message that it answers: its id, its text, and when it was said.
     pub reply_to: Option<(MessageId, Cow<'a, str>, WallTime)>,
+    /// Where they stand in a relay's log, once a relay passes them on.
+    pub place: Option<Place>,
 }
 
 /// Why a message of the layer below says nothing.
@@ -114,18 +171,31 @@ impl<'a> Say<'a> {
                     wire.original = Some(Cow::Borrowed(original));
                     wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 }
+                if let Some(Place { pos, stored_at }) = words.place {
+                    wire.pos = Some(pos);
+                    wire.ts_stored = Some(Cow::Owned(format_timestamp(stored_at)));
+                }
             }
-            Said::Receipt { id, original_at, ack, reason } => {
-                wire.id = Some(Cow::Borrowed(id.as_str()));
-                wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
-                wire.ack = Some(*ack);
-                wire.reason = reason.as_deref().map(Cow::Borrowed);
+            Said::Receipt(receipt) => {
+                wire.id = Some(Cow::Borrowed(receipt.id.as_str()));
+                wire.ts_original = Some(Cow::Owned(format_timestamp(receipt.original_at)));
+                wire.ack = Some(receipt.ack);
+                wire.held = receipt.held.then_some(true);
+                wire.pos = receipt.pos;
+                wire.reason = receipt.reason.as_deref().map(Cow::Borrowed);
+                wire.code = receipt.code.map(|code| Cow::Borrowed(code.as_str()));
+                wire.suggestion = receipt.suggestion.as_deref().map(Cow::Borrowed);
             }
             Said::Echoed { id, original_at, text } => {
                 wire.id = Some(Cow::Borrowed(id.as_str()));
                 wire.ts_original = Some(Cow::Owned(format_timestamp(*original_at)));
                 wire.text = Some(Cow::Borrowed(text));
             }
+            Said::Request { id, ask } => {
+                wire.id = Some(Cow::Borrowed(id.as_str()));
+                wire.ask = Some(Cow::Borrowed(ask));
+            }
+            Said::News(news) => wire.tell = Some(Cow::Borrowed(news)),
         }
         serde_json::to_vec(&wire).expect("texts and numbers are always JSON")
     }
@@ -142,8 +212,10 @@ impl<'a> Say<'a> {
             Said::Words(Words { is_echo: true, .. }) => "echo",
             Said::Words(Words { reply_to: Some(_), .. }) => "reply",
             Said::Words(_) => "message",
-            Said::Receipt { .. } => "receipt",
+            Said::Receipt(_) => "receipt",
             Said::Echoed { .. } => "echoed",
+            Said::Request { .. } => "request",
+            Said::News(_) => "news",
         }
     }
 }
@@ -165,16 +237,30 @@ struct Wire<'a> {
     ts_original: Option<Cow<'a, str>>,
     #[serde(borrow)]
     ts: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    ts_stored: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pos: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ack: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<bool>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    code: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    suggestion: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     run: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     original: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "some_owned", skip_serializing_if = "Option::is_none")]
+    ask: Option<Cow<'a, Request>>,
+    #[serde(default, deserialize_with = "some_owned", skip_serializing_if = "Option::is_none")]
+    tell: Option<Cow<'a, News>>,
 }
 
 impl<'a> Wire<'a> {
@@ -194,6 +280,12 @@ impl<'a> Wire<'a> {
         if self.text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
             return Err("its text is too long");
         }
+        let place = match (self.pos, &self.ts_stored) {
+            (Some(pos), Some(at)) => {
+                Some(Place { pos, stored_at: parse_timestamp(at).ok_or("its time is not a time")? })
+            }
+            _ => None,
+        };
         let said = match (self.kind.as_ref(), id) {
             ("introduce", _) => Said::Introduce {
                 run: self
@@ -201,12 +293,20 @@ impl<'a> Wire<'a> {
                     .filter(|run| run.len() <= MessageId::MAX_BYTES)
                     .ok_or("it does not name its run")?,
             },
-            ("receipt", Some(id)) => Said::Receipt {
+            ("receipt", Some(id)) => Said::Receipt(Receipt {
                 id,
                 original_at: original_at.ok_or("it does not tell its original's time")?,
                 ack: self.ack.ok_or("it has no ack")?,
+                held: self.held.unwrap_or(false),
+                pos: self.pos,
                 reason: self.reason,
-            },
+                code: self.code.as_deref().map(RefusalCode::parse),
+                suggestion: self.suggestion,
+            }),
+            ("request", Some(id)) => {
+                Said::Request { id, ask: self.ask.ok_or("it does not say what it wants")?.into_owned() }
+            }
+            ("news", _) => Said::News(self.tell.ok_or("it does not say what is new")?.into_owned()),
             ("echoed", Some(id)) => Said::Echoed {
                 id,
                 original_at: original_at.ok_or("it does not tell its original's time")?,
@@ -218,11 +318,12 @@ impl<'a> Wire<'a> {
                 let original = self.original.ok_or("it does not quote what it answers")?;
                 let original_at = original_at.ok_or("it does not tell its original's time")?;
                 let text = self.text.ok_or("it has no text")?;
-                Said::Words(Words { id, text, is_echo: false, reply_to: Some((re, original, original_at)) })
+                let reply_to = Some((re, original, original_at));
+                Said::Words(Words { id, text, is_echo: false, reply_to, place })
             }
             (kind @ ("message" | "echo"), Some(id)) => {
                 let text = self.text.ok_or("it has no text")?;
-                Said::Words(Words { id, text, is_echo: kind == "echo", reply_to: None })
+                Said::Words(Words { id, text, is_echo: kind == "echo", reply_to: None, place })
             }
             _ => return Err("its kind is not known here"),
         };
@@ -243,6 +344,12 @@ fn some_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     object(deserializer).map(Some)
 }
 
+fn some_owned<'de, T: Clone + Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'static, T>>, D::Error> {
+    object(deserializer).map(|value| Some(Cow::Owned(value)))
+}
+
 /// The error for JSON that says nothing: by its id, if it has one and is not itself an answer.
 fn refusal(json: &[u8], why: &'static str) -> ChatError {
     #[derive(Deserialize)]
@@ -257,7 +364,7 @@ fn refusal(json: &[u8], why: &'static str) -> ChatError {
     let Some(named) = read_object::<Named>(json) else {
         return ChatError::Unreadable;
     };
-    if matches!(named.kind.as_str(), "receipt" | "echoed" | "introduce") {
+    if matches!(named.kind.as_str(), "receipt" | "echoed" | "introduce" | "news") {
         return ChatError::Unreadable;
     }
     let at = parse_timestamp(&named.ts).unwrap_or_default();
@@ -271,7 +378,7 @@ mod tests {
     use super::*;
 
     fn party(nick: Option<&str>, port: u16) -> Party {
-        Party { nick: nick.map(str::to_owned), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port }
+        Party { nick: nick.map(str::to_owned), room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port }
     }
 
     #[track_caller]
@@ -296,7 +403,11 @@ mod tests {
     fn a_message_has_every_field_of_the_seed() {
         check(
             Said::Words(Words {
-                id: id("k3-1"), text: "oi \"você\"".into(), is_echo: false, reply_to: None
+                id: id("k3-1"),
+                text: "oi \"você\"".into(),
+                is_echo: false,
+                reply_to: None,
+                place: None,
             }),
             &format!(r#"{{"kind":"message","id":"k3-1",{FROM_TO},{TS},"text":"oi \"você\""}}"#),
         );
@@ -311,6 +422,7 @@ mod tests {
                 text: "tudo".into(),
                 is_echo: false,
                 reply_to: Some((id("b7-9"), "oi".into(), original_at)),
+                place: None,
             }),
             &format!(
                 r#"{{"kind":"reply","id":"k3-2","re":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"original":"oi","text":"tudo"}}"#
@@ -322,7 +434,7 @@ mod tests {
     fn a_receipt_is_true_or_false_with_a_reason() {
         let original_at = WallTime::from_unix_micros(1_795_262_399_000_000);
         check(
-            Said::Receipt { id: id("b7-9"), original_at, ack: false, reason: Some("full".into()) },
+            Said::Receipt(Receipt::refused(id("b7-9"), original_at, "full")),
             &format!(
                 r#"{{"kind":"receipt","id":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"ack":false,"reason":"full"}}"#
             ),

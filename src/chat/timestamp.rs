@@ -17,6 +17,50 @@ pub fn parse_timestamp(text: &str) -> Option<WallTime> {
     Some(WallTime::from_unix_micros(moment.timestamp_micros()))
 }
 
+/// A moment as a member of a JSON object: for `#[serde(with = "...")]`.
+pub(super) mod rfc3339 {
+    use std::borrow::Cow;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::time::WallTime;
+
+    pub(in crate::chat) fn serialize<S: Serializer>(at: &WallTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::format_timestamp(*at))
+    }
+
+    pub(in crate::chat) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<WallTime, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        super::parse_timestamp(&text).ok_or_else(|| D::Error::custom("it is not a time"))
+    }
+}
+
+/// The same for one that may be absent.
+pub(super) mod rfc3339_option {
+    use serde::{Deserializer, Serializer};
+
+    use crate::time::WallTime;
+
+    pub(in crate::chat) fn serialize<S: Serializer>(
+        at: &Option<WallTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => super::rfc3339::serialize(at, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::chat) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<WallTime>, D::Error> {
+        super::rfc3339::deserialize(deserializer).map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -192,7 +192,7 @@ impl Sender {
     }
 
     fn say(&mut self, now: Now, peer: &mut Peer, text: String) {
-        let command = Command::Say { to: self.conversation, text: text.clone() };
+        let command = Command::Say { to: self.conversation.into(), text: text.clone() };
         match peer.handle_command(now, command) {
             Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text, false),
             Ok(Id::Conversation(_) | Id::None) => {}

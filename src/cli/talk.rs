@@ -174,12 +174,12 @@ impl Talk {
         match action {
             Action::Say { text } => {
                 let to = self.receiver(now, peer)?;
-                self.submit(now, peer, to, text, |to, text| Command::Say { to, text })
+                self.submit(now, peer, to, text, |to, text| Command::Say { to: to.into(), text })
             }
             Action::Message { who, text } => {
                 let to = self.directory.find(now, peer, &mut self.model, who)?;
                 self.model.choose_receiver(to);
-                self.submit(now, peer, to, text, |to, text| Command::Say { to, text })
+                self.submit(now, peer, to, text, |to, text| Command::Say { to: to.into(), text })
             }
             Action::Reply { text } => {
                 let nobody = Obstacle::Refused(CommandError::NothingToReplyTo);

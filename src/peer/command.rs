@@ -3,11 +3,56 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::chat::MessageId;
+use super::Membership;
+use crate::chat::{MessageId, Request};
 
 /// Names a conversation at this peer: one other side, across reconnects. Never used twice in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationId(pub(super) u64);
+
+/// To whom words go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Destination {
+    /// The other side of a conversation.
+    Peer(ConversationId),
+    /// Everybody in a room of a relay.
+    Room {
+        /// The conversation with the relay.
+        relay: ConversationId,
+        /// The room, as [`crate::chat::room_name`] writes it.
+        room: String,
+    },
+    /// One member of a relay, there or not.
+    Member {
+        /// The conversation with the relay.
+        relay: ConversationId,
+        /// The member's name.
+        nick: String,
+    },
+    /// Every member of a relay.
+    Everyone {
+        /// The conversation with the relay.
+        relay: ConversationId,
+    },
+}
+
+impl Destination {
+    /// The conversation that the words travel in.
+    pub const fn conversation(&self) -> ConversationId {
+        match self {
+            Self::Peer(conversation)
+            | Self::Room { relay: conversation, .. }
+            | Self::Member { relay: conversation, .. }
+            | Self::Everyone { relay: conversation } => *conversation,
+        }
+    }
+}
+
+impl From<ConversationId> for Destination {
+    fn from(conversation: ConversationId) -> Self {
+        Self::Peer(conversation)
+    }
+}
 
 /// A request of the user's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +66,24 @@ pub enum Command {
     /// Send a text. Answered with [`Id::Message`]; the outcome follows as exactly one of the events Delivered, Failed, Unknown.
     Say {
         /// To whom.
-        to: ConversationId,
-        /// What; at most [`crate::chat::MAX_TEXT_BYTES`].
+        to: Destination,
+        /// What; at most [`crate::chat::MAX_TEXT_BYTES`], and no more than a relay takes.
         text: String,
+    },
+    /// Be a member of the relay at these addresses, from now on and across reconnects; otherwise as [`Command::Open`].
+    Attend {
+        /// Where the relay is.
+        addresses: Vec<SocketAddr>,
+        /// As whom, and where.
+        membership: Membership,
+    },
+    /// Ask something of a relay. Answered with [`Id::Message`]; [`super::MemberEvent::Done`] follows, after what it brought. A
+    /// room that was asked for is joined again after every reconnect, until it is left.
+    Ask {
+        /// The conversation with the relay.
+        relay: ConversationId,
+        /// What.
+        request: Request,
     },
     /// Answer the last message that arrived from anyone, quoting it. Otherwise as [`Command::Say`].
     Reply {
@@ -88,6 +148,8 @@ pub enum CommandError {
     ShuttingDown,
     /// The nick is empty, too long, or has characters that a terminal would act on.
     BadNick,
+    /// The conversation is with a peer, not with a relay, or one that we are no member of.
+    NoMember,
 }
 
 impl fmt::Display for CommandError {
@@ -112,6 +174,7 @@ impl fmt::Display for CommandError {
             }
             Self::TooManyConversations => f.write_str("too many conversations are open; close one first"),
             Self::ShuttingDown => f.write_str("this peer is closing down"),
+            Self::NoMember => f.write_str("that needs a relay; start with --relay ADDR"),
             Self::BadNick => f.write_str("a nick has 1 to 32 visible characters, without spaces"),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::ConversationId;
+use super::{ConversationId, MemberEvent};
 use crate::chat::MessageId;
 use crate::time::WallTime;
 
@@ -84,6 +84,18 @@ pub enum Event {
         /// Which.
         id: MessageId,
     },
+    /// A relay keeps the letter until its receiver comes; Delivered or Failed follows.
+    Held {
+        /// Which.
+        id: MessageId,
+    },
+    /// Something happened at a relay.
+    Member {
+        /// The conversation with the relay.
+        relay: ConversationId,
+        /// What.
+        event: MemberEvent,
+    },
     /// There is room again after [`super::CommandError::WouldBlock`].
     Writable {
         /// To whom.
@@ -98,6 +110,12 @@ pub struct Incoming {
     pub id: MessageId,
     /// Which conversation it belongs to; [`super::Command::Say`] with it answers.
     pub conversation: ConversationId,
+    /// Through a relay: the room that it was said in, or [`crate::chat::EVERYONE`]; None for a letter to us alone.
+    pub room: Option<String>,
+    /// Whether it came through a relay. Then nick and address are the sender's, as the relay sees them.
+    pub is_relayed: bool,
+    /// Whether it had been said before we came, or while we were away.
+    pub is_history: bool,
     /// The address it came from.
     pub address: SocketAddr,
     /// The name that the sender gives itself, if any.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::conversation::Conversation;
 use super::{CloseReason, ConversationId, Event, FailReason, Incoming, Peer, Quote};
 use crate::arq::{self, Closed};
-use crate::chat::{ChatError, MessageId, Said, Say, Words, stream};
+use crate::chat::{ChatError, MessageId, Receipt, Said, Say, Words, stream};
 use crate::endpoint::{self, Handle};
 use crate::time::{Now, WallTime};
 
@@ -156,9 +156,7 @@ impl Peer {
             match Say::decode(&received.body) {
                 Ok(say) => self.hear(now, id, handle, say),
                 Err(ChatError::Invalid { id: words, at, why }) => {
-                    let reason = Some(Cow::Borrowed(why));
-                    let receipt = Said::Receipt { id: words, original_at: at, ack: false, reason };
-                    self.answer(id, handle, now.wall, receipt);
+                    self.answer(id, handle, now.wall, Said::Receipt(Receipt::refused(words, at, why)));
                 }
                 Err(ChatError::Unreadable) => self.unreadable += 1,
             }
@@ -174,11 +172,17 @@ impl Peer {
         match say.said {
             Said::Introduce { .. } => {}
             Said::Words(words) => self.show(now, id, handle, words, say.at, say.from.nick),
-            Said::Receipt { id: words, ack, reason, .. } => {
+            Said::Receipt(receipt) => {
                 self.receipts_received += 1;
-                let reason = reason.map(Cow::into_owned).unwrap_or_default();
-                self.handle_receipt(now, id, &words, ack, reason);
+                let reason = receipt.reason.map(Cow::into_owned).unwrap_or_default();
+                self.handle_receipt(now, id, &receipt.id, receipt.ack, reason);
             }
+            // Only a relay can do what is wanted, and only to a member has it news.
+            Said::Request { id: request, .. } => {
+                let refusal = Receipt::refused(request, say.at, "this is a peer, not a relay");
+                self.answer(id, handle, now.wall, Said::Receipt(refusal));
+            }
+            Said::News(_) => self.unreadable += 1,
             Said::Echoed { id: words, text, .. } => {
                 let asked =
                     self.conversations.get_mut(&id).and_then(|conversation| conversation.take_echo(&words));
@@ -236,9 +240,12 @@ impl Peer {
     ) {
         let is_wanted =
             words.is_echo || self.config.message_limit.is_none_or(|limit| self.messages_shown < limit);
-        let reason = (!is_wanted).then_some(Cow::Borrowed("it wanted no more messages"));
-        let receipt = Said::Receipt { id: words.id.clone(), original_at: at, ack: is_wanted, reason };
-        self.answer(id, handle, now.wall, receipt);
+        let receipt = if is_wanted {
+            Receipt::taken(words.id.clone(), at)
+        } else {
+            Receipt::refused(words.id.clone(), at, "it wanted no more messages")
+        };
+        self.answer(id, handle, now.wall, Said::Receipt(receipt));
         if !is_wanted {
             return;
         }
@@ -261,6 +268,9 @@ impl Peer {
         self.events.push_back(Event::Message(Incoming {
             id: words.id,
             conversation: id,
+            room: None,
+            is_relayed: false,
+            is_history: false,
             address,
             nick,
             text,

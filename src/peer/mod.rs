@@ -8,6 +8,7 @@ mod command;
 mod conversation;
 mod event;
 mod incoming;
+mod membership;
 mod outgoing;
 
 #[cfg(test)]
@@ -17,8 +18,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub use command::{Command, CommandError, ConversationId, Id};
+pub use command::{Command, CommandError, ConversationId, Destination, Id};
 pub use event::{CloseReason, Event, FailReason, Incoming, Quote};
+pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish};
 
 use crate::arq;
 use crate::chat::{Party, is_nick};
@@ -142,7 +144,10 @@ impl Peer {
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<Id, CommandError> {
         let result = match command {
             Command::Open { addresses } => self.open(now, addresses).map(Id::Conversation),
-            Command::Say { to, text } => self.say(now, to, text, false, None).map(Id::Message),
+            Command::Say { to: Destination::Peer(to), text } => {
+                self.say(now, to, text, false, None).map(Id::Message)
+            }
+            Command::Say { .. } | Command::Attend { .. } | Command::Ask { .. } => Err(CommandError::NoMember),
             Command::Echo { to, text } => self.say(now, to, text, true, None).map(Id::Message),
             Command::Reply { text } => {
                 let (to, quote) = self.last_received.clone().ok_or(CommandError::NothingToReplyTo)?;
@@ -224,6 +229,11 @@ impl Peer {
     /// The layer below, for statistics and checkers.
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// How far the logs of a relay have been shown, if that changed since the last call: to be kept once it really was shown.
+    pub fn poll_memory(&mut self) -> Option<(ConversationId, RelayMemory)> {
+        None
     }
 
     /// Messages of the layer below that could not be read, or answered nothing.
@@ -344,7 +354,7 @@ impl Peer {
     /// Our end of a conversation, as its messages tell it.
     fn local_party(&self, path: Path) -> Party {
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Party { nick: self.config.nick.clone(), ip, port: self.config.local_port }
+        Party { nick: self.config.nick.clone(), room: None, ip, port: self.config.local_port }
     }
 }
 
@@ -357,5 +367,5 @@ fn is_one_peers(address: SocketAddr) -> bool {
 
 /// The other end.
 fn remote_party(path: Path, nick: Option<String>) -> Party {
-    Party { nick, ip: path.remote.ip(), port: path.remote.port() }
+    Party { nick, room: None, ip: path.remote.ip(), port: path.remote.port() }
 }

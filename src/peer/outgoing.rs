@@ -115,6 +115,7 @@ impl Peer {
             text: Cow::Borrowed(&words.text),
             is_echo: words.is_echo,
             reply_to,
+            place: None,
         });
         let body = self.encode(handle, words.at, said);
         let bytes = body.len();

@@ -53,7 +53,7 @@ impl Town {
     }
 
     fn say(&mut self, from: usize, to: ConversationId, text: &str) {
-        self.tell(from, Command::Say { to, text: text.to_owned() }).unwrap();
+        self.tell(from, Command::Say { to: to.into(), text: text.to_owned() }).unwrap();
     }
 
     fn run(&mut self, for_ms: u64) {
@@ -116,6 +116,8 @@ fn describe(event: Event) -> String {
         Event::Failed { reason, .. } => format!("failed: {reason}"),
         Event::Unknown { .. } => "unknown".to_owned(),
         Event::Writable { .. } => "writable".to_owned(),
+        Event::Held { .. } => "held".to_owned(),
+        Event::Member { event, .. } => format!("{event:?}"),
     }
 }
 
@@ -273,7 +275,7 @@ fn closing_waits_for_the_last_receipt() {
     town.say(0, bob, "bye");
     town.tell(0, Command::Shutdown).unwrap();
     assert_eq!(
-        town.tell(0, Command::Say { to: bob, text: "late".to_owned() }),
+        town.tell(0, Command::Say { to: bob.into(), text: "late".to_owned() }),
         Err(CommandError::ShuttingDown)
     );
     town.run(1_000);
@@ -325,7 +327,7 @@ fn a_full_queue_refuses_and_says_when_there_is_room() {
     let bob = town.open(0, 1);
     let text = "x".repeat(1_000_000);
     let mut taken = 0;
-    while town.tell(0, Command::Say { to: bob, text: text.clone() }).is_ok() {
+    while town.tell(0, Command::Say { to: bob.into(), text: text.clone() }).is_ok() {
         taken += 1;
     }
     assert_eq!(taken, 33, "32 MiB");
@@ -333,7 +335,7 @@ fn a_full_queue_refuses_and_says_when_there_is_room() {
     let count = |what: &str| town.log.iter().filter(|line| line.starts_with(what)).count();
     assert_eq!((count("ana: delivered"), count("ana: writable")), (33, 1));
     assert_eq!(
-        town.tell(0, Command::Say { to: bob, text: "y".repeat(20_000_000) }),
+        town.tell(0, Command::Say { to: bob.into(), text: "y".repeat(20_000_000) }),
         Err(CommandError::TooLong { bytes: 20_000_000, limit: 16_777_216 })
     );
 }

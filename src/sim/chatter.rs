@@ -60,7 +60,8 @@ impl Chatter {
             return;
         };
         let conversation = match &command {
-            Command::Say { to, .. } | Command::Echo { to, .. } => Some(*to),
+            Command::Say { to, .. } => Some(to.conversation()),
+            Command::Echo { to, .. } => Some(*to),
             _ => None,
         };
         let text = text.clone();
@@ -91,6 +92,8 @@ impl Chatter {
             Event::Silent { .. } => told("silent"),
             Event::Resumed { .. } => told("resumed"),
             Event::Writable { .. } => told("writable"),
+            Event::Held { .. } => told("held"),
+            Event::Member { .. } => told("member"),
             Event::Closed { reason, .. } => told(match reason {
                 CloseReason::ByPeer { .. } => "closed-by-peer",
                 CloseReason::ByUs => "closed-by-us",
@@ -134,7 +137,7 @@ impl Node for Chatter {
                 for number in 0..u64::from(*count) {
                     let Some(to) = self.conversation(now, at, reports) else { return };
                     let text = text(keyed_draw(&[wish.key, number]), message.length);
-                    self.say(now, Command::Say { to, text }, at, false, reports);
+                    self.say(now, Command::Say { to: to.into(), text }, at, false, reports);
                 }
             }
             (Action::Echo { length, .. }, Some(at)) => {
@@ -182,5 +185,6 @@ const fn word_of(error: CommandError) -> &'static str {
         CommandError::TooManyConversations => "too-many-conversations",
         CommandError::ShuttingDown => "shutting-down",
         CommandError::BadNick => "bad-nick",
+        CommandError::NoMember => "no-member",
     }
 }

@@ -88,7 +88,7 @@ impl Model {
                 self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
             }
             // Only whoever was refused waits for this.
-            Event::Writable { .. } => {}
+            Event::Writable { .. } | Event::Held { .. } | Event::Member { .. } => {}
         }
     }
 
@@ -328,6 +328,9 @@ mod tests {
         Event::Message(Incoming {
             id: MessageId::new("x", 1),
             conversation,
+            room: None,
+            is_relayed: false,
+            is_history: false,
             address: ([127, 0, 0, 1], port).into(),
             nick: None,
             text: "hi".to_owned(),

@@ -29,11 +29,11 @@ pub fn record() -> Vec<Spoken> {
     let Ok(Id::Conversation(bob)) = run.tell(0, Command::Open { addresses: vec![address(1)] }) else {
         panic!("ana cannot begin");
     };
-    run.tell(0, Command::Say { to: bob, text: "hi".to_owned() }).unwrap();
+    run.tell(0, Command::Say { to: bob.into(), text: "hi".to_owned() }).unwrap();
     run.until(Duration::from_millis(150));
-    run.tell(0, Command::Say { to: bob, text: "is it raining?".to_owned() }).unwrap();
+    run.tell(0, Command::Say { to: bob.into(), text: "is it raining?".to_owned() }).unwrap();
     run.until(Duration::from_millis(160));
-    run.tell(0, Command::Say { to: bob, text: "here it is".to_owned() }).unwrap();
+    run.tell(0, Command::Say { to: bob.into(), text: "here it is".to_owned() }).unwrap();
     run.until(Duration::from_secs(1));
     run.tell(1, Command::Reply { text: "so it is here".to_owned() }).unwrap();
     run.until(Duration::from_secs(2));

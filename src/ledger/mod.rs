@@ -1,0 +1,355 @@
+//! What a relay keeps: rooms, lines, letters, names, bans; as requests to whoever keeps them, and their replies.
+//!
+//! A relay asks with [`Job`]s and goes on; the answers come later, as [`Answer`]s, in the order of the jobs. Two things answer:
+//! [`MemoryLedger`] here, which forgets everything with the program (`--memory`, and the simulator's disk under its rules), and the
+//! database of `store`. Both must give the same answers to the same jobs; `tests/ledger.rs` holds them to that.
+//!
+//! A room is a log, a mailbox is a log, and what is said to everyone is one. Positions count through all logs of a ledger, so a
+//! position names one entry, and in each log they only grow. This module must never decide who may do what: the relay does.
+
+mod memory;
+
+pub use memory::MemoryLedger;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::chat::{MessageId, Party, RefusalCode};
+use crate::time::WallTime;
+
+/// Somebody, whatever name they go by. Made at the first entry with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity(pub u64);
+
+/// Names a log for as long as the ledger lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogKey {
+    /// What is said to everyone.
+    Everyone,
+    /// A room's lines, by the room's number.
+    Room(u64),
+    /// The letters to somebody.
+    Mailbox(Identity),
+}
+
+/// What a relay learns when it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Foundation {
+    /// Names this ledger: positions mean nothing in another one. Random, made with it.
+    pub log_id: String,
+    /// The last position of [`LogKey::Everyone`]; 0 if it is empty.
+    pub everyone_head: u64,
+    /// The bans, those that are over too.
+    pub bans: Vec<Ban>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The relay's own number for it.
+    pub ticket: u64,
+    /// When it was asked for: what is stored counts as stored at this time.
+    pub at: WallTime,
+    /// What to do.
+    pub request: Request,
+}
+
+/// What became of a job. Whatever it changed is durable when this is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whose.
+    pub ticket: u64,
+    /// What came of it. After an error nothing of it is stored.
+    pub result: Result<Reply, LedgerError>,
+}
+
+/// What a relay asks of its ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Somebody comes in and takes a name: [`Reply::Entered`].
+    Enter {
+        /// Whoever shows the same one is the same person.
+        token: String,
+        /// The name; names are the same if they are in lower case.
+        nick: String,
+    },
+    /// Somebody takes another name: [`Reply::Entered`].
+    TakeName {
+        /// Who.
+        identity: Identity,
+        /// The name.
+        nick: String,
+    },
+    /// Who held a name last: [`Reply::Holder`].
+    FindHolder {
+        /// The name.
+        nick: String,
+    },
+    /// A room: [`Reply::Room`].
+    OpenRoom {
+        /// Its name, as [`crate::chat::room_name`] writes it.
+        name: String,
+        /// Whose it is to be if it is new; None: it is not to be made.
+        creator: Option<Identity>,
+    },
+    /// Change what a room is like, except its log and its name: [`Reply::Done`].
+    SaveRoom(Room),
+    /// Every room that was ever made and is still there: [`Reply::Rooms`].
+    ListRooms,
+    /// Add a line to a room or to everyone's log, unless its author said it before: [`Reply::Appended`].
+    AppendLine {
+        /// Which log; no mailbox.
+        log: LogKey,
+        /// What.
+        draft: Draft,
+    },
+    /// Add a letter to the mailbox of whoever held a name last, unless its author sent it before: [`Reply::Appended`],
+    /// [`Reply::Holder`] with nobody, or [`Reply::MailboxFull`].
+    AppendLetter {
+        /// The name.
+        nick: String,
+        /// What.
+        draft: Draft,
+        /// How much may wait in one mailbox.
+        bounds: MailboxBounds,
+    },
+    /// What a log holds after a position, oldest first, of a mailbox only what is open: [`Reply::Page`].
+    Read {
+        /// Which log.
+        log: LogKey,
+        /// Entries up to here, this one included, are not wanted.
+        after: u64,
+        /// The most bytes of texts, unless a single one is longer: then that one alone.
+        most_bytes: usize,
+        /// The most entries.
+        most_entries: usize,
+    },
+    /// Where to begin reading so that so many entries follow: [`Reply::Sought`].
+    Seek {
+        /// Which log.
+        log: LogKey,
+        /// How many.
+        newest: u64,
+    },
+    /// A letter's receiver has it, or refused it: its text is forgotten, its fate is kept: [`Reply::Settled`].
+    Settle {
+        /// Whose mailbox.
+        mailbox: Identity,
+        /// Which letter.
+        pos: u64,
+        /// Its fate.
+        fate: LetterFate,
+    },
+    /// Every letter that is open and older than this has waited too long: [`Reply::Expired`]. Fates as old are forgotten.
+    Expire {
+        /// Letters stored before this time.
+        before: WallTime,
+    },
+    /// Keep a ban, in place of one for the same `who`: [`Reply::Done`].
+    Ban(Ban),
+    /// Forget a ban: [`Reply::Done`], whether there was one or not.
+    Unban {
+        /// The name or address that was banned.
+        who: String,
+    },
+}
+
+/// What comes of a request that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Somebody is known.
+    Entered {
+        /// As whom.
+        identity: Identity,
+        /// Whether the name was somebody else's before.
+        is_stranger: bool,
+        /// Whether letters wait in the mailbox.
+        has_letters: bool,
+    },
+    /// Who held a name last, if anybody did.
+    Holder(Option<Identity>),
+    /// A room; None if there is none and it was not to be made.
+    Room(Option<Room>),
+    /// Every room, by name.
+    Rooms(Vec<Room>),
+    /// Something was stored, now or before.
+    Appended {
+        /// The log that it is in.
+        log: LogKey,
+        /// Its position.
+        pos: u64,
+        /// Whether it had been stored before: then nothing was added.
+        is_duplicate: bool,
+        /// Of a letter that is a duplicate: what became of it.
+        fate: Option<LetterFate>,
+    },
+    /// The mailbox has no room; nothing was stored.
+    MailboxFull,
+    /// Some of a log.
+    Page {
+        /// Oldest first.
+        entries: Vec<Entry>,
+    },
+    /// A position to read after.
+    Sought {
+        /// The position; 0: from the start.
+        after: u64,
+    },
+    /// A letter was settled.
+    Settled {
+        /// Which it was, unless it had been settled before or never was.
+        letter: Option<LetterInfo>,
+    },
+    /// Letters that waited too long.
+    Expired {
+        /// Which they were.
+        letters: Vec<LetterInfo>,
+    },
+    /// It was done.
+    Done,
+}
+
+/// Something to store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Who says it.
+    pub author: Identity,
+    /// Their name for it: an author's second draft with the same one is the same message.
+    pub id: MessageId,
+    /// The name that the author goes by, and the address that the relay sees.
+    pub nick: String,
+    /// See `nick`.
+    pub address: SocketAddr,
+    /// For whom, as the author wrote it.
+    pub to: Party,
+    /// When, by the author's clock.
+    pub sent_at: WallTime,
+    /// What.
+    pub text: String,
+    /// The message that it answers: its id, its text, when it was said.
+    pub reply_to: Option<(MessageId, String, WallTime)>,
+}
+
+/// Something that was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its position.
+    pub pos: u64,
+    /// When it was stored.
+    pub stored_at: WallTime,
+    /// What.
+    pub draft: Draft,
+}
+
+/// What became of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterFate {
+    /// Its receiver has it.
+    Delivered,
+    /// Its receiver, or time, refused it.
+    Refused(RefusalCode),
+}
+
+/// What its author is told of a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterInfo {
+    /// Who wrote it.
+    pub author: Identity,
+    /// Their name for it.
+    pub id: MessageId,
+    /// When it was said.
+    pub sent_at: WallTime,
+    /// Its position.
+    pub pos: u64,
+}
+
+/// How much may wait in one mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxBounds {
+    /// Letters.
+    pub letters: u64,
+    /// Bytes of texts.
+    pub bytes: u64,
+}
+
+/// A room as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Its number: [`LogKey::Room`].
+    pub number: u64,
+    /// Its name.
+    pub name: String,
+    /// Who made it.
+    pub owner: Identity,
+    /// What it is about; empty: nothing was said.
+    pub topic: String,
+    /// What one must know to join.
+    pub password: Option<String>,
+    /// Whether only the invited may join.
+    pub is_invite_only: bool,
+    /// Whether only those inside see it.
+    pub is_hidden: bool,
+    /// Who is invited.
+    pub invited: Vec<Identity>,
+    /// The last position of its log; 0 if it is empty. Saving a room does not change it.
+    pub head: u64,
+}
+
+/// Somebody who is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// The name or address that was written.
+    pub who: String,
+    /// Whom it keeps out.
+    pub target: BanTarget,
+    /// Until when; None: for good.
+    pub until: Option<WallTime>,
+    /// Which operator, by the name of that time.
+    pub by: String,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+/// Whom a ban keeps out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BanTarget {
+    /// Somebody, under any name.
+    Identity(Identity),
+    /// Everybody at an address.
+    Address(IpAddr),
+}
+
+/// Why a job was not carried out: nothing of it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerError {
+    /// Of which sort.
+    pub kind: LedgerErrorKind,
+    /// What the operator should know.
+    pub words: String,
+}
+
+/// What is in the way of storing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerErrorKind {
+    /// No room on the disk.
+    Full,
+    /// Another program has it.
+    Locked,
+    /// It cannot be read as what it was.
+    Damaged,
+    /// The system says no.
+    Unusable,
+}
+
+impl fmt::Display for LedgerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl std::error::Error for LedgerError {}
+
+/// A name as names are compared.
+pub fn folded(nick: &str) -> String {
+    nick.to_lowercase()
+}

@@ -1,0 +1,143 @@
+//! Being a member of a relay: what the user wants there, and what must be remembered between two runs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::chat::{Attendance, MessageId, News, RefusalCode};
+
+/// As whom to be at a relay, and in which rooms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The name to go by.
+    pub nick: String,
+    /// Proves to the relay that the same person comes back. Secret.
+    pub token: String,
+    /// The rooms to join as soon as the relay lets us in.
+    pub rooms: Vec<RoomWish>,
+    /// What was shown in earlier runs; empty for a newcomer.
+    pub memory: RelayMemory,
+    /// How long to try to reach a relay again that was lost, before everything without an outcome becomes unknown and the
+    /// conversation ends. None: for ever.
+    pub patience: Option<Duration>,
+}
+
+/// A room to join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomWish {
+    /// Which, as [`crate::chat::room_name`] writes it.
+    pub room: String,
+    /// How many earlier lines to show at the first join, whatever was shown before. None: what was missed since the last run,
+    /// everything for a newcomer. [`u64::MAX`] is all of them.
+    pub history: Option<u64>,
+    /// For a room that has one. Secret.
+    pub password: Option<String>,
+}
+
+/// How far a member has been shown the logs of a relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayMemory {
+    /// The log that the positions are of.
+    pub log: Option<String>,
+    /// The last letter that was shown.
+    pub letters_after: u64,
+    /// The last message to everyone that was shown; None before the first entry.
+    pub everyone_after: Option<u64>,
+    /// The last line of each room that was shown.
+    pub rooms: BTreeMap<String, u64>,
+}
+
+/// Why a relay refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people. From the network.
+    pub words: String,
+    /// What might be accepted instead, such as a free name. From the network.
+    pub suggestion: Option<String>,
+}
+
+/// Something happened at a relay that we are, or want to be, a member of. Texts are from the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberEvent {
+    /// The relay let us in.
+    Entered {
+        /// The name that we have there.
+        nick: String,
+        /// What its operator wants everyone to read; only at the first entry.
+        motd: Option<String>,
+        /// Whether we are an operator.
+        is_operator: bool,
+        /// Whether we were in before, in this run.
+        is_return: bool,
+    },
+    /// The relay did not let us in. Another name may help: ask for [`crate::chat::Request::Rename`].
+    NotEntered(Refusal),
+    /// We are in a room.
+    Joined {
+        /// Which.
+        room: String,
+        /// What it is about; may be empty.
+        topic: String,
+        /// Who is in it, ourselves too; not all in a large room.
+        members: Vec<Attendance>,
+        /// How many are in it.
+        count: u64,
+        /// Whether we were in it before, in this run.
+        is_return: bool,
+    },
+    /// We were not let into a room.
+    NotJoined {
+        /// Which.
+        room: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// We left a room, as we asked.
+    Parted {
+        /// Which.
+        room: String,
+    },
+    /// Somebody else came into a room of ours.
+    Came {
+        /// Which room.
+        room: String,
+        /// Who.
+        member: Attendance,
+        /// Whether the name was somebody else's before: a warning.
+        is_stranger: bool,
+    },
+    /// Somebody else left a room of ours.
+    Went {
+        /// Which room.
+        room: String,
+        /// Who.
+        nick: String,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Who is in a room, after more changes than the relay keeps.
+    Roster {
+        /// Which.
+        room: String,
+        /// Who is in it; not all in a large room.
+        members: Vec<Attendance>,
+        /// How many are in it.
+        count: u64,
+    },
+    /// All other news, as the relay tells it: other names, topics, invitations, removals, remarks, the relay's closing, and what
+    /// requests brought. Never `Entered`, `Room` or `Presence`, which have events of their own.
+    News(News),
+    /// What became of a request.
+    Done {
+        /// Which.
+        id: MessageId,
+        /// Carried out, or not.
+        result: Result<(), Refusal>,
+    },
+    /// The relay was lost and is tried again; what has no outcome waits.
+    Reconnecting {
+        /// When.
+        delay: Duration,
+    },
+}
