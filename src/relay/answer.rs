@@ -1,9 +1,11 @@
 //! What the ledger did, and how it goes on from there.
 
+use std::time::Duration;
+
 use super::session::{Phase, SeatState};
 use super::{Relay, What};
-use crate::chat::{Moderation, Receipt, RefusalCode};
 use crate::chat::MessageId;
+use crate::chat::{Moderation, Receipt, RefusalCode};
 use crate::endpoint::Handle;
 use crate::ledger::{Answer, Draft, Entry, LedgerError, LetterFate, LogKey, Reply};
 use crate::time::{Now, WallTime};
@@ -62,8 +64,7 @@ impl Relay {
         };
         let asker = pending.asker();
         if let Err(error) = &answer.result {
-            let text = format!("the relay could not store or read: {error}");
-            self.log(now, What::Trouble { text });
+            self.tell_trouble(now, error);
         }
         if pending.is_the_members()
             && let Some(session) = asker.and_then(|handle| self.sessions.get_mut(&handle))
@@ -82,8 +83,8 @@ impl Relay {
                 self.finish_enter(now, handle, identity, is_stranger, has_letters);
             }
             (Pending::Enter { handle }, _) => self.fail_enter(now, handle),
-            (Pending::Rename { handle, request, nick }, Ok(Reply::Entered { .. })) => {
-                self.finish_rename(now, handle, &request, nick);
+            (Pending::Rename { handle, request, nick }, Ok(Reply::Entered { is_stranger, .. })) => {
+                self.finish_rename(now, handle, &request, nick, is_stranger);
             }
             (Pending::Rename { handle, request, nick }, _) => {
                 self.names.free(&nick, handle);
@@ -147,12 +148,17 @@ impl Relay {
         }
     }
 
-    pub(super) fn refuse_for_storage(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        request: &(MessageId, WallTime),
-    ) {
+    /// The operator must know, and once is enough for a while: every line that is said meets the same trouble.
+    fn tell_trouble(&mut self, now: Now, error: &LedgerError) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        if self.next_trouble_at <= now.instant {
+            self.next_trouble_at = now.instant + PAUSE;
+            let text = format!("the relay could not store or read: {error}");
+            self.log(now, What::Trouble { text });
+        }
+    }
+
+    pub(super) fn refuse_for_storage(&mut self, now: Now, handle: Handle, request: &(MessageId, WallTime)) {
         let reason = "the relay cannot store it now; its operator has been told";
         self.refuse(now, handle, request, RefusalCode::Storage, reason);
     }

@@ -7,7 +7,7 @@ use super::session::{Member, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
 use crate::chat::{
-    Change, MAX_REMARK_BYTES, MAX_SECRET_BYTES, MessageId, News, RefusalCode, Request, room_name,
+    Change, MAX_REMARK_BYTES, MAX_SECRET_BYTES, MessageId, News, RefusalCode, Request, cut, room_name,
 };
 use crate::endpoint::Handle;
 use crate::ledger::{self, Identity, LogKey};
@@ -38,14 +38,13 @@ impl Relay {
                 self.hear_join(now, handle, asked, wish);
             }
             Request::Part { room, reason } => {
-                self.hear_part(now, handle, &asked, &room, reason.unwrap_or_default());
+                self.hear_part(now, handle, &asked, &room, &reason.unwrap_or_default());
             }
             Request::Rename { nick } => self.hear_rename(now, handle, asked, nick),
-            Request::Topic { room, text } => self.hear_topic(now, handle, asked, &room, text),
+            Request::Topic { room, text } => self.hear_topic(now, handle, asked, &room, &text),
             Request::Invite { room, nick } => {
                 let Some(number) = self.own_room(now, handle, &asked, &room) else { return };
-                let pending =
-                    Pending::Holder { handle, request: asked, then: Then::Invite { room: number } };
+                let pending = Pending::Holder { handle, request: asked, then: Then::Invite { room: number } };
                 self.ask_for(now, handle, ledger::Request::FindHolder { nick }, pending);
             }
             Request::Guard { room, password, invite_only, hidden } => {
@@ -62,7 +61,8 @@ impl Relay {
     }
 
     fn refuse_room_name(&mut self, now: Now, handle: Handle, asked: &Asked) {
-        let reason = "a room's name has 1 to 32 visible characters after its #, without spaces, commas, # and *";
+        let reason =
+            "a room's name has 1 to 32 visible characters after its #, without spaces, commas, # and *";
         self.refuse(now, handle, asked, RefusalCode::BadName, reason);
     }
 
@@ -144,7 +144,8 @@ impl Relay {
         let address = session.address;
         let Some(member) = session.member_mut() else { return };
         let known = wish.after.filter(|_| member.knows_log).map(|after| after.min(head));
-        let seek = if known.is_none() { wish.history.filter(|&newest| newest > 0 && newest < head) } else { None };
+        let seek =
+            if known.is_none() { wish.history.filter(|&newest| newest > 0 && newest < head) } else { None };
         let after = known.unwrap_or(if wish.history == Some(0) { head } else { 0 });
         let state = if seek.is_some() { SeatState::Seeking } else { SeatState::Taken };
         let was_seated = member.seat(number).is_some();
@@ -181,10 +182,9 @@ impl Relay {
         }
     }
 
-    fn hear_part(&mut self, now: Now, handle: Handle, asked: &Asked, room: &str, mut reason: String) {
+    fn hear_part(&mut self, now: Now, handle: Handle, asked: &Asked, room: &str, reason: &str) {
         let Some(number) = self.own_room(now, handle, asked, room) else { return };
-        reason.truncate(reason.floor_char_boundary(MAX_REMARK_BYTES));
-        self.unseat(now, handle, number, &reason);
+        self.unseat(now, handle, number, cut(reason, MAX_REMARK_BYTES));
         self.take(now, handle, &asked.0, asked.1);
     }
 
@@ -210,9 +210,9 @@ impl Relay {
         number
     }
 
-    fn hear_topic(&mut self, now: Now, handle: Handle, asked: Asked, room: &str, mut text: String) {
+    fn hear_topic(&mut self, now: Now, handle: Handle, asked: Asked, room: &str, text: &str) {
         let Some(number) = self.own_room(now, handle, &asked, room) else { return };
-        text.truncate(text.floor_char_boundary(MAX_REMARK_BYTES));
+        let text = cut(text, MAX_REMARK_BYTES).to_owned();
         let by = self.name_of(handle);
         let Some(room) = self.rooms.get_mut(&number) else { return };
         room.kept.topic.clone_from(&text);
@@ -264,14 +264,7 @@ impl Relay {
     }
 
     /// Lets somebody into a room for the invited.
-    pub(super) fn invite(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        asked: Asked,
-        number: u64,
-        guest: Identity,
-    ) {
+    pub(super) fn invite(&mut self, now: Now, handle: Handle, asked: Asked, number: u64, guest: Identity) {
         /// More than any room has members who must be named.
         const MAX_INVITED: usize = 4_096;
         let by = self.name_of(handle);
@@ -324,7 +317,6 @@ const fn yes(is: bool) -> &'static str {
 
 /// Whether two secrets are the same, in a time that depends on their lengths alone.
 pub(super) fn is_same_secret(right: &str, tried: &str) -> bool {
-    let difference =
-        right.bytes().zip(tried.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b));
+    let difference = right.bytes().zip(tried.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b));
     right.len() == tried.len() && difference == 0
 }

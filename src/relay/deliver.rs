@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Relay;
 use super::answer::Pending;
 use super::room::{News as Missed, Room};
 use super::session::{Letters, Member, Seat, SeatState};
 use super::tail::{After, Cursor};
-use super::Relay;
 use crate::arq::SendOptions;
 use crate::chat::{Attendance, Change, News, Party, Said, stream};
 use crate::endpoint::Handle;
@@ -269,8 +269,7 @@ pub(super) fn attendance(
     since: crate::time::WallTime,
     operator: bool,
 ) -> Attendance {
-    let party =
-        Party { nick: Some(member.nick.clone()), room: None, ip: address.ip(), port: address.port() };
+    let party = Party { nick: Some(member.nick.clone()), room: None, ip: address.ip(), port: address.port() };
     Attendance { party, since, rooms: Vec::new(), idle_s: None, operator }
 }
 

@@ -24,7 +24,13 @@ pub(super) struct Card {
 
 impl Relay {
     /// Somebody wants to be a member.
-    pub(super) fn hear_enter(&mut self, now: Now, handle: Handle, request: (MessageId, WallTime), card: Card) {
+    pub(super) fn hear_enter(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: (MessageId, WallTime),
+        card: Card,
+    ) {
         if let Err((code, reason, suggestion)) = self.check_card(handle, &card) {
             let (id, at) = request;
             let receipt = Receipt {
@@ -63,7 +69,10 @@ impl Relay {
             return refuse(RefusalCode::Invalid, "you are in already");
         }
         if self.config.faults.connect {
-            return refuse(RefusalCode::Fault, "connection fault: the relay was started with --fault connect");
+            return refuse(
+                RefusalCode::Fault,
+                "connection fault: the relay was started with --fault connect",
+            );
         }
         if !is_nick(&card.nick) || card.nick.starts_with(['#', '*', '/']) {
             let reason =
@@ -211,11 +220,13 @@ impl Relay {
         handle: Handle,
         request: &(MessageId, WallTime),
         nick: String,
+        is_stranger: bool,
     ) {
         let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
             return self.names.free(&nick, handle);
         };
         let before = std::mem::replace(&mut member.nick, nick.clone());
+        member.is_stranger = is_stranger;
         let rooms: Vec<u64> = member.seats.iter().map(|seat| seat.room).collect();
         if crate::ledger::folded(&before) != crate::ledger::folded(&nick) {
             self.names.free(&before, handle);

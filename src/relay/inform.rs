@@ -56,8 +56,7 @@ impl Relay {
         let session: &Session = self.sessions.get(&whom)?;
         let member: &Member = session.member()?;
         let since = room.and_then(|room| member.seat(room)).map_or(member.since, |seat| seat.since);
-        let mut row =
-            attendance(member, session.address, since, self.operators.contains(&member.identity));
+        let mut row = attendance(member, session.address, since, self.operators.contains(&member.identity));
         row.idle_s = Some(now.instant.since(session.last_said).as_secs());
         row.rooms = member
             .seats

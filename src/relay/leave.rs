@@ -70,14 +70,7 @@ impl Relay {
     }
 
     /// Takes somebody out of rooms, and tells those who stay.
-    pub(super) fn empty_seats(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        nick: &str,
-        seats: &[Seat],
-        reason: &str,
-    ) {
+    pub(super) fn empty_seats(&mut self, now: Now, handle: Handle, nick: &str, seats: &[Seat], reason: &str) {
         for seat in seats {
             let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
             room.members.remove(&handle);

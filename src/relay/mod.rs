@@ -101,6 +101,7 @@ pub struct Relay {
     events: VecDeque<Event>,
     /// Set while the relay closes: what everyone is told.
     closing: Option<Closing>,
+    next_trouble_at: Instant,
     unreadable: u64,
 }
 
@@ -143,6 +144,7 @@ impl Relay {
             expire_at: now.instant + Self::EXPIRE_INTERVAL,
             events: VecDeque::new(),
             closing: None,
+            next_trouble_at: Instant::ZERO,
             unreadable: 0,
         }
     }
@@ -180,8 +182,7 @@ impl Relay {
             self.expire_at = now.instant + Self::EXPIRE_INTERVAL;
             let lifetime_us =
                 i64::try_from(self.config.limits.letter_lifetime.as_micros()).unwrap_or(i64::MAX);
-            let before =
-                WallTime::from_unix_micros(now.wall.as_unix_micros().saturating_sub(lifetime_us));
+            let before = WallTime::from_unix_micros(now.wall.as_unix_micros().saturating_sub(lifetime_us));
             self.ask(now, ledger::Request::Expire { before }, Pending::Expire);
         }
         self.follow_endpoint(now);

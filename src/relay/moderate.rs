@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::answer::{Pending, Then};
 use super::attend::is_same_secret;
 use super::{Event, Relay, What};
-use crate::chat::{BanInfo, MAX_REMARK_BYTES, MessageId, Moderation, News, RefusalCode, room_name};
+use crate::chat::{BanInfo, MAX_REMARK_BYTES, MessageId, Moderation, News, RefusalCode, cut, room_name};
 use crate::endpoint::Handle;
 use crate::ledger::{Ban, BanTarget, Identity, Request, folded};
 use crate::time::{Now, WallTime};
@@ -180,8 +180,7 @@ impl Relay {
                 let name = self.rooms.get(&number).map(|room| room.kept.name.clone()).unwrap_or_default();
                 let words = format!("kicked by {by}{}{reason}", if reason.is_empty() { "" } else { ": " });
                 self.unseat(now, whom, number, &words);
-                let news =
-                    News::Removed { room: Some(name.clone()), by: by.clone(), reason: reason.clone() };
+                let news = News::Removed { room: Some(name.clone()), by: by.clone(), reason: reason.clone() };
                 self.tell(now, whom, news);
                 format!("kicked {nick} out of {name}: {reason}")
             }
@@ -237,7 +236,12 @@ impl Relay {
             .map(|(&whom, _)| whom)
             .collect();
         for whom in hit {
-            self.remove(now, whom, &by, &format!("banned{}{reason}", if reason.is_empty() { "" } else { ": " }));
+            self.remove(
+                now,
+                whom,
+                &by,
+                &format!("banned{}{reason}", if reason.is_empty() { "" } else { ": " }),
+            );
         }
     }
 
@@ -305,7 +309,6 @@ fn for_seconds(seconds: Option<u64>) -> String {
     seconds.map(|seconds| format!(" for {seconds} s")).unwrap_or_default()
 }
 
-fn clip(mut reason: String) -> String {
-    reason.truncate(reason.floor_char_boundary(MAX_REMARK_BYTES));
-    reason
+fn clip(reason: String) -> String {
+    if reason.len() <= MAX_REMARK_BYTES { reason } else { cut(&reason, MAX_REMARK_BYTES).to_owned() }
 }

@@ -9,16 +9,10 @@ use crate::time::{Now, WallTime};
 
 impl Relay {
     /// A member says something to a room, to everyone or to one other.
-    pub(super) fn hear_words(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        words: Words<'_>,
-        to: Party,
-        at: WallTime,
-    ) {
+    pub(super) fn hear_words(&mut self, now: Now, handle: Handle, words: Words<'_>, to: Party, at: WallTime) {
         let request = (words.id.clone(), at);
-        let Some(author) = self.sessions.get(&handle).and_then(|session| session.member()).map(|m| m.identity)
+        let Some(author) =
+            self.sessions.get(&handle).and_then(|session| session.member()).map(|m| m.identity)
         else {
             let hint = "this is a relay: enter it first (udpchat peer --relay)";
             return self.refuse(now, handle, &request, RefusalCode::NotEntered, hint);
