@@ -35,6 +35,7 @@ impl Peer {
             (conversation.primary.is_some(), self.shutting_down || conversation.closing_at.is_some());
         let Some(member) = &mut conversation.member else { return };
         let is_closing = is_closing || member.is_closing;
+        member.introduced.retain(|other| *other != handle);
         if member.connection == Some(handle) {
             member.lose(handle);
             member.reconnect.lost_at.get_or_insert(now.instant);
@@ -46,7 +47,8 @@ impl Peer {
             return;
         }
         if has_heir {
-            self.come_in(now, id);
+            // If it is not open yet, its opening follows.
+            self.move_in(now, id);
             return;
         }
         if let Some(conversation) = self.conversations.get_mut(&id) {
@@ -145,7 +147,7 @@ impl Peer {
             let may_have_arrived = entry.may_have_arrived();
             match entry.content {
                 Content::Words(_) if may_have_arrived => {
-                    self.events.push_back(Event::Unknown { id: entry.id })
+                    self.events.push_back(Event::Unknown { id: entry.id });
                 }
                 Content::Words(_) => {
                     self.events.push_back(Event::Failed { id: entry.id, reason: unsent.clone() });
