@@ -61,3 +61,9 @@ pub fn is_nick(nick: &str) -> bool {
     let count = nick.chars().take(MAX_NICK_CHARS + 1).count();
     (1..=MAX_NICK_CHARS).contains(&count) && !nick.chars().any(|c| c.is_control() || c.is_whitespace())
 }
+
+/// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
+pub fn cut(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}

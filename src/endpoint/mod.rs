@@ -16,6 +16,7 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use statistics::{Disposition, Statistics};
@@ -288,7 +289,7 @@ impl Endpoint {
         &mut self,
         handle: Handle,
         stream: u32,
-        body: Vec<u8>,
+        body: impl Into<Arc<[u8]>>,
         options: SendOptions,
     ) -> Result<u64, SendError> {
         let entry = self.entry_mut(handle).ok_or(SendError::Closed)?;

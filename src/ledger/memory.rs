@@ -1,5 +1,589 @@
 //! A ledger that forgets everything with the program.
+//!
+//! Its answers are the reference: the database must give the same. Unlike the database it lets the oldest go when it holds too
+//! much, and with a line goes the memory that it was said. It must never look at a clock: whatever is stored is as old as its job.
 
-/// Everything in memory.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryLedger {}
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Answer, Ban, Draft, Entry, Foundation, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
+    LetterInfo, LogKey, MailboxBounds, Reply, Request, Room, folded,
+};
+use crate::chat::{MessageId, RefusalCode};
+use crate::time::WallTime;
+
+/// What an entry costs beside its texts: without it a million empty lines would count as nothing.
+const ENTRY_BYTES: usize = 256;
+
+/// Everything in memory. A clone is a snapshot.
+#[derive(Clone, Debug)]
+pub struct MemoryLedger {
+    log_id: String,
+    most_bytes: usize,
+
+    /// The number of the last identity.
+    last_identity: u64,
+    tokens: BTreeMap<String, Identity>,
+    /// Who held a name last, by the folded name.
+    names: BTreeMap<String, Identity>,
+
+    /// By their folded names; the head in them is not kept.
+    rooms: BTreeMap<String, Room>,
+    /// By the folded name or address.
+    bans: BTreeMap<String, Ban>,
+
+    /// The last position of all.
+    last_pos: u64,
+    entries: BTreeMap<u64, Kept>,
+    /// What can be read of each log, by position: lines, and the letters that are open.
+    logs: BTreeMap<LogKey, BTreeSet<u64>>,
+    /// The last position that a room's or everyone's log ever had.
+    heads: BTreeMap<LogKey, u64>,
+    positions: BTreeMap<(Identity, MessageId), u64>,
+    /// What may go when there is too much: everything but open letters, whose number has a bound of its own.
+    dispensable: BTreeSet<u64>,
+    /// What the dispensable entries cost.
+    bytes: usize,
+}
+
+/// Something at a position.
+#[derive(Clone, Debug)]
+struct Kept {
+    log: LogKey,
+    stored_at: WallTime,
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    /// A line, or a letter that is open.
+    Whole(Draft),
+    /// A letter that was settled.
+    Settled { letter: LetterInfo, fate: LetterFate, at: WallTime },
+}
+
+impl Kept {
+    fn cost(&self) -> usize {
+        ENTRY_BYTES
+            + match &self.body {
+                Body::Whole(draft) => draft.text_bytes(),
+                Body::Settled { .. } => 0,
+            }
+    }
+
+    const fn name(&self) -> (Identity, &MessageId) {
+        match &self.body {
+            Body::Whole(draft) => (draft.author, &draft.id),
+            Body::Settled { letter, .. } => (letter.author, &letter.id),
+        }
+    }
+}
+
+impl MemoryLedger {
+    /// An empty ledger. Its lines take at most `most_bytes` bytes, then the oldest go.
+    pub const fn new(log_id: String, most_bytes: usize) -> Self {
+        Self {
+            log_id,
+            most_bytes,
+            last_identity: 0,
+            tokens: BTreeMap::new(),
+            names: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            last_pos: 0,
+            entries: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            dispensable: BTreeSet::new(),
+            bytes: 0,
+        }
+    }
+
+    /// What a relay that begins on this ledger has to know.
+    pub fn foundation(&self) -> Foundation {
+        Foundation {
+            log_id: self.log_id.clone(),
+            everyone_head: self.head(LogKey::Everyone),
+            bans: self.bans.values().cloned().collect(),
+        }
+    }
+
+    /// Does one job.
+    pub fn apply(&mut self, job: &Job) -> Answer {
+        Answer { ticket: job.ticket, result: self.carry_out(job.at, &job.request) }
+    }
+
+    fn carry_out(&mut self, at: WallTime, request: &Request) -> Result<Reply, LedgerError> {
+        Ok(match request {
+            Request::Enter { token, nick } => {
+                let identity = self.identity(token);
+                self.take_name(identity, nick)
+            }
+            Request::TakeName { identity, nick } => self.take_name(*identity, nick),
+            Request::FindHolder { nick } => Reply::Holder(self.names.get(&folded(nick)).copied()),
+            Request::OpenRoom { name, creator } => Reply::Room(self.open_room(name, *creator)),
+            Request::SaveRoom(room) => self.save_room(room),
+            Request::ListRooms => {
+                Reply::Rooms(self.rooms.values().map(|room| self.with_head(room)).collect())
+            }
+            Request::AppendLine { log, draft } => self.append_line(at, *log, draft)?,
+            Request::AppendLetter { nick, draft, bounds } => self.append_letter(at, nick, draft, *bounds),
+            Request::Read { log, after, most_bytes, most_entries } => {
+                Reply::Page { entries: self.page(*log, *after, *most_bytes, *most_entries) }
+            }
+            Request::Seek { log, newest } => Reply::Sought { after: self.seek(*log, *newest) },
+            Request::Settle { mailbox, pos, fate } => {
+                Reply::Settled { letter: self.settle(at, *mailbox, *pos, *fate) }
+            }
+            Request::Expire { before } => Reply::Expired { letters: self.expire(at, *before) },
+            Request::Ban(ban) => {
+                self.bans.insert(folded(&ban.who), ban.clone());
+                Reply::Done
+            }
+            Request::Unban { who } => {
+                self.bans.remove(&folded(who));
+                Reply::Done
+            }
+        })
+    }
+
+    // Names.
+
+    fn identity(&mut self, token: &str) -> Identity {
+        if let Some(identity) = self.tokens.get(token) {
+            return *identity;
+        }
+        self.last_identity += 1;
+        let identity = Identity(self.last_identity);
+        self.tokens.insert(token.to_owned(), identity);
+        identity
+    }
+
+    fn take_name(&mut self, identity: Identity, nick: &str) -> Reply {
+        let before = self.names.insert(folded(nick), identity);
+        Reply::Entered {
+            identity,
+            is_stranger: before.is_some_and(|before| before != identity),
+            has_letters: self.logs.contains_key(&LogKey::Mailbox(identity)),
+        }
+    }
+
+    // Rooms.
+
+    fn open_room(&mut self, name: &str, creator: Option<Identity>) -> Option<Room> {
+        if let Some(room) = self.rooms.get(&folded(name)) {
+            return Some(self.with_head(room));
+        }
+        let room = Room {
+            number: self.rooms.len() as u64 + 1,
+            name: name.to_owned(),
+            owner: creator?,
+            topic: String::new(),
+            password: None,
+            is_invite_only: false,
+            is_hidden: false,
+            invited: Vec::new(),
+            head: 0,
+        };
+        self.rooms.insert(folded(name), room.clone());
+        Some(self.with_head(&room))
+    }
+
+    fn save_room(&mut self, room: &Room) -> Reply {
+        if let Some(kept) = self.rooms.values_mut().find(|kept| kept.number == room.number) {
+            *kept = Room { name: kept.name.clone(), head: 0, ..room.clone() };
+        }
+        Reply::Done
+    }
+
+    fn with_head(&self, room: &Room) -> Room {
+        Room { head: self.head(LogKey::Room(room.number)), ..room.clone() }
+    }
+
+    fn head(&self, log: LogKey) -> u64 {
+        self.heads.get(&log).copied().unwrap_or(0)
+    }
+
+    // Storing.
+
+    fn append_line(&mut self, at: WallTime, log: LogKey, draft: &Draft) -> Result<Reply, LedgerError> {
+        if matches!(log, LogKey::Mailbox(_)) {
+            return Err(LedgerError::not_a_line());
+        }
+        if let Some(duplicate) = self.duplicate(draft) {
+            return Ok(duplicate);
+        }
+        let pos = self.store(at, log, draft);
+        self.heads.insert(log, pos);
+        self.dispense(pos);
+        Ok(Reply::Appended { log, pos, is_duplicate: false, fate: None })
+    }
+
+    fn append_letter(&mut self, at: WallTime, nick: &str, draft: &Draft, bounds: MailboxBounds) -> Reply {
+        if let Some(duplicate) = self.duplicate(draft) {
+            return duplicate;
+        }
+        let Some(holder) = self.names.get(&folded(nick)).copied() else {
+            return Reply::Holder(None);
+        };
+        let log = LogKey::Mailbox(holder);
+        let (letters, bytes) = self.mailbox_size(log);
+        if letters + 1 > bounds.letters || bytes + draft.text_bytes() as u64 > bounds.bytes {
+            return Reply::MailboxFull;
+        }
+        let pos = self.store(at, log, draft);
+        Reply::Appended { log, pos, is_duplicate: false, fate: None }
+    }
+
+    fn duplicate(&self, draft: &Draft) -> Option<Reply> {
+        let pos = *self.positions.get(&(draft.author, draft.id.clone()))?;
+        let kept = self.entries.get(&pos)?;
+        let fate = match kept.body {
+            Body::Whole(_) => None,
+            Body::Settled { fate, .. } => Some(fate),
+        };
+        Some(Reply::Appended { log: kept.log, pos, is_duplicate: true, fate })
+    }
+
+    fn store(&mut self, at: WallTime, log: LogKey, draft: &Draft) -> u64 {
+        self.last_pos += 1;
+        let pos = self.last_pos;
+        self.positions.insert((draft.author, draft.id.clone()), pos);
+        self.logs.entry(log).or_default().insert(pos);
+        self.entries.insert(pos, Kept { log, stored_at: at, body: Body::Whole(draft.clone()) });
+        pos
+    }
+
+    /// An entry may go from now on; if there is too much, the oldest of those go at once.
+    fn dispense(&mut self, pos: u64) {
+        self.bytes += self.entries.get(&pos).map_or(0, Kept::cost);
+        self.dispensable.insert(pos);
+        while self.bytes > self.most_bytes {
+            let Some(oldest) = self.dispensable.first().copied() else { return };
+            self.forget(oldest);
+        }
+    }
+
+    /// Lets a dispensable entry go.
+    fn forget(&mut self, pos: u64) {
+        self.dispensable.remove(&pos);
+        let Some(kept) = self.entries.remove(&pos) else { return };
+        self.bytes -= kept.cost();
+        self.hide(kept.log, pos);
+        let (author, id) = kept.name();
+        self.positions.remove(&(author, id.clone()));
+    }
+
+    /// Takes an entry from what can be read of its log.
+    fn hide(&mut self, log: LogKey, pos: u64) {
+        if let Some(readable) = self.logs.get_mut(&log) {
+            readable.remove(&pos);
+            if readable.is_empty() {
+                self.logs.remove(&log);
+            }
+        }
+    }
+
+    /// How many letters are open in a mailbox, and the bytes of their texts.
+    fn mailbox_size(&self, log: LogKey) -> (u64, u64) {
+        let drafts = self.readable(log, 0).map(|(_, _, draft)| draft.text_bytes() as u64);
+        drafts.fold((0, 0), |(letters, bytes), more| (letters + 1, bytes + more))
+    }
+
+    // Reading.
+
+    fn readable(&self, log: LogKey, after: u64) -> impl Iterator<Item = (u64, &Kept, &Draft)> {
+        let first = after.saturating_add(1);
+        let positions = self.logs.get(&log).into_iter().flat_map(move |readable| readable.range(first..));
+        positions.filter_map(|pos| {
+            let kept = self.entries.get(pos)?;
+            match &kept.body {
+                Body::Whole(draft) => Some((*pos, kept, draft)),
+                Body::Settled { .. } => None,
+            }
+        })
+    }
+
+    fn page(&self, log: LogKey, after: u64, most_bytes: usize, most_entries: usize) -> Vec<Entry> {
+        let mut bytes = 0_usize;
+        let mut entries = Vec::new();
+        for (pos, kept, draft) in self.readable(log, after).take(most_entries) {
+            bytes = bytes.saturating_add(draft.text_bytes());
+            if bytes > most_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(Entry { pos, stored_at: kept.stored_at, draft: draft.clone() });
+        }
+        entries
+    }
+
+    fn seek(&self, log: LogKey, newest: u64) -> u64 {
+        let Ok(newest) = usize::try_from(newest) else { return 0 };
+        self.logs.get(&log).and_then(|readable| readable.iter().rev().nth(newest)).copied().unwrap_or(0)
+    }
+
+    // Letters come to an end.
+
+    fn settle(&mut self, at: WallTime, mailbox: Identity, pos: u64, fate: LetterFate) -> Option<LetterInfo> {
+        let log = LogKey::Mailbox(mailbox);
+        let kept = self.entries.get_mut(&pos).filter(|kept| kept.log == log)?;
+        let Body::Whole(draft) = &kept.body else { return None };
+        let letter = LetterInfo { author: draft.author, id: draft.id.clone(), sent_at: draft.sent_at, pos };
+        kept.body = Body::Settled { letter: letter.clone(), fate, at };
+        self.hide(log, pos);
+        self.dispense(pos);
+        Some(letter)
+    }
+
+    fn expire(&mut self, at: WallTime, before: WallTime) -> Vec<LetterInfo> {
+        let old: Vec<u64> =
+            self.dispensable.iter().copied().filter(|pos| self.was_settled(*pos, before)).collect();
+        for pos in old {
+            self.forget(pos);
+        }
+        let is_mailbox = |log: &LogKey| matches!(log, LogKey::Mailbox(_));
+        let open = self.logs.iter().filter(|(log, _)| is_mailbox(log)).flat_map(|(_, readable)| readable);
+        let mut late: Vec<(u64, LogKey)> = open
+            .filter_map(|pos| self.entries.get(pos).map(|kept| (*pos, kept)))
+            .filter(|(_, kept)| kept.stored_at < before)
+            .map(|(pos, kept)| (pos, kept.log))
+            .collect();
+        late.sort_unstable();
+        let fate = LetterFate::Refused(RefusalCode::Expired);
+        let settled = late.into_iter().filter_map(|(pos, log)| match log {
+            LogKey::Mailbox(mailbox) => self.settle(at, mailbox, pos, fate),
+            LogKey::Everyone | LogKey::Room(_) => None,
+        });
+        settled.collect()
+    }
+
+    fn was_settled(&self, pos: u64, before: WallTime) -> bool {
+        let body = self.entries.get(&pos).map(|kept| &kept.body);
+        matches!(body, Some(Body::Settled { at, .. }) if *at < before)
+    }
+}
+
+impl LedgerError {
+    /// The answer to a line for a mailbox.
+    pub(crate) fn not_a_line() -> Self {
+        let words = "a mailbox takes letters, and this is a line: the relay is at fault".to_owned();
+        Self { kind: LedgerErrorKind::Unusable, words }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::chat::Party;
+    use crate::ledger::BanTarget;
+
+    const ROOM: LogKey = LogKey::Room(1);
+    const BOB: LogKey = LogKey::Mailbox(Identity(2));
+
+    /// Ana is 1 and owns the room 1, bob is 2.
+    fn ledger(most_bytes: usize) -> MemoryLedger {
+        let mut ledger = MemoryLedger::new("log".to_owned(), most_bytes);
+        check(&mut ledger, 0, enter("t-ana", "Ana"), "1");
+        check(&mut ledger, 0, enter("t-bob", "bob"), "2");
+        let open = Request::OpenRoom { name: "#sala".to_owned(), creator: Some(Identity(1)) };
+        check(&mut ledger, 0, open, "#sala 1 of 1, head 0");
+        ledger
+    }
+
+    /// Does one job at a second of 1970, and compares the answer in short.
+    #[track_caller]
+    fn check(ledger: &mut MemoryLedger, second: i64, request: Request, expected: &str) {
+        let job = Job { ticket: 7, at: WallTime::from_unix_micros(second * 1_000_000), request };
+        let answer = ledger.apply(&job);
+        assert_eq!(answer.ticket, 7);
+        let told = answer.result.map_or_else(|error| error.to_string(), |reply| short(&reply));
+        assert_eq!(told, expected, "{:?}", job.request);
+    }
+
+    fn short(reply: &Reply) -> String {
+        let of_room = |room: &Room| {
+            format!("{} {} of {}, head {}{}", room.name, room.number, room.owner.0, room.head, room.topic)
+        };
+        let of_letter =
+            |letter: &LetterInfo| format!("{} by {} at {}", letter.id, letter.author.0, letter.pos);
+        match reply {
+            Reply::Entered { identity, is_stranger, has_letters } => {
+                let stranger = if *is_stranger { ", a stranger" } else { "" };
+                format!("{}{stranger}{}", identity.0, if *has_letters { ", letters" } else { "" })
+            }
+            Reply::Holder(holder) => format!("{:?}", holder.map(|holder| holder.0)),
+            Reply::Room(room) => room.as_ref().map_or("none".to_owned(), of_room),
+            Reply::Rooms(rooms) => rooms.iter().map(of_room).collect::<Vec<_>>().join("; "),
+            Reply::Appended { log, pos, is_duplicate, fate } => {
+                let again = if *is_duplicate { " again" } else { "" };
+                format!("{log:?} {pos}{again}{}", fate.map_or(String::new(), |fate| format!(" {fate:?}")))
+            }
+            Reply::MailboxFull => "full".to_owned(),
+            Reply::Page { entries } => {
+                let texts = entries.iter().map(|entry| format!("{} {}", entry.pos, entry.draft.text));
+                texts.collect::<Vec<_>>().join("; ")
+            }
+            Reply::Sought { after } => format!("after {after}"),
+            Reply::Settled { letter } => letter.as_ref().map_or("none".to_owned(), of_letter),
+            Reply::Expired { letters } => letters.iter().map(of_letter).collect::<Vec<_>>().join("; "),
+            Reply::Done => "done".to_owned(),
+        }
+    }
+
+    fn enter(token: &str, nick: &str) -> Request {
+        Request::Enter { token: token.to_owned(), nick: nick.to_owned() }
+    }
+
+    fn draft(author: u64, id: &str, text: &str) -> Draft {
+        Draft {
+            author: Identity(author),
+            id: MessageId::parse(id).unwrap(),
+            nick: "ana".to_owned(),
+            address: "10.0.0.1:6000".parse().unwrap(),
+            to: Party { nick: None, room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 6100 },
+            sent_at: WallTime::from_unix_micros(5),
+            text: text.to_owned(),
+            reply_to: None,
+        }
+    }
+
+    fn line(log: LogKey, id: &str, text: &str) -> Request {
+        Request::AppendLine { log, draft: draft(1, id, text) }
+    }
+
+    fn letter(nick: &str, id: &str, text: &str) -> Request {
+        let bounds = MailboxBounds { letters: 2, bytes: 10 };
+        Request::AppendLetter { nick: nick.to_owned(), draft: draft(1, id, text), bounds }
+    }
+
+    fn read(log: LogKey, after: u64, most_bytes: usize, most_entries: usize) -> Request {
+        Request::Read { log, after, most_bytes, most_entries }
+    }
+
+    fn settle(pos: u64) -> Request {
+        Request::Settle { mailbox: Identity(2), pos, fate: LetterFate::Delivered }
+    }
+
+    fn expire(second: i64) -> Request {
+        Request::Expire { before: WallTime::from_unix_micros(second * 1_000_000) }
+    }
+
+    fn holder(nick: &str) -> Request {
+        Request::FindHolder { nick: nick.to_owned() }
+    }
+
+    #[test]
+    fn a_name_belongs_to_whoever_took_it_last() {
+        let mut ledger = ledger(usize::MAX);
+        check(&mut ledger, 1, enter("t-ana", "ANA"), "1");
+        check(&mut ledger, 1, enter("t-eva", "aNa"), "3, a stranger");
+        check(&mut ledger, 1, holder("ana"), "Some(3)");
+        check(
+            &mut ledger,
+            1,
+            Request::TakeName { identity: Identity(1), nick: "Bob".to_owned() },
+            "1, a stranger",
+        );
+        check(&mut ledger, 1, holder("bob"), "Some(1)");
+        check(&mut ledger, 1, holder("nobody"), "None");
+    }
+
+    #[test]
+    fn positions_grow_over_all_logs_and_a_message_has_one() {
+        let mut ledger = ledger(usize::MAX);
+        check(&mut ledger, 1, line(ROOM, "a-1", "oi"), "Room(1) 1");
+        check(&mut ledger, 1, letter("BOB", "a-2", "psst"), "Mailbox(Identity(2)) 2");
+        check(&mut ledger, 1, line(LogKey::Everyone, "a-3", "all"), "Everyone 3");
+        check(&mut ledger, 1, line(ROOM, "a-4", "tudo"), "Room(1) 4");
+        check(&mut ledger, 1, line(LogKey::Everyone, "a-1", "else"), "Room(1) 1 again");
+        check(&mut ledger, 1, line(ROOM, "a-2", "psst"), "Mailbox(Identity(2)) 2 again");
+        check(&mut ledger, 1, line(BOB, "a-5", "x"), &LedgerError::not_a_line().words);
+        check(&mut ledger, 1, read(ROOM, 0, 99, 99), "1 oi; 4 tudo");
+        check(&mut ledger, 1, read(ROOM, 1, 99, 99), "4 tudo");
+        check(&mut ledger, 1, read(ROOM, 0, 1, 99), "1 oi");
+        check(&mut ledger, 1, read(ROOM, 0, 5, 99), "1 oi");
+        check(&mut ledger, 1, read(ROOM, 0, 99, 1), "1 oi");
+        check(&mut ledger, 1, read(ROOM, u64::MAX, 99, 99), "");
+        for (newest, after) in [(0, 4), (1, 1), (2, 0), (u64::MAX, 0)] {
+            check(&mut ledger, 1, Request::Seek { log: ROOM, newest }, &format!("after {after}"));
+        }
+        assert_eq!(ledger.foundation().everyone_head, 3);
+    }
+
+    #[test]
+    fn a_letter_waits_is_settled_and_its_fate_is_remembered_for_a_while() {
+        let mut ledger = ledger(usize::MAX);
+        check(&mut ledger, 1, letter("eva", "a-1", "x"), "None");
+        check(&mut ledger, 1, letter("bob", "a-1", "first"), "Mailbox(Identity(2)) 1");
+        check(&mut ledger, 2, letter("bob", "a-2", "second"), "full");
+        check(&mut ledger, 2, letter("bob", "a-2", "2nd"), "Mailbox(Identity(2)) 2");
+        check(&mut ledger, 2, letter("bob", "a-3", ""), "full");
+        check(&mut ledger, 2, enter("t-bob", "bob"), "2, letters");
+        check(&mut ledger, 3, settle(1), "a-1 by 1 at 1");
+        check(&mut ledger, 3, settle(1), "none");
+        check(&mut ledger, 3, read(BOB, 0, 99, 99), "2 2nd");
+        check(&mut ledger, 3, Request::Seek { log: BOB, newest: 1 }, "after 0");
+        check(&mut ledger, 3, letter("eva", "a-1", "first"), "Mailbox(Identity(2)) 1 again Delivered");
+        check(&mut ledger, 4, expire(3), "a-2 by 1 at 2");
+        check(&mut ledger, 4, letter("bob", "a-2", ""), "Mailbox(Identity(2)) 2 again Refused(Expired)");
+        check(&mut ledger, 5, expire(4), "");
+        check(&mut ledger, 5, letter("bob", "a-1", ""), "Mailbox(Identity(2)) 3");
+        check(&mut ledger, 5, letter("bob", "a-2", ""), "Mailbox(Identity(2)) 2 again Refused(Expired)");
+    }
+
+    #[test]
+    fn a_room_keeps_its_number_name_and_head_whatever_is_saved() {
+        let mut ledger = ledger(usize::MAX);
+        check(&mut ledger, 1, line(ROOM, "a-1", "oi"), "Room(1) 1");
+        let open = |name: &str, creator| Request::OpenRoom { name: name.to_owned(), creator };
+        check(&mut ledger, 1, open("#nova", None), "none");
+        check(&mut ledger, 1, open("#nova", Some(Identity(2))), "#nova 2 of 2, head 0");
+        let Reply::Room(Some(room)) = ledger.carry_out(WallTime::default(), &open("#SALA", None)).unwrap()
+        else {
+            panic!("the room is there");
+        };
+        let saved = Room { name: "#else".to_owned(), topic: ": math".to_owned(), head: 9, ..room };
+        check(&mut ledger, 1, Request::SaveRoom(Room { number: 3, ..saved.clone() }), "done");
+        check(&mut ledger, 1, Request::SaveRoom(saved), "done");
+        let rooms = "#nova 2 of 2, head 0; #sala 1 of 1, head 1: math";
+        check(&mut ledger, 1, Request::ListRooms, rooms);
+    }
+
+    #[test]
+    fn a_ban_replaces_the_one_for_the_same_name() {
+        let mut ledger = ledger(usize::MAX);
+        let ban = |who: &str, reason: &str| Ban {
+            who: who.to_owned(),
+            target: BanTarget::Identity(Identity(2)),
+            until: None,
+            by: "ana".to_owned(),
+            reason: reason.to_owned(),
+        };
+        check(&mut ledger, 1, Request::Ban(ban("bob", "noise")), "done");
+        check(&mut ledger, 1, Request::Ban(ban("Bob", "more noise")), "done");
+        assert_eq!(ledger.foundation().bans, [ban("Bob", "more noise")]);
+        check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
+        check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
+        assert_eq!(ledger.foundation().bans, []);
+    }
+
+    #[test]
+    fn the_oldest_lines_go_and_open_letters_stay() {
+        let mut ledger = ledger(3 * ENTRY_BYTES);
+        check(&mut ledger, 1, letter("bob", "a-1", "stay"), "Mailbox(Identity(2)) 1");
+        for (id, text, pos) in [("a-2", "", 2), ("a-3", "", 3), ("a-4", "", 4), ("a-5", "text", 5)] {
+            check(&mut ledger, 1, line(ROOM, id, text), &format!("Room(1) {pos}"));
+        }
+        check(&mut ledger, 1, read(ROOM, 0, 99, 99), "4 ; 5 text");
+        check(&mut ledger, 1, read(BOB, 0, 99, 99), "1 stay");
+        check(&mut ledger, 1, line(ROOM, "a-2", ""), "Room(1) 6");
+        // One that alone is too much goes at once; its position stays the room's head.
+        check(&mut ledger, 1, line(ROOM, "a-6", &"x".repeat(3 * ENTRY_BYTES)), "Room(1) 7");
+        check(&mut ledger, 1, Request::ListRooms, "#sala 1 of 1, head 7");
+        check(&mut ledger, 1, read(ROOM, 0, 99, 99), "");
+        assert_eq!((ledger.bytes, ledger.positions.len()), (0, 1));
+    }
+}

@@ -92,19 +92,19 @@ pub enum Request {
         /// Whose it is to be if it is new; None: it is not to be made.
         creator: Option<Identity>,
     },
-    /// Change what a room is like, except its log and its name: [`Reply::Done`].
+    /// Change what a room is like, except its log and its name: [`Reply::Done`], whether there is such a room or not.
     SaveRoom(Room),
     /// Every room that was ever made and is still there: [`Reply::Rooms`].
     ListRooms,
-    /// Add a line to a room or to everyone's log, unless its author said it before: [`Reply::Appended`].
+    /// Add a line to a room or to everyone's log, unless its author said it before, be it as a letter: [`Reply::Appended`].
     AppendLine {
-        /// Which log; no mailbox.
+        /// Which log; no mailbox: that is an error.
         log: LogKey,
         /// What.
         draft: Draft,
     },
-    /// Add a letter to the mailbox of whoever held a name last, unless its author sent it before: [`Reply::Appended`],
-    /// [`Reply::Holder`] with nobody, or [`Reply::MailboxFull`].
+    /// Add a letter to the mailbox of whoever held a name last, unless its author sent it before, to whomever:
+    /// [`Reply::Appended`], [`Reply::Holder`] with nobody, or [`Reply::MailboxFull`].
     AppendLetter {
         /// The name.
         nick: String,
@@ -119,12 +119,12 @@ pub enum Request {
         log: LogKey,
         /// Entries up to here, this one included, are not wanted.
         after: u64,
-        /// The most bytes of texts, unless a single one is longer: then that one alone.
+        /// The most bytes of [`Draft::text_bytes`], unless the first entry alone has more: then that one alone.
         most_bytes: usize,
         /// The most entries.
         most_entries: usize,
     },
-    /// Where to begin reading so that so many entries follow: [`Reply::Sought`].
+    /// Where to begin reading so that so many entries follow, of a mailbox only what is open: [`Reply::Sought`].
     Seek {
         /// Which log.
         log: LogKey,
@@ -140,9 +140,10 @@ pub enum Request {
         /// Its fate.
         fate: LetterFate,
     },
-    /// Every letter that is open and older than this has waited too long: [`Reply::Expired`]. Fates as old are forgotten.
+    /// Every letter that is open and older than this has waited too long, and its fate is [`RefusalCode::Expired`]:
+    /// [`Reply::Expired`]. Fates that were decided before it are forgotten.
     Expire {
-        /// Letters stored before this time.
+        /// Letters stored, and fates decided, before this time.
         before: WallTime,
     },
     /// Keep a ban, in place of one for the same `who`: [`Reply::Done`].
@@ -170,7 +171,7 @@ pub enum Reply {
     Holder(Option<Identity>),
     /// A room; None if there is none and it was not to be made.
     Room(Option<Room>),
-    /// Every room, by name.
+    /// Every room, in the order of the folded names.
     Rooms(Vec<Room>),
     /// Something was stored, now or before.
     Appended {
@@ -230,6 +231,13 @@ pub struct Draft {
     pub reply_to: Option<(MessageId, String, WallTime)>,
 }
 
+impl Draft {
+    /// How many bytes its text and the text that it answers have together.
+    pub fn text_bytes(&self) -> usize {
+        self.text.len() + self.reply_to.as_ref().map_or(0, |(_, original, _)| original.len())
+    }
+}
+
 /// Something that was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -268,7 +276,7 @@ pub struct LetterInfo {
 pub struct MailboxBounds {
     /// Letters.
     pub letters: u64,
-    /// Bytes of texts.
+    /// Bytes of [`Draft::text_bytes`].
     pub bytes: u64,
 }
 

@@ -8,6 +8,7 @@ mod timeout;
 mod transmit;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use timeout::Reason;
@@ -195,7 +196,13 @@ impl Connection {
     }
 
     /// Queues a message on a stream and tells its number, from 1.
-    pub fn submit(&mut self, stream: u32, body: Vec<u8>, options: SendOptions) -> Result<u64, SendError> {
+    pub fn submit(
+        &mut self,
+        stream: u32,
+        body: impl Into<Arc<[u8]>>,
+        options: SendOptions,
+    ) -> Result<u64, SendError> {
+        let body = body.into();
         if !matches!(self.state, State::Connecting | State::Open) {
             return Err(SendError::Closed);
         }

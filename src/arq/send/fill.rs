@@ -193,7 +193,7 @@ impl SendStreams {
                 break;
             }
             room -= needed;
-            bodies.push(message.body.as_slice());
+            bodies.push(&*message.body);
         }
         let count = bodies.len();
         if count == 0 || !writer.push(&Frame::Msg(Messages { stream, seq, unordered, bodies })) {

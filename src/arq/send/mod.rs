@@ -6,6 +6,7 @@
 mod fill;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::config::Config;
 use super::event::{Outcome, SendError};
@@ -56,7 +57,8 @@ struct SendStream {
 
 #[derive(Debug)]
 struct Outgoing {
-    body: Vec<u8>,
+    /// Shared, so that one line to a thousand receivers is held once; empty once it is settled.
+    body: Arc<[u8]>,
     length: u64,
     options: SendOptions,
     phase: Phase,
@@ -121,7 +123,7 @@ impl SendStreams {
     }
 
     /// Queues a message and tells its number (UC-STR-001).
-    pub fn submit(&mut self, stream: u32, body: Vec<u8>, options: SendOptions) -> Result<u64, SendError> {
+    pub fn submit(&mut self, stream: u32, body: Arc<[u8]>, options: SendOptions) -> Result<u64, SendError> {
         if stream >= self.limits.streams {
             return Err(SendError::NoSuchStream { limit: self.limits.streams });
         }

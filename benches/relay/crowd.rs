@@ -1,0 +1,295 @@
+//! Many members in one process, on one socket, each with a connection of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant as Clock};
+
+use udpchat::arq::{Event as ConnectionEvent, SendOptions};
+use udpchat::chat::{MessageId, News, Party, Request, Said, Say, Words, stream};
+use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle};
+use udpchat::io::clock;
+use udpchat::io::event_loop::{EventLoop, Handler, Machine, More};
+use udpchat::io::signals::Signal;
+use udpchat::io::socket::Socket;
+use udpchat::machine::{Path, Transmit};
+use udpchat::time::{Instant, Now};
+
+/// Handshakes under way at once: as many as the relay keeps half-open, and some to spare.
+const AT_ONCE: usize = 100;
+
+/// Lines without a receipt. Beyond the ledger's group commits, within the member's window.
+const UNDER_WAY: usize = 100;
+
+/// Who is to come, and what they are to do.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    pub members: usize,
+    pub members_per_room: usize,
+    pub lines: usize,
+    /// Whether the lines are history already, and the newest are asked for.
+    pub history: bool,
+}
+
+/// The members and the loop that they live in.
+pub struct Crowd {
+    event_loop: EventLoop,
+    guests: Guests,
+}
+
+struct Guests {
+    endpoint: Endpoint,
+    relay: SocketAddr,
+    plan: Plan,
+    members: Vec<Member>,
+    by_handle: BTreeMap<Handle, usize>,
+    seated: usize,
+    lost: usize,
+    talks: bool,
+    said: usize,
+    confirmed: usize,
+    finished: usize,
+    started: Clock,
+    delays_us: Vec<u32>,
+}
+
+struct Member {
+    is_seated: bool,
+    heard: usize,
+    last_pos: u64,
+}
+
+impl Crowd {
+    pub fn connect(relay: SocketAddr, plan: Plan) -> Self {
+        let socket = Socket::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let event_loop = EventLoop::new(socket, clock::Clock::new(), None).unwrap();
+        let config = EndpointConfig { max_connections: plan.members + 10, ..EndpointConfig::default() };
+        let guests = Guests {
+            endpoint: Endpoint::new(config, u64::from(std::process::id())),
+            relay,
+            plan,
+            members: Vec::new(),
+            by_handle: BTreeMap::new(),
+            seated: 0,
+            lost: 0,
+            talks: false,
+            said: 0,
+            confirmed: 0,
+            finished: 0,
+            started: Clock::now(),
+            delays_us: Vec::new(),
+        };
+        Self { event_loop, guests }
+    }
+
+    pub fn run_until(&mut self, is_done: fn(&Self) -> bool) {
+        while !is_done(self) {
+            self.run_for(Duration::from_millis(2));
+        }
+    }
+
+    pub fn run_for(&mut self, duration: Duration) {
+        let mut until = Until { end: Clock::now() + duration, wake_at: None };
+        self.event_loop.run(&mut self.guests, &mut until).unwrap();
+    }
+
+    /// The first member begins to talk.
+    pub fn talk(&mut self) {
+        self.guests.talks = true;
+    }
+
+    pub fn is_seated(&self) -> bool {
+        self.guests.seated == self.guests.plan.members
+    }
+
+    pub fn has_heard_all(&self) -> bool {
+        self.guests.finished == self.guests.plan.members
+            && (self.guests.plan.history || self.guests.confirmed == self.guests.plan.lines)
+    }
+
+    pub fn lost(&self) -> usize {
+        self.guests.lost
+    }
+
+    /// How long lines took to their hearers.
+    pub fn delay(&mut self, quantile: f64) -> Duration {
+        let delays = &mut self.guests.delays_us;
+        delays.sort_unstable();
+        let index = (quantile * (delays.len() - 1) as f64) as usize;
+        Duration::from_micros(u64::from(delays[index]))
+    }
+
+    /// Every member heard every line once; the order was looked at when it came.
+    pub fn check(&self) {
+        assert!(self.guests.members.iter().all(|member| member.heard == self.guests.plan.lines));
+        assert_eq!(self.guests.lost, 0);
+    }
+}
+
+impl Guests {
+    fn invite(&mut self, now: Now) {
+        while self.members.len() < self.plan.members && self.members.len() - self.seated < AT_ONCE {
+            let handle = self.endpoint.connect(now, &[Path::to(self.relay)]).unwrap();
+            self.by_handle.insert(handle, self.members.len());
+            self.members.push(Member { is_seated: false, heard: 0, last_pos: 0 });
+        }
+    }
+
+    fn talk(&mut self, now: Now) {
+        let Some(&handle) = self.by_handle.iter().find(|(_, index)| **index == 0).map(|(handle, _)| handle)
+        else {
+            return;
+        };
+        while self.talks && self.said < self.plan.lines && self.said - self.confirmed < UNDER_WAY {
+            self.said += 1;
+            let text = format!(
+                "{:012} and words up to a hundred bytes, as people write them when they talk in a room of many {:06}",
+                self.started.elapsed().as_micros(),
+                self.said
+            );
+            let words = Words {
+                id: MessageId::new("crowd", self.said as u64),
+                text: text.into(),
+                is_echo: false,
+                reply_to: None,
+                place: None,
+            };
+            let room = Some(room_of(0, self.plan));
+            self.say(now, handle, Party { room, ..party() }, Said::Words(words));
+        }
+    }
+
+    fn say(&mut self, now: Now, handle: Handle, to: Party, said: Said<'_>) {
+        let body = Say { from: party(), to, at: now.wall, said }.encode();
+        self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).unwrap();
+    }
+
+    fn ask(&mut self, now: Now, handle: Handle, id: &str, ask: Request) {
+        let id = MessageId::parse(id).unwrap();
+        self.say(now, handle, party(), Said::Request { id, ask });
+    }
+
+    fn follow(&mut self, now: Now) {
+        while let Some(event) = self.endpoint.poll_event() {
+            let Event::Connection { handle, event } = event else { continue };
+            let Some(&index) = self.by_handle.get(&handle) else { continue };
+            match event {
+                ConnectionEvent::Connected => {
+                    let (nick, token) = (format!("m{index}"), format!("token-of-member-{index:06}"));
+                    let request =
+                        Request::Enter { nick, token, log: None, letters_after: 0, everyone_after: None };
+                    self.ask(now, handle, "enter", request);
+                }
+                ConnectionEvent::Readable { stream } => {
+                    while let Some(received) = self.endpoint.take(handle, stream) {
+                        self.hear(now, handle, index, &received.body);
+                    }
+                }
+                ConnectionEvent::Closed(_) => self.lost += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Now, handle: Handle, index: usize, body: &[u8]) {
+        match Say::decode(body).unwrap().said {
+            Said::Words(words) => self.hear_line(index, &words),
+            Said::Receipt(receipt) if receipt.pos.is_some() => {
+                assert!(receipt.ack, "{:?}", receipt.reason);
+                self.confirmed += 1;
+            }
+            Said::Receipt(receipt) => assert!(receipt.ack, "{:?}", receipt.reason),
+            Said::News(News::Entered { .. }) => {
+                let room = room_of(index, self.plan);
+                let history = Some(if self.plan.history { self.plan.lines as u64 } else { 0 });
+                self.ask(now, handle, "join", Request::Join { room, after: None, history, password: None });
+            }
+            Said::News(News::Room { .. }) => {
+                self.members[index].is_seated = true;
+                self.seated += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn hear_line(&mut self, index: usize, words: &Words<'_>) {
+        let member = &mut self.members[index];
+        let pos = words.place.unwrap().pos;
+        assert!(pos > member.last_pos, "lines in the order of their positions, once each");
+        member.last_pos = pos;
+        member.heard += 1;
+        if member.heard == self.plan.lines {
+            self.finished += 1;
+        }
+        if !self.plan.history {
+            let said_us: u64 = words.text[..12].parse().unwrap();
+            let heard_us = u64::try_from(self.started.elapsed().as_micros()).unwrap();
+            self.delays_us.push(u32::try_from(heard_us - said_us).unwrap());
+        }
+    }
+}
+
+impl Machine for Guests {
+    type Event = ();
+
+    fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        self.endpoint.handle_datagram(now, path, datagram);
+        self.follow(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.endpoint.handle_timeout(now);
+        self.follow(now);
+    }
+
+    fn poll_transmit(&mut self, now: Now, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        self.endpoint.poll_transmit(now, buffer)
+    }
+
+    fn poll_event(&mut self) -> Option<()> {
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.endpoint.poll_timeout().map(|(at, _)| at)
+    }
+}
+
+/// Runs the loop for a while.
+struct Until {
+    end: Clock,
+    wake_at: Option<Instant>,
+}
+
+impl Handler<Guests> for Until {
+    type Outcome = ();
+
+    fn handle_input(&mut self, now: Now, guests: &mut Guests) -> More {
+        guests.invite(now);
+        guests.talk(now);
+        guests.follow(now);
+        self.wake_at = Some(now.instant + self.end.saturating_duration_since(Clock::now()));
+        More::No
+    }
+
+    fn handle_signal(&mut self, _now: Now, _guests: &mut Guests, _signal: Signal) {
+        std::process::exit(130);
+    }
+
+    fn handle_event(&mut self, _now: Now, _guests: &mut Guests, (): ()) {}
+
+    fn finish_turn(&mut self, _now: Now, _guests: &mut Guests) -> Option<()> {
+        (Clock::now() >= self.end).then_some(())
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.wake_at
+    }
+}
+
+fn room_of(index: usize, plan: Plan) -> String {
+    format!("#room{}", index / plan.members_per_room)
+}
+
+fn party() -> Party {
+    Party { nick: None, room: None, ip: [127, 0, 0, 1].into(), port: 1 }
+}

@@ -1,0 +1,292 @@
+//! What the ledger did, and how it goes on from there.
+
+use std::time::Duration;
+
+use super::session::{Phase, SeatState};
+use super::{Relay, What};
+use crate::chat::MessageId;
+use crate::chat::{Moderation, Receipt, RefusalCode};
+use crate::endpoint::Handle;
+use crate::ledger::{Answer, Draft, Entry, LedgerError, LetterFate, LogKey, Reply};
+use crate::time::{Now, WallTime};
+
+/// What a job was for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Somebody comes in.
+    Enter { handle: Handle },
+    /// A member takes another name.
+    Rename { handle: Handle, request: (MessageId, WallTime), nick: String },
+    /// A member wants into a room.
+    Join { handle: Handle, request: (MessageId, WallTime), wish: JoinWish },
+    /// Where a seat's cursor begins.
+    Seek { handle: Handle, room: u64 },
+    /// A line.
+    Line { handle: Handle, draft: Draft },
+    /// A letter.
+    Letter { handle: Handle, draft: Draft },
+    /// A letter's receiver gave its receipt.
+    Settle { handle: Handle, fate: LetterFate },
+    /// Lines for a cursor that is behind what is in memory. `head` was the log's last position when it was asked for.
+    Page { handle: Handle, log: LogKey, head: u64 },
+    /// Letters that waited too long.
+    Expire,
+    /// Something was changed that the member asked for; the log tells it in these words.
+    Save { handle: Handle, request: (MessageId, WallTime), what: What },
+    /// Who held a name, for an invitation or an operator.
+    Holder { handle: Handle, request: (MessageId, WallTime), then: Then },
+    /// Every room.
+    Rooms { handle: Handle, request: (MessageId, WallTime) },
+    /// The end of the log, which is not the ledger's.
+    LogTail { handle: Handle, request: (MessageId, WallTime) },
+}
+
+/// What a name's holder was asked for.
+#[derive(Debug)]
+pub(super) enum Then {
+    Invite { room: u64 },
+    Moderate(Moderation),
+}
+
+/// How somebody wants to join a room.
+#[derive(Debug)]
+pub(super) struct JoinWish {
+    pub(super) name: String,
+    pub(super) after: Option<u64>,
+    pub(super) history: Option<u64>,
+    pub(super) password: Option<String>,
+}
+
+impl Relay {
+    pub(super) fn handle_answer(&mut self, now: Now, answer: Answer) {
+        let Some(pending) = self.jobs.remove(&answer.ticket) else {
+            return;
+        };
+        let asker = pending.asker();
+        if let Err(error) = &answer.result {
+            self.tell_trouble(now, error);
+        }
+        if pending.is_the_members()
+            && let Some(session) = asker.and_then(|handle| self.sessions.get_mut(&handle))
+        {
+            session.jobs = session.jobs.saturating_sub(1);
+        }
+        self.go_on(now, pending, answer.result);
+        if let Some(handle) = asker {
+            self.read(now, handle);
+        }
+    }
+
+    fn go_on(&mut self, now: Now, pending: Pending, result: Result<Reply, LedgerError>) {
+        match (pending, result) {
+            (Pending::Enter { handle }, Ok(Reply::Entered { identity, is_stranger, has_letters })) => {
+                self.finish_enter(now, handle, identity, is_stranger, has_letters);
+            }
+            (Pending::Enter { handle }, _) => self.fail_enter(now, handle),
+            (Pending::Rename { handle, request, nick }, Ok(Reply::Entered { is_stranger, .. })) => {
+                self.finish_rename(now, handle, &request, nick, is_stranger);
+            }
+            (Pending::Rename { handle, request, nick }, _) => {
+                self.names.free(&nick, handle);
+                self.refuse_for_storage(now, handle, &request);
+            }
+            (Pending::Join { handle, request, wish }, Ok(Reply::Room(Some(room)))) => {
+                self.open_room(room);
+                self.finish_join(now, handle, &request, wish);
+            }
+            (Pending::Seek { handle, room }, result) => {
+                let after = if let Ok(Reply::Sought { after }) = result { after } else { 0 };
+                self.finish_seek(now, handle, room, after);
+            }
+            (Pending::Line { handle, draft }, Ok(Reply::Appended { log, pos, is_duplicate, .. })) => {
+                self.finish_line(now, handle, draft, log, pos, is_duplicate);
+            }
+            (
+                Pending::Letter { handle, draft },
+                Ok(reply @ (Reply::Appended { .. } | Reply::Holder(_) | Reply::MailboxFull)),
+            ) => {
+                self.finish_letter(now, handle, draft, reply);
+            }
+            (Pending::Line { handle, draft } | Pending::Letter { handle, draft }, _) => {
+                self.refuse_for_storage(now, handle, &(draft.id, draft.sent_at));
+            }
+            (Pending::Settle { fate, .. }, Ok(Reply::Settled { letter: Some(letter) })) => {
+                let request = (letter.id, letter.sent_at);
+                self.tell_fate(now, letter.author, request, letter.pos, fate);
+            }
+            // Settled before; or not now, and then the letter comes again at the next entry.
+            (Pending::Settle { .. }, _) => {}
+            (Pending::Page { handle, log, head }, result) => {
+                let entries = if let Ok(Reply::Page { entries }) = result { Some(entries) } else { None };
+                self.finish_page(now, handle, log, head, entries);
+            }
+            (Pending::Expire, Ok(Reply::Expired { letters })) => {
+                for letter in letters {
+                    let fate = LetterFate::Refused(RefusalCode::Expired);
+                    let request = (letter.id, letter.sent_at);
+                    self.tell_fate(now, letter.author, request, letter.pos, fate);
+                }
+            }
+            (Pending::Expire | Pending::LogTail { .. }, _) => {}
+            (Pending::Save { handle, request, what }, Ok(_)) => {
+                self.take(now, handle, &request.0, request.1);
+                self.log(now, what);
+            }
+            (Pending::Holder { handle, request, then }, Ok(Reply::Holder(holder))) => {
+                self.go_on_with(now, handle, request, then, holder);
+            }
+            (Pending::Rooms { handle, request }, Ok(Reply::Rooms(rooms))) => {
+                self.tell_rooms(now, handle, &request, &rooms);
+            }
+            (
+                Pending::Join { handle, request, .. }
+                | Pending::Save { handle, request, .. }
+                | Pending::Holder { handle, request, .. }
+                | Pending::Rooms { handle, request },
+                _,
+            ) => self.refuse_for_storage(now, handle, &request),
+        }
+    }
+
+    /// The operator must know, and once is enough for a while: every line that is said meets the same trouble.
+    fn tell_trouble(&mut self, now: Now, error: &LedgerError) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        if self.next_trouble_at <= now.instant {
+            self.next_trouble_at = now.instant + PAUSE;
+            let text = format!("the relay could not store or read: {error}");
+            self.log(now, What::Trouble { text });
+        }
+    }
+
+    pub(super) fn refuse_for_storage(&mut self, now: Now, handle: Handle, request: &(MessageId, WallTime)) {
+        let reason = "the relay cannot store it now; its operator has been told";
+        self.refuse(now, handle, request, RefusalCode::Storage, reason);
+    }
+
+    /// The ledger has a line: from now on everybody may see it, and its author gets the receipt.
+    fn finish_line(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        draft: Draft,
+        log: LogKey,
+        pos: u64,
+        is_duplicate: bool,
+    ) {
+        let receipt = Receipt { pos: Some(pos), ..Receipt::taken(draft.id.clone(), draft.sent_at) };
+        self.receipt(now, handle, receipt);
+        if is_duplicate {
+            return;
+        }
+        let room = draft.to.room.clone().unwrap_or_default();
+        let what = What::Line { room, nick: draft.nick.clone(), text: draft.text.clone() };
+        self.log(now, what);
+        let body = Self::encode_entry(&Entry { pos, stored_at: now.wall, draft });
+        let most_bytes = self.tail_bytes();
+        let readers: Vec<Handle> = match log {
+            LogKey::Everyone => {
+                self.everyone.push(pos, body, most_bytes);
+                self.by_identity.values().copied().collect()
+            }
+            LogKey::Room(number) => {
+                let Some(room) = self.rooms.get_mut(&number) else { return };
+                room.tail.push(pos, body, most_bytes);
+                room.members.iter().copied().collect()
+            }
+            LogKey::Mailbox(_) => return,
+        };
+        for handle in readers {
+            self.pump(now, handle);
+        }
+    }
+
+    /// How much of each log stays in memory: all of them together are bounded, however many rooms there are.
+    fn tail_bytes(&self) -> usize {
+        /// An evening's talk of a hundred rooms.
+        const ALL_TAILS: usize = 64 * 1024 * 1024;
+        (ALL_TAILS / (self.rooms.len() + 1)).clamp(4 * 1024, 1024 * 1024)
+    }
+
+    fn finish_letter(&mut self, now: Now, handle: Handle, draft: Draft, reply: Reply) {
+        let request = (draft.id.clone(), draft.sent_at);
+        let to = draft.to.nick.clone().unwrap_or_default();
+        let (log, pos, fate, is_duplicate) = match reply {
+            Reply::Appended { log, pos, is_duplicate, fate } => (log, pos, fate, is_duplicate),
+            Reply::MailboxFull => {
+                let reason = format!("{to} is away and has too many letters waiting");
+                return self.refuse(now, handle, &request, RefusalCode::MailboxFull, &reason);
+            }
+            _ => {
+                let reason = format!("nobody was ever called {to} here");
+                return self.refuse(now, handle, &request, RefusalCode::NoSuchName, &reason);
+            }
+        };
+        if let Some(fate) = fate {
+            return self.fate_receipt(now, handle, request, pos, fate);
+        }
+        let held = Receipt { held: true, pos: Some(pos), ..Receipt::taken(request.0, request.1) };
+        self.receipt(now, handle, held);
+        if is_duplicate {
+            return;
+        }
+        self.log(now, What::Letter { from: draft.nick.clone(), to });
+        if let LogKey::Mailbox(receiver) = log
+            && let Some(&reader) = self.by_identity.get(&receiver)
+        {
+            let body = Self::encode_entry(&Entry { pos, stored_at: now.wall, draft });
+            self.deliver_letter(now, reader, pos, body);
+        }
+    }
+
+    fn finish_seek(&mut self, now: Now, handle: Handle, room: u64, after: u64) {
+        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+        if let Some(seat) = member.and_then(|member| member.seat_mut(room))
+            && seat.state == SeatState::Seeking
+        {
+            seat.cursor.after = after;
+            seat.state = SeatState::Taken;
+            self.pump(now, handle);
+        }
+    }
+
+    fn fail_enter(&mut self, now: Now, handle: Handle) {
+        let Some(session) = self.sessions.get_mut(&handle) else {
+            return;
+        };
+        let until = now.instant + Self::GUEST_TIME;
+        let before = std::mem::replace(&mut session.phase, Phase::Guest { until });
+        self.wake_session_at(handle, until);
+        let Phase::Entering(entering) = before else {
+            return;
+        };
+        self.names.free(&entering.nick, handle);
+        self.empty_seats(now, handle, &entering.nick, &entering.inherited, "could not come back");
+        self.refuse_for_storage(now, handle, &entering.request);
+    }
+}
+
+impl Pending {
+    /// Who waits for it.
+    fn asker(&self) -> Option<Handle> {
+        match self {
+            Self::Enter { handle }
+            | Self::Rename { handle, .. }
+            | Self::Join { handle, .. }
+            | Self::Seek { handle, .. }
+            | Self::Line { handle, .. }
+            | Self::Letter { handle, .. }
+            | Self::Settle { handle, .. }
+            | Self::Page { handle, .. }
+            | Self::Save { handle, .. }
+            | Self::Holder { handle, .. }
+            | Self::Rooms { handle, .. }
+            | Self::LogTail { handle, .. } => Some(*handle),
+            Self::Expire => None,
+        }
+    }
+
+    /// Whether it counts as the member's: everything that it asked for, and not what its cursors need.
+    const fn is_the_members(&self) -> bool {
+        !matches!(self, Self::Page { .. } | Self::Seek { .. } | Self::Expire)
+    }
+}

@@ -1,0 +1,322 @@
+//! Being in rooms: joining, leaving, and what members may change about them.
+
+use super::answer::{JoinWish, Pending, Then};
+use super::deliver::{self, attendance};
+use super::room::Room;
+use super::session::{Member, SeatState};
+use super::tail::Cursor;
+use super::{Relay, What};
+use crate::chat::{
+    Change, MAX_REMARK_BYTES, MAX_SECRET_BYTES, MessageId, News, RefusalCode, Request, cut, room_name,
+};
+use crate::endpoint::Handle;
+use crate::ledger::{self, Identity, LogKey};
+use crate::time::{Now, WallTime};
+
+type Asked = (MessageId, WallTime);
+
+impl Relay {
+    /// A member, or a guest, asks for something.
+    pub(super) fn hear_request(&mut self, now: Now, handle: Handle, asked: Asked, request: Request) {
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            session.last_said = now.instant;
+        }
+        if let Request::Enter { nick, token, log, everyone_after, .. } = request {
+            let card = super::enter::Card { nick, token, log, everyone_after };
+            return self.hear_enter(now, handle, asked, card);
+        }
+        if self.sessions.get(&handle).and_then(|session| session.member()).is_none() {
+            return self.refuse(now, handle, &asked, RefusalCode::NotEntered, "enter the relay first");
+        }
+        match request {
+            Request::Enter { .. } => {}
+            Request::Join { room, after, history, password } => {
+                let Some(name) = room_name(&room) else {
+                    return self.refuse_room_name(now, handle, &asked);
+                };
+                let wish = JoinWish { name, after, history, password };
+                self.hear_join(now, handle, asked, wish);
+            }
+            Request::Part { room, reason } => {
+                self.hear_part(now, handle, &asked, &room, &reason.unwrap_or_default());
+            }
+            Request::Rename { nick } => self.hear_rename(now, handle, asked, nick),
+            Request::Topic { room, text } => self.hear_topic(now, handle, asked, &room, &text),
+            Request::Invite { room, nick } => {
+                let Some(number) = self.own_room(now, handle, &asked, &room) else { return };
+                let pending = Pending::Holder { handle, request: asked, then: Then::Invite { room: number } };
+                self.ask_for(now, handle, ledger::Request::FindHolder { nick }, pending);
+            }
+            Request::Guard { room, password, invite_only, hidden } => {
+                self.hear_guard(now, handle, asked, &room, (password, invite_only, hidden));
+            }
+            Request::Who { room } => self.hear_who(now, handle, &asked, room.as_deref()),
+            Request::Rooms => {
+                let pending = Pending::Rooms { handle, request: asked };
+                self.ask_for(now, handle, ledger::Request::ListRooms, pending);
+            }
+            Request::Authorize { secret } => self.hear_authorize(now, handle, &asked, &secret),
+            Request::Moderate(action) => self.hear_moderation(now, handle, asked, action),
+        }
+    }
+
+    fn refuse_room_name(&mut self, now: Now, handle: Handle, asked: &Asked) {
+        let reason =
+            "a room's name has 1 to 32 visible characters after its #, without spaces, commas, # and *";
+        self.refuse(now, handle, asked, RefusalCode::BadName, reason);
+    }
+
+    fn hear_join(&mut self, now: Now, handle: Handle, asked: Asked, wish: JoinWish) {
+        let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
+            return;
+        };
+        let identity = member.identity;
+        if member.seats.len() >= self.config.limits.rooms_per_member {
+            let reason = "you are in as many rooms as one may be; leave one first";
+            return self.refuse(now, handle, &asked, RefusalCode::TooMany, reason);
+        }
+        if self.room_numbers.contains_key(&wish.name) {
+            return self.finish_join(now, handle, &asked, wish);
+        }
+        let request = ledger::Request::OpenRoom { name: wish.name.clone(), creator: Some(identity) };
+        self.ask_for(now, handle, request, Pending::Join { handle, request: asked, wish });
+    }
+
+    /// A room that the ledger told of, unless somebody is in it already.
+    pub(super) fn open_room(&mut self, room: ledger::Room) {
+        if !self.rooms.contains_key(&room.number) {
+            self.room_numbers.insert(room.name.clone(), room.number);
+            self.rooms.insert(room.number, Room::new(room));
+        }
+    }
+
+    pub(super) fn finish_join(&mut self, now: Now, handle: Handle, asked: &Asked, wish: JoinWish) {
+        let number = self.room_numbers.get(&wish.name).copied();
+        let result = number.ok_or((RefusalCode::NoSuchRoom, "there is no such room")).and_then(|number| {
+            self.check_join(handle, number, wish.password.as_deref())?;
+            Ok(number)
+        });
+        match result {
+            Ok(number) => self.sit_down(now, handle, number, &wish),
+            Err((code, reason)) => {
+                self.forget_room_if_empty(number);
+                return self.refuse(now, handle, asked, code, reason);
+            }
+        }
+        self.take(now, handle, &asked.0, asked.1);
+        self.pump(now, handle);
+    }
+
+    fn check_join(
+        &self,
+        handle: Handle,
+        number: u64,
+        password: Option<&str>,
+    ) -> Result<(), (RefusalCode, &'static str)> {
+        let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
+            return Err((RefusalCode::NotEntered, "enter the relay first"));
+        };
+        let Some(room) = self.rooms.get(&number).map(|room| &room.kept) else {
+            return Err((RefusalCode::NoSuchRoom, "there is no such room"));
+        };
+        let is_welcome = room.owner == member.identity
+            || room.invited.contains(&member.identity)
+            || self.operators.contains(&member.identity)
+            || member.seat(number).is_some();
+        if is_welcome {
+            return Ok(());
+        }
+        if room.is_invite_only {
+            return Err((RefusalCode::InviteOnly, "only the invited may join this room"));
+        }
+        match (&room.password, password) {
+            (None, _) => Ok(()),
+            (Some(right), Some(tried)) if is_same_secret(right, tried) => Ok(()),
+            (Some(_), Some(_)) => Err((RefusalCode::Password, "that is not the room's password")),
+            (Some(_), None) => Err((RefusalCode::Password, "the room has a password")),
+        }
+    }
+
+    fn sit_down(&mut self, now: Now, handle: Handle, number: u64, wish: &JoinWish) {
+        let Some(room) = self.rooms.get_mut(&number) else { return };
+        let head = room.tail.head();
+        let Some(session) = self.sessions.get_mut(&handle) else { return };
+        let address = session.address;
+        let Some(member) = session.member_mut() else { return };
+        let known = wish.after.filter(|_| member.knows_log).map(|after| after.min(head));
+        let seek =
+            if known.is_none() { wish.history.filter(|&newest| newest > 0 && newest < head) } else { None };
+        let after = known.unwrap_or(if wish.history == Some(0) { head } else { 0 });
+        let state = if seek.is_some() { SeatState::Seeking } else { SeatState::Taken };
+        let was_seated = member.seat(number).is_some();
+        let mut seat = deliver::seat(room, now, Cursor::at(after), state);
+        if let Some(before) = member.seat(number) {
+            seat.since = before.since;
+        }
+        member.seats.retain(|seat| seat.room != number);
+        if !was_seated {
+            let operator = self.operators.contains(&member.identity);
+            let joined = attendance(member, address, now.wall, operator);
+            // Its own coming is no news to a member: it begins after it.
+            seat.presence = room.note(Change::Joined { member: joined, stranger: member.is_stranger });
+        }
+        member.seats.push(seat);
+        let nick = member.nick.clone();
+        room.members.insert(handle);
+        let name = room.kept.name.clone();
+        let topic = room.kept.topic.clone();
+        let neighbours: Vec<Handle> = room.members.iter().copied().collect();
+        if let Some(room) = self.rooms.get(&number) {
+            let (members, count) = self.attendance(room);
+            self.tell(now, handle, News::Room { room: name.clone(), head, topic, members, count });
+        }
+        if let Some(newest) = seek {
+            let request = ledger::Request::Seek { log: LogKey::Room(number), newest };
+            self.ask(now, request, Pending::Seek { handle, room: number });
+        }
+        if !was_seated {
+            self.log(now, What::Joined { room: name, nick });
+            for neighbour in neighbours {
+                self.pump(now, neighbour);
+            }
+        }
+    }
+
+    fn hear_part(&mut self, now: Now, handle: Handle, asked: &Asked, room: &str, reason: &str) {
+        let Some(number) = self.own_room(now, handle, asked, room) else { return };
+        self.unseat(now, handle, number, cut(reason, MAX_REMARK_BYTES));
+        self.take(now, handle, &asked.0, asked.1);
+    }
+
+    /// Takes a member out of one room.
+    pub(super) fn unseat(&mut self, now: Now, handle: Handle, number: u64, reason: &str) {
+        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+        let Some(member) = member else { return };
+        let nick = member.nick.clone();
+        if let Some(index) = member.seats.iter().position(|seat| seat.room == number) {
+            let seat = member.seats.remove(index);
+            self.empty_seats(now, handle, &nick, &[seat], reason);
+        }
+    }
+
+    /// The room of that name that the asker is in, or a refusal.
+    pub(super) fn own_room(&mut self, now: Now, handle: Handle, asked: &Asked, room: &str) -> Option<u64> {
+        let number = room_name(room).and_then(|name| self.room_numbers.get(&name).copied());
+        let member = self.sessions.get(&handle).and_then(|session| session.member());
+        let number = number.filter(|&number| member.is_some_and(|member| member.sits_in(number)));
+        if number.is_none() {
+            self.refuse(now, handle, asked, RefusalCode::NotJoined, "you are not in that room");
+        }
+        number
+    }
+
+    fn hear_topic(&mut self, now: Now, handle: Handle, asked: Asked, room: &str, text: &str) {
+        let Some(number) = self.own_room(now, handle, &asked, room) else { return };
+        let text = cut(text, MAX_REMARK_BYTES).to_owned();
+        let by = self.name_of(handle);
+        let Some(room) = self.rooms.get_mut(&number) else { return };
+        room.kept.topic.clone_from(&text);
+        let kept = room.kept.clone();
+        let members: Vec<Handle> = room.members.iter().copied().collect();
+        let name = kept.name.clone();
+        let action = format!("set the topic: {text}");
+        let what = What::Room { room: name.clone(), nick: by.clone(), action };
+        self.save_room(now, handle, asked, kept, what);
+        let news = News::Topic { room: name.clone(), text, by };
+        self.tell_all(now, &members, Some(&name), news);
+    }
+
+    fn hear_guard(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        asked: Asked,
+        room: &str,
+        (password, invite_only, hidden): (Option<String>, Option<bool>, Option<bool>),
+    ) {
+        let Some(number) = self.own_room(now, handle, &asked, room) else { return };
+        let identity = self.identity_of(handle);
+        let Some(room) = self.rooms.get_mut(&number) else { return };
+        let may = identity == Some(room.kept.owner)
+            || identity.is_some_and(|identity| self.operators.contains(&identity));
+        if !may {
+            let reason = "only the one who made the room, or an operator, may do that";
+            return self.refuse(now, handle, &asked, RefusalCode::Forbidden, reason);
+        }
+        if password.as_ref().is_some_and(|password| password.len() > MAX_SECRET_BYTES) {
+            let reason = "a password may have 128 bytes";
+            return self.refuse(now, handle, &asked, RefusalCode::TooLong, reason);
+        }
+        if let Some(password) = password {
+            room.kept.password = Some(password).filter(|password| !password.is_empty());
+        }
+        room.kept.is_invite_only = invite_only.unwrap_or(room.kept.is_invite_only);
+        room.kept.is_hidden = hidden.unwrap_or(room.kept.is_hidden);
+        let kept = room.kept.clone();
+        let action = format!(
+            "guards it: password {}, invited only {}, hidden {}",
+            yes(kept.password.is_some()),
+            yes(kept.is_invite_only),
+            yes(kept.is_hidden)
+        );
+        let what = What::Room { room: kept.name.clone(), nick: self.name_of(handle), action };
+        self.save_room(now, handle, asked, kept, what);
+    }
+
+    /// Lets somebody into a room for the invited.
+    pub(super) fn invite(&mut self, now: Now, handle: Handle, asked: Asked, number: u64, guest: Identity) {
+        /// More than any room has members who must be named.
+        const MAX_INVITED: usize = 4_096;
+        let by = self.name_of(handle);
+        let Some(room) = self.rooms.get_mut(&number) else {
+            return self.refuse(now, handle, &asked, RefusalCode::NoSuchRoom, "there is no such room");
+        };
+        if !room.kept.invited.contains(&guest) {
+            if room.kept.invited.len() >= MAX_INVITED {
+                let reason = "as many are invited to this room as may be";
+                return self.refuse(now, handle, &asked, RefusalCode::TooMany, reason);
+            }
+            room.kept.invited.push(guest);
+        }
+        let kept = room.kept.clone();
+        let name = kept.name.clone();
+        let what = What::Room { room: name.clone(), nick: by.clone(), action: "invited somebody".to_owned() };
+        self.save_room(now, handle, asked, kept, what);
+        if let Some(&guest) = self.by_identity.get(&guest) {
+            self.tell(now, guest, News::Invited { room: name, by });
+        }
+    }
+
+    fn save_room(&mut self, now: Now, handle: Handle, asked: Asked, room: ledger::Room, what: What) {
+        let pending = Pending::Save { handle, request: asked, what };
+        self.ask_for(now, handle, ledger::Request::SaveRoom(room), pending);
+    }
+
+    fn forget_room_if_empty(&mut self, number: Option<u64>) {
+        let Some(number) = number else { return };
+        if self.rooms.get(&number).is_some_and(|room| room.members.is_empty())
+            && let Some(room) = self.rooms.remove(&number)
+        {
+            self.room_numbers.remove(&room.kept.name);
+        }
+    }
+
+    pub(super) fn name_of(&self, handle: Handle) -> String {
+        self.sessions.get(&handle).and_then(|session| session.nick()).unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn identity_of(&self, handle: Handle) -> Option<Identity> {
+        let member: &Member = self.sessions.get(&handle)?.member()?;
+        Some(member.identity)
+    }
+}
+
+const fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+/// Whether two secrets are the same, in a time that depends on their lengths alone.
+pub(super) fn is_same_secret(right: &str, tried: &str) -> bool {
+    let difference = right.bytes().zip(tried.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b));
+    right.len() == tried.len() && difference == 0
+}

@@ -1,0 +1,279 @@
+//! Moving cursors: from the logs to the connections, as much as each of them takes.
+
+use std::sync::Arc;
+
+use super::Relay;
+use super::answer::Pending;
+use super::room::{News as Missed, Room};
+use super::session::{Letters, Member, Seat, SeatState};
+use super::tail::{After, Cursor};
+use crate::arq::SendOptions;
+use crate::chat::{Attendance, Change, News, Party, Said, stream};
+use crate::endpoint::Handle;
+use crate::ledger::{Entry, LogKey, Request};
+use crate::time::Now;
+
+/// What a connection may hold of what a member is sent. The rest stays in the log. Enough for half a megabyte a second at
+/// a quarter of a second's round trip.
+const QUEUE_BYTES: usize = 128 * 1024;
+/// The same in messages.
+const QUEUE_MESSAGES: usize = 1_024;
+
+/// What is read from the ledger at once. Half a queue: it fits when it comes.
+const PAGE_BYTES: usize = QUEUE_BYTES / 2;
+/// The same in entries.
+const PAGE_ENTRIES: usize = QUEUE_MESSAGES / 2;
+
+/// Presence messages under way to one member. The next one waits and tells all that happened meanwhile.
+const PRESENCE_UNDER_WAY: usize = 4;
+
+/// Members that a list names; of more, only the number is told. As many as anybody reads, and short enough that a thousand members
+/// who come at once can all be told.
+pub(super) const LISTED: usize = 256;
+
+impl Relay {
+    /// Sends one member what there is for it, as far as its connection has room.
+    pub(super) fn pump(&mut self, now: Now, handle: Handle) {
+        self.flush_receipts(handle);
+        let mut stalled = self.flush_outbox(handle);
+        while !stalled {
+            if !self.has_room(handle) {
+                stalled = true;
+                break;
+            }
+            match self.next_step(now, handle) {
+                Step::Send(body) => _ = self.submit(handle, body),
+                Step::SendPresence(body) => {
+                    let seq = self.submit(handle, body);
+                    let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+                    if let (Some(seq), Some(member)) = (seq, member) {
+                        member.presence_under_way.push(seq);
+                    }
+                }
+                Step::Read(log, after, head) => {
+                    let (most_bytes, most_entries) = (PAGE_BYTES, PAGE_ENTRIES);
+                    let request = Request::Read { log, after, most_bytes, most_entries };
+                    self.ask(now, request, Pending::Page { handle, log, head });
+                }
+                Step::Nothing => break,
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            session.is_stalled = stalled || !session.receipts.bodies.is_empty();
+        }
+    }
+
+    /// A message that was sent has its fate: there may be room again.
+    pub(super) fn note_outcome(&mut self, now: Now, handle: Handle, seq: u64) {
+        let Some(session) = self.sessions.get_mut(&handle) else {
+            return;
+        };
+        let mut is_waited_for = session.is_stalled;
+        if let Some(member) = session.member_mut() {
+            let before = member.presence_under_way.len();
+            member.presence_under_way.retain(|under_way| *under_way != seq);
+            is_waited_for |= member.presence_under_way.len() < before;
+        }
+        if is_waited_for {
+            self.pump(now, handle);
+            self.read(now, handle);
+        }
+    }
+
+    /// Sends news that waited; true if some still do.
+    fn flush_outbox(&mut self, handle: Handle) -> bool {
+        while self.has_room(handle) {
+            let session = self.sessions.get_mut(&handle);
+            let Some(body) = session.and_then(|session| session.outbox.bodies.front()).map(Arc::clone) else {
+                return false;
+            };
+            if let Some(session) = self.sessions.get_mut(&handle) {
+                session.outbox.pop();
+            }
+            self.submit(handle, body);
+        }
+        self.sessions.get(&handle).is_some_and(|session| !session.outbox.bodies.is_empty())
+    }
+
+    fn has_room(&self, handle: Handle) -> bool {
+        self.endpoint.connection(handle).is_some_and(|connection| {
+            let (bytes, messages) = connection.queued();
+            bytes < QUEUE_BYTES && messages < QUEUE_MESSAGES
+        })
+    }
+
+    /// What the other side takes no message of that length of is lost to it alone.
+    fn submit(&mut self, handle: Handle, body: Arc<[u8]>) -> Option<u64> {
+        self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).ok()
+    }
+
+    /// The next thing for one member, whose connection has room.
+    fn next_step(&mut self, now: Now, handle: Handle) -> Step {
+        let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
+            return Step::Nothing;
+        };
+        let may_tell_presence = member.presence_under_way.len() < PRESENCE_UNDER_WAY;
+        for index in 0..member.seats.len() {
+            let seat = &mut member.seats[index];
+            let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
+            if matches!(seat.state, SeatState::Kept(_)) {
+                continue;
+            }
+            if may_tell_presence && seat.presence < room.change_count() {
+                return self.presence(now, handle, index);
+            }
+            if seat.state == SeatState::Taken
+                && let Some(step) = next_of(&mut seat.cursor, LogKey::Room(seat.room), &room.tail)
+            {
+                return step;
+            }
+        }
+        if let Some(step) = next_of(&mut member.everyone, LogKey::Everyone, &self.everyone) {
+            return step;
+        }
+        next_letter(member)
+    }
+
+    /// What a seat's member has not been told of who is there.
+    fn presence(&mut self, now: Now, handle: Handle, index: usize) -> Step {
+        let Some(seat) = self.sessions.get(&handle).and_then(|session| session.member()?.seats.get(index))
+        else {
+            return Step::Nothing;
+        };
+        let (number, after) = (seat.room, seat.presence);
+        let Some(room) = self.rooms.get(&number) else {
+            return Step::Nothing;
+        };
+        let count = room.change_count();
+        let body = match room.encoded_after(after) {
+            Some(body) => body,
+            None => {
+                let changes = match room.changes_after(after) {
+                    Missed::None => Vec::new(),
+                    Missed::Changes(changes) => changes,
+                    Missed::TooMany => {
+                        let (members, count) = self.attendance(room);
+                        vec![Change::Missed { members, count }]
+                    }
+                };
+                let name = room.kept.name.clone();
+                let news = News::Presence { room: name.clone(), changes };
+                self.encode_for_all(now.wall, Some(&name), Said::News(news))
+            }
+        };
+        if let Some(room) = self.rooms.get_mut(&number) {
+            room.keep_encoded(after, &body);
+        }
+        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+        if let Some(seat) = member.and_then(|member| member.seats.get_mut(index)) {
+            seat.presence = count;
+        }
+        Step::SendPresence(body)
+    }
+
+    /// Who is in a room, not all of many, and how many.
+    pub(super) fn attendance(&self, room: &Room) -> (Vec<Attendance>, u64) {
+        let members = room.members.iter().filter_map(|handle| {
+            let session = self.sessions.get(handle)?;
+            let member = session.member()?;
+            let seat = member.seat(room.kept.number)?;
+            Some(attendance(member, session.address, seat.since, self.operators.contains(&member.identity)))
+        });
+        (members.take(LISTED).collect(), room.members.len() as u64)
+    }
+
+    /// The ledger read some of a log.
+    pub(super) fn finish_page(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        log: LogKey,
+        head: u64,
+        entries: Option<Vec<Entry>>,
+    ) {
+        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+        let Some(member) = member else { return };
+        let cursor = match log {
+            LogKey::Everyone => Some(&mut member.everyone),
+            LogKey::Room(room) => member.seat_mut(room).map(|seat| &mut seat.cursor),
+            LogKey::Mailbox(_) => Some(&mut member.letters.cursor),
+        };
+        let Some(cursor) = cursor else { return };
+        cursor.is_reading = false;
+        // What could not be read is tried again when there is something new; until then the member is behind.
+        let Some(entries) = entries else { return };
+        if entries.is_empty() {
+            // There is nothing up to where the log ended when it was asked for.
+            cursor.after = cursor.after.max(head);
+            if matches!(log, LogKey::Mailbox(_)) {
+                member.letters.is_behind = false;
+            }
+        } else {
+            cursor.page = entries.iter().map(|entry| (entry.pos, Self::encode_entry(entry))).collect();
+        }
+        self.pump(now, handle);
+    }
+
+    /// A letter for somebody who is here. If others wait before it, it waits with them.
+    pub(super) fn deliver_letter(&mut self, now: Now, handle: Handle, pos: u64, body: Arc<[u8]>) {
+        let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
+            return;
+        };
+        let letters = &mut member.letters;
+        // One that is being read for is told by the page that is read after it.
+        if letters.is_behind || letters.cursor.is_reading || !letters.cursor.page.is_empty() {
+            letters.is_behind = true;
+        } else {
+            letters.cursor.page.push_back((pos, body));
+        }
+        self.pump(now, handle);
+    }
+}
+
+/// One thing to do for a member.
+enum Step {
+    Send(Arc<[u8]>),
+    SendPresence(Arc<[u8]>),
+    Read(LogKey, u64, u64),
+    Nothing,
+}
+
+fn next_of(cursor: &mut Cursor, log: LogKey, tail: &super::tail::Tail) -> Option<Step> {
+    match cursor.next(tail) {
+        After::Line(_, body) => Some(Step::Send(body)),
+        After::Older => {
+            cursor.is_reading = true;
+            Some(Step::Read(log, cursor.after, tail.head()))
+        }
+        After::Nothing => None,
+    }
+}
+
+fn next_letter(member: &mut Member) -> Step {
+    let Letters { cursor, is_behind } = &mut member.letters;
+    if let Some((pos, body)) = cursor.page.pop_front() {
+        cursor.after = pos;
+        return Step::Send(body);
+    }
+    if *is_behind && !cursor.is_reading {
+        cursor.is_reading = true;
+        return Step::Read(LogKey::Mailbox(member.identity), cursor.after, cursor.after);
+    }
+    Step::Nothing
+}
+
+/// A member as others see it.
+pub(super) fn attendance(
+    member: &Member,
+    address: std::net::SocketAddr,
+    since: crate::time::WallTime,
+    operator: bool,
+) -> Attendance {
+    let party = Party { nick: Some(member.nick.clone()), room: None, ip: address.ip(), port: address.port() };
+    Attendance { party, since, rooms: Vec::new(), idle_s: None, operator }
+}
+
+/// A seat that was just taken: it has been told of everything so far.
+pub(super) fn seat(room: &Room, now: Now, cursor: Cursor, state: SeatState) -> Seat {
+    Seat { room: room.kept.number, since: now.wall, cursor, presence: room.change_count(), state }
+}

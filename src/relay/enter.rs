@@ -1,0 +1,247 @@
+//! Becoming a member: the name, the person behind it, and what a lost connection of the same person left.
+
+use super::answer::Pending;
+use super::session::{Entering, Letters, Member, Phase, SeatState};
+use super::tail::Cursor;
+use super::{Relay, What};
+use crate::chat::{MAX_SECRET_BYTES, MessageId, News, Receipt, RefusalCode, is_nick};
+use crate::endpoint::Handle;
+use crate::ledger::{BanTarget, Identity, Request};
+use crate::time::{Now, WallTime};
+use std::time::Duration;
+
+/// How long the seats of a lost connection are kept for the new one of the same person. Its client joins at once; a minute covers a
+/// link that loses most of what is said.
+const SEATS_KEPT: Duration = Duration::from_secs(60);
+
+/// What somebody who enters says of itself.
+pub(super) struct Card {
+    pub(super) nick: String,
+    pub(super) token: String,
+    pub(super) log: Option<String>,
+    pub(super) everyone_after: Option<u64>,
+}
+
+impl Relay {
+    /// Somebody wants to be a member.
+    pub(super) fn hear_enter(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: (MessageId, WallTime),
+        card: Card,
+    ) {
+        if let Err((code, reason, suggestion)) = self.check_card(handle, &card) {
+            let (id, at) = request;
+            let receipt = Receipt {
+                code: Some(code),
+                suggestion: suggestion.map(Into::into),
+                ..Receipt::refused(id, at, reason.as_str())
+            };
+            self.receipt(now, handle, receipt);
+            let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
+            return self.log(now, What::Refused { nick: card.nick, address, why: reason });
+        }
+        // The same person on an older connection, which is dead, or about to be.
+        let inherited = match self.names.holder(&card.nick) {
+            Some(ghost) if ghost != handle => self.replace(now, ghost),
+            _ => Vec::new(),
+        };
+        self.names.give(&card.nick, handle);
+        let entering = Entering {
+            nick: card.nick.clone(),
+            token: card.token.clone(),
+            request,
+            knows_log: card.log.as_deref() == Some(self.log_id.as_str()),
+            everyone_after: card.everyone_after,
+            inherited,
+        };
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            session.phase = Phase::Entering(Box::new(entering));
+        }
+        let request = Request::Enter { token: card.token, nick: card.nick };
+        self.ask_for(now, handle, request, Pending::Enter { handle });
+    }
+
+    fn check_card(&self, handle: Handle, card: &Card) -> Result<(), (RefusalCode, String, Option<String>)> {
+        let refuse = |code, reason: &str| Err((code, reason.to_owned(), None));
+        if self.sessions.get(&handle).is_none_or(|session| session.member().is_some()) {
+            return refuse(RefusalCode::Invalid, "you are in already");
+        }
+        if self.config.faults.connect {
+            return refuse(
+                RefusalCode::Fault,
+                "connection fault: the relay was started with --fault connect",
+            );
+        }
+        if !is_nick(&card.nick) || card.nick.starts_with(['#', '*', '/']) {
+            let reason =
+                "a name has 1 to 32 visible characters without spaces, and begins with none of # * /";
+            return refuse(RefusalCode::BadName, reason);
+        }
+        if !(16..=MAX_SECRET_BYTES).contains(&card.token.len()) {
+            return refuse(RefusalCode::Invalid, "the token is too short or too long");
+        }
+        if let Some(holder) = self.names.holder(&card.nick)
+            && self.token_of(holder) != Some(&card.token)
+        {
+            let suggestion = self.names.suggestion(&card.nick);
+            let free = suggestion.as_deref().map(|name| format!("; {name} is free")).unwrap_or_default();
+            let reason = format!("somebody here is called {} already{free}", card.nick);
+            return Err((RefusalCode::NameTaken, reason, suggestion));
+        }
+        if self.names.len() >= self.config.limits.members {
+            return refuse(RefusalCode::TooMany, "the relay is full");
+        }
+        Ok(())
+    }
+
+    fn token_of(&self, handle: Handle) -> Option<&String> {
+        match &self.sessions.get(&handle)?.phase {
+            Phase::Guest { .. } => None,
+            Phase::Entering(entering) => Some(&entering.token),
+            Phase::Member(member) => Some(&member.token),
+        }
+    }
+
+    /// The ledger knows who it is.
+    pub(super) fn finish_enter(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        identity: Identity,
+        is_stranger: bool,
+        has_letters: bool,
+    ) {
+        let Some(session) = self.sessions.get_mut(&handle) else {
+            return;
+        };
+        let address = session.address;
+        let before =
+            std::mem::replace(&mut session.phase, Phase::Guest { until: now.instant + Self::GUEST_TIME });
+        let Phase::Entering(entering) = before else {
+            session.phase = before;
+            return;
+        };
+        let Entering { nick, token, request, knows_log, everyone_after, mut inherited } = *entering;
+        if let Some(ban) = self.ban_of(now, BanTarget::Identity(identity)) {
+            let reason = ban.words();
+            self.names.free(&nick, handle);
+            self.empty_seats(now, handle, &nick, &inherited, "banned");
+            self.refuse(now, handle, &request, RefusalCode::Banned, &reason);
+            self.log(now, What::Refused { nick, address, why: reason });
+            self.endpoint.close(now, handle, "removed", "banned");
+            return;
+        }
+        // The same person under another name: that one is left.
+        if let Some(&other) = self.by_identity.get(&identity)
+            && other != handle
+        {
+            let name = self.sessions.get(&other).and_then(|s| s.nick()).unwrap_or_default().to_owned();
+            let seats = self.replace(now, other);
+            self.empty_seats(now, other, &name, &seats, "came back under another name");
+        }
+        let kept_until = now.instant + SEATS_KEPT;
+        for seat in &mut inherited {
+            seat.state = SeatState::Kept(kept_until);
+            if let Some(room) = self.rooms.get_mut(&seat.room) {
+                room.members.insert(handle);
+            }
+        }
+        let has_kept = !inherited.is_empty();
+        let head = self.everyone.head();
+        let everyone_after = everyone_after.filter(|_| knows_log).map_or(head, |after| after.min(head));
+        let member = Member {
+            nick: nick.clone(),
+            identity,
+            token,
+            is_stranger,
+            since: now.wall,
+            knows_log,
+            seats: inherited,
+            everyone: Cursor::at(everyone_after),
+            // From the first open one on: what was shown before gets its receipt again, and is not shown again.
+            letters: Letters { cursor: Cursor::at(0), is_behind: has_letters },
+            presence_under_way: Vec::new(),
+        };
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            session.phase = Phase::Member(Box::new(member));
+        }
+        self.by_identity.insert(identity, handle);
+        if has_kept {
+            self.wake_session_at(handle, kept_until);
+        }
+        self.log(now, What::Entered { nick: nick.clone(), address });
+        let news = News::Entered {
+            nick,
+            log: self.log_id.clone(),
+            operator: self.operators.contains(&identity),
+            everyone_head: head,
+            motd: self.config.limits.motd.clone(),
+        };
+        self.tell(now, handle, news);
+        self.take(now, handle, &request.0, request.1);
+    }
+
+    /// A member wants to go by another name. A guest that was refused enters again under it instead.
+    pub(super) fn hear_rename(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: (MessageId, WallTime),
+        nick: String,
+    ) {
+        let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
+            return self.refuse(now, handle, &request, RefusalCode::NotEntered, "enter the relay first");
+        };
+        let identity = member.identity;
+        if !is_nick(&nick) || nick.starts_with(['#', '*', '/']) {
+            let reason =
+                "a name has 1 to 32 visible characters without spaces, and begins with none of # * /";
+            return self.refuse(now, handle, &request, RefusalCode::BadName, reason);
+        }
+        if self.names.holder(&nick).is_some_and(|holder| holder != handle) {
+            let suggestion = self.names.suggestion(&nick);
+            let receipt = Receipt {
+                code: Some(RefusalCode::NameTaken),
+                suggestion: suggestion.map(Into::into),
+                ..Receipt::refused(request.0, request.1, format!("somebody here is called {nick} already"))
+            };
+            return self.receipt(now, handle, receipt);
+        }
+        self.names.give(&nick, handle);
+        let pending = Pending::Rename { handle, request, nick: nick.clone() };
+        self.ask_for(now, handle, Request::TakeName { identity, nick }, pending);
+    }
+
+    pub(super) fn finish_rename(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: &(MessageId, WallTime),
+        nick: String,
+        is_stranger: bool,
+    ) {
+        let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
+            return self.names.free(&nick, handle);
+        };
+        let before = std::mem::replace(&mut member.nick, nick.clone());
+        member.is_stranger = is_stranger;
+        let rooms: Vec<u64> = member.seats.iter().map(|seat| seat.room).collect();
+        if crate::ledger::folded(&before) != crate::ledger::folded(&nick) {
+            self.names.free(&before, handle);
+        }
+        self.names.give(&nick, handle);
+        self.log(now, What::Renamed { before: before.clone(), nick: nick.clone() });
+        let mut neighbours: Vec<Handle> = rooms
+            .iter()
+            .filter_map(|room| self.rooms.get(room))
+            .flat_map(|room| room.members.iter().copied())
+            .chain([handle])
+            .collect();
+        neighbours.sort();
+        neighbours.dedup();
+        self.tell_all(now, &neighbours, None, News::Renamed { before, nick });
+        self.take(now, handle, &request.0, request.1);
+    }
+}

@@ -1,0 +1,93 @@
+//! What members say, one thing after the other, as fast as the flood limit and the ledger allow.
+
+use std::borrow::Cow;
+
+use super::Relay;
+use super::session::Phase;
+use crate::chat::{ChatError, Receipt, Said, Say, Words, stream};
+use crate::endpoint::Handle;
+use crate::time::Now;
+
+/// Jobs at the ledger for one member, beyond which nothing more is read from it. Two group commits' worth: the next one is
+/// never empty, and a member's share of the ledger's queue is bounded.
+const MAX_JOBS: usize = 128;
+
+/// Receipts that wait for a member that takes none, beyond which nothing more is read from it.
+const MAX_RECEIPTS: usize = 1_024;
+
+impl Relay {
+    /// Reads on, as far as this member may be read now.
+    pub(super) fn read(&mut self, now: Now, handle: Handle) {
+        while self.may_read(handle) {
+            if let Some(received) = self.endpoint.take(handle, stream::RECEIPTS) {
+                self.hear(now, handle, &received.body);
+            } else if !self.may_read_words(now, handle) {
+                return;
+            } else if let Some(received) = self.endpoint.take(handle, stream::WORDS) {
+                self.charge(now, handle);
+                self.hear(now, handle, &received.body);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn may_read(&self, handle: Handle) -> bool {
+        // Who is being let in is read no further until that is decided: what follows depends on it.
+        self.closing.is_none()
+            && self.sessions.get(&handle).is_some_and(|session| {
+                session.jobs < MAX_JOBS
+                    && session.receipts.bodies.len() < MAX_RECEIPTS
+                    && !matches!(session.phase, Phase::Entering(_))
+            })
+    }
+
+    /// Whether the member has a token (UC-RELAY-018). Without one, its words stay where they are, and its window shuts.
+    fn may_read_words(&mut self, now: Now, handle: Handle) -> bool {
+        let (Some(flood), Some(session)) = (self.config.limits.flood, self.sessions.get(&handle)) else {
+            return true;
+        };
+        let mut bucket = session.bucket;
+        match bucket.take(now.instant, flood) {
+            Ok(()) => true,
+            Err(at) => {
+                self.wake_session_at(handle, at);
+                false
+            }
+        }
+    }
+
+    fn charge(&mut self, now: Now, handle: Handle) {
+        if let (Some(flood), Some(session)) = (self.config.limits.flood, self.sessions.get_mut(&handle)) {
+            // It was seen a moment ago that there is one.
+            let _ = session.bucket.take(now.instant, flood);
+        }
+    }
+
+    fn hear(&mut self, now: Now, handle: Handle, body: &[u8]) {
+        let say = match Say::decode(body) {
+            Ok(say) => say,
+            Err(ChatError::Invalid { id, at, why }) => {
+                return self.receipt(now, handle, Receipt::refused(id, at, why));
+            }
+            Err(ChatError::Unreadable) => {
+                self.unreadable += 1;
+                return;
+            }
+        };
+        match say.said {
+            // The name in it is a wish; `enter` says whether it comes true.
+            Said::Introduce { .. } => {}
+            Said::Words(Words { is_echo: true, id, text, .. }) => {
+                self.take(now, handle, &id, say.at);
+                let text = Cow::Owned(text.into_owned());
+                self.answer_unordered(now, handle, Said::Echoed { id, original_at: say.at, text });
+            }
+            Said::Words(words) => self.hear_words(now, handle, words, say.to, say.at),
+            Said::Receipt(receipt) => self.hear_receipt(now, handle, &receipt),
+            Said::Request { id, ask } => self.hear_request(now, handle, (id, say.at), ask),
+            // Not to be said to a relay.
+            Said::Echoed { .. } | Said::News(_) => self.unreadable += 1,
+        }
+    }
+}

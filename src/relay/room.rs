@@ -1,0 +1,84 @@
+//! A room that somebody is in: who, the newest lines, the newest changes.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::tail::Tail;
+use crate::chat::Change;
+use crate::endpoint::Handle;
+use crate::ledger;
+
+/// Changes of who is there that are kept for members who are behind. A busy evening's worth; who is further behind gets the list
+/// instead, which is shorter.
+const MAX_CHANGES: usize = 128;
+
+/// A room with somebody in it. It is forgotten when the last one leaves; the ledger keeps what must be kept.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) kept: ledger::Room,
+    pub(super) tail: Tail,
+    pub(super) members: BTreeSet<Handle>,
+    changes: VecDeque<Change>,
+    /// How many changes there were.
+    change_count: u64,
+    /// The encoded changes after a count: most members are at the same one.
+    encoded: Option<(u64, Arc<[u8]>)>,
+}
+
+/// What somebody has not been told of who is there.
+pub(super) enum News {
+    /// Nothing.
+    None,
+    /// These changes.
+    Changes(Vec<Change>),
+    /// More than is kept.
+    TooMany,
+}
+
+impl Room {
+    pub(super) fn new(kept: ledger::Room) -> Self {
+        Self {
+            tail: Tail::new(kept.head),
+            kept,
+            members: BTreeSet::new(),
+            changes: VecDeque::new(),
+            change_count: 0,
+            encoded: None,
+        }
+    }
+
+    /// Notes a change; its number.
+    pub(super) fn note(&mut self, change: Change) -> u64 {
+        if self.changes.len() == MAX_CHANGES {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(change);
+        self.change_count += 1;
+        self.encoded = None;
+        self.change_count
+    }
+
+    /// The number of the last change.
+    pub(super) const fn change_count(&self) -> u64 {
+        self.change_count
+    }
+
+    /// The changes after one.
+    pub(super) fn changes_after(&self, after: u64) -> News {
+        let missed = usize::try_from(self.change_count.saturating_sub(after)).unwrap_or(usize::MAX);
+        match self.changes.len().checked_sub(missed) {
+            _ if missed == 0 => News::None,
+            Some(first) => News::Changes(self.changes.range(first..).cloned().collect()),
+            None => News::TooMany,
+        }
+    }
+
+    /// The changes after one, as they were encoded for somebody else.
+    pub(super) fn encoded_after(&self, after: u64) -> Option<Arc<[u8]>> {
+        self.encoded.as_ref().filter(|(at, _)| *at == after).map(|(_, body)| Arc::clone(body))
+    }
+
+    pub(super) fn keep_encoded(&mut self, after: u64, body: &Arc<[u8]>) {
+        self.encoded = Some((after, Arc::clone(body)));
+    }
+}

@@ -1,0 +1,164 @@
+//! What a relay knows of one connection: a guest, or a member with its seats and cursors.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::bucket::Bucket;
+use super::tail::Cursor;
+use crate::chat::MessageId;
+use crate::ledger::Identity;
+use crate::time::{Instant, WallTime};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) address: SocketAddr,
+    /// The last time that it said something.
+    pub(super) last_said: Instant,
+    pub(super) phase: Phase,
+    pub(super) bucket: Bucket,
+    /// Jobs at the ledger for what it said: while there are many, nothing more of it is read.
+    pub(super) jobs: usize,
+    /// News that wait for room, oldest first.
+    pub(super) outbox: Queue,
+    /// Receipts that wait for room.
+    pub(super) receipts: Queue,
+    /// Whether more could go out if there were room.
+    pub(super) is_stalled: bool,
+    /// When it is to be looked at again.
+    pub(super) wake_at: Option<Instant>,
+}
+
+/// Messages that wait for room in a connection.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    pub(super) bodies: VecDeque<Arc<[u8]>>,
+    pub(super) bytes: usize,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, body: Arc<[u8]>) {
+        self.bytes += body.len();
+        self.bodies.push_back(body);
+    }
+
+    pub(super) fn pop(&mut self) {
+        if let Some(body) = self.bodies.pop_front() {
+            self.bytes -= body.len();
+        }
+    }
+}
+
+/// How far somebody has come in.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Connected, and nothing more; until this time.
+    Guest { until: Instant },
+    /// The ledger is looking up who it is.
+    Entering(Box<Entering>),
+    /// In.
+    Member(Box<Member>),
+}
+
+/// Somebody whom the ledger is looking up.
+#[derive(Debug)]
+pub(super) struct Entering {
+    pub(super) nick: String,
+    pub(super) token: String,
+    /// The request, and when it was said.
+    pub(super) request: (MessageId, WallTime),
+    /// The cursors that it came with, if they are of our log.
+    pub(super) knows_log: bool,
+    pub(super) everyone_after: Option<u64>,
+    /// What a connection of the same person left behind.
+    pub(super) inherited: Vec<Seat>,
+}
+
+/// Somebody who is in.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) nick: String,
+    pub(super) identity: Identity,
+    pub(super) token: String,
+    /// Whether the name was somebody else's before.
+    pub(super) is_stranger: bool,
+    pub(super) since: WallTime,
+    /// Whether positions that it names are of our log.
+    pub(super) knows_log: bool,
+    pub(super) seats: Vec<Seat>,
+    pub(super) everyone: Cursor,
+    pub(super) letters: Letters,
+    /// Presence messages that are under way, by their number in the stream.
+    pub(super) presence_under_way: Vec<u64>,
+}
+
+/// A member's place in a room.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) room: u64,
+    pub(super) since: WallTime,
+    pub(super) cursor: Cursor,
+    /// The last change of the room's presence that was sent.
+    pub(super) presence: u64,
+    pub(super) state: SeatState,
+}
+
+/// Whether a seat is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SeatState {
+    /// Its member gets the room's lines.
+    Taken,
+    /// Its member is to get them once the ledger has found where to begin.
+    Seeking,
+    /// A connection of the same person had it: it is kept until this time for the new one to join.
+    Kept(Instant),
+}
+
+/// The letters to a member.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    pub(super) cursor: Cursor,
+    /// Whether the mailbox may hold more than was sent.
+    pub(super) is_behind: bool,
+}
+
+impl Session {
+    pub(super) fn member(&self) -> Option<&Member> {
+        match &self.phase {
+            Phase::Member(member) => Some(member),
+            Phase::Guest { .. } | Phase::Entering(_) => None,
+        }
+    }
+
+    pub(super) fn member_mut(&mut self) -> Option<&mut Member> {
+        match &mut self.phase {
+            Phase::Member(member) => Some(member),
+            Phase::Guest { .. } | Phase::Entering(_) => None,
+        }
+    }
+
+    /// The name that it goes by, or is about to.
+    pub(super) fn nick(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Guest { .. } => None,
+            Phase::Entering(entering) => Some(&entering.nick),
+            Phase::Member(member) => Some(&member.nick),
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn seat(&self, room: u64) -> Option<&Seat> {
+        self.seats.iter().find(|seat| seat.room == room)
+    }
+
+    pub(super) fn seat_mut(&mut self, room: u64) -> Option<&mut Seat> {
+        self.seats.iter_mut().find(|seat| seat.room == room)
+    }
+
+    /// Whether it is in a room now.
+    pub(super) fn sits_in(&self, room: u64) -> bool {
+        self.seat(room).is_some_and(|seat| !matches!(seat.state, SeatState::Kept(_)))
+    }
+}

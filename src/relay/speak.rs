@@ -1,0 +1,176 @@
+//! Lines and letters: from their author to the ledger, and their receipts back.
+
+use super::answer::Pending;
+use super::{Relay, What};
+use crate::chat::{EVERYONE, MessageId, Party, Receipt, RefusalCode, Words, is_nick, room_name};
+use crate::endpoint::Handle;
+use crate::ledger::{Draft, Identity, LetterFate, LogKey, Request};
+use crate::time::{Now, WallTime};
+
+impl Relay {
+    /// A member says something to a room, to everyone or to one other.
+    pub(super) fn hear_words(&mut self, now: Now, handle: Handle, words: Words<'_>, to: Party, at: WallTime) {
+        let request = (words.id.clone(), at);
+        let Some(author) =
+            self.sessions.get(&handle).and_then(|session| session.member()).map(|m| m.identity)
+        else {
+            let hint = "this is a relay: enter it first (udpchat peer --relay)";
+            return self.refuse(now, handle, &request, RefusalCode::NotEntered, hint);
+        };
+        if let Err((code, reason)) = self.check_words(now, author, &words) {
+            return self.refuse_words(now, handle, &request, code, &reason);
+        }
+        let draft = |relay: &Self, to| relay.draft(handle, author, words, to, at);
+        match (to.room.clone(), to.nick.clone()) {
+            (Some(room), _) => {
+                let Some((log, room)) = self.log_of(handle, &room) else {
+                    let reason = format!("you are not in {room}; join it first");
+                    return self.refuse_words(now, handle, &request, RefusalCode::NotJoined, &reason);
+                };
+                let Some(draft) = draft(self, Party { room: Some(room), nick: None, ..to }) else { return };
+                let pending = Pending::Line { handle, draft: draft.clone() };
+                self.ask_for(now, handle, Request::AppendLine { log, draft }, pending);
+            }
+            (None, Some(nick)) if is_nick(&nick) => {
+                let Some(draft) = draft(self, to) else { return };
+                let bounds = self.config.limits.mailbox;
+                let pending = Pending::Letter { handle, draft: draft.clone() };
+                self.ask_for(now, handle, Request::AppendLetter { nick, draft, bounds }, pending);
+            }
+            (None, _) => {
+                let reason = "a relay passes words on: say to which room, or to whom";
+                self.refuse_words(now, handle, &request, RefusalCode::Invalid, reason);
+            }
+        }
+    }
+
+    fn check_words(
+        &self,
+        now: Now,
+        author: Identity,
+        words: &Words<'_>,
+    ) -> Result<(), (RefusalCode, String)> {
+        if self.config.faults.send {
+            let reason = "send fault: the relay was started with --fault send";
+            return Err((RefusalCode::Fault, reason.to_owned()));
+        }
+        if self.is_muted(now, author) {
+            return Err((RefusalCode::Muted, "an operator muted you".to_owned()));
+        }
+        let limit = self.config.limits.text_bytes;
+        let quoted = words.reply_to.as_ref().map_or(0, |(_, text, _)| text.len());
+        if words.text.len().max(quoted) > limit {
+            let reason = format!("a text may have {limit} bytes here, and this one has {}", words.text.len());
+            return Err((RefusalCode::TooLong, reason));
+        }
+        Ok(())
+    }
+
+    fn refuse_words(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: &(MessageId, WallTime),
+        code: RefusalCode,
+        reason: &str,
+    ) {
+        self.refuse(now, handle, request, code, reason);
+        let Some(session) = self.sessions.get(&handle) else { return };
+        let nick = session.nick().unwrap_or_default().to_owned();
+        let address = session.address;
+        self.log(now, What::Refused { nick, address, why: format!("a message: {reason}") });
+    }
+
+    /// The log that a member's words to a room go to, and the room's name.
+    fn log_of(&self, handle: Handle, room: &str) -> Option<(LogKey, String)> {
+        if room == EVERYONE {
+            return Some((LogKey::Everyone, EVERYONE.to_owned()));
+        }
+        let name = room_name(room)?;
+        let number = *self.room_numbers.get(&name)?;
+        let member = self.sessions.get(&handle)?.member()?;
+        member.sits_in(number).then_some((LogKey::Room(number), name))
+    }
+
+    fn draft(
+        &self,
+        handle: Handle,
+        author: Identity,
+        words: Words<'_>,
+        to: Party,
+        at: WallTime,
+    ) -> Option<Draft> {
+        let session = self.sessions.get(&handle)?;
+        Some(Draft {
+            author,
+            id: words.id,
+            nick: session.nick()?.to_owned(),
+            address: session.address,
+            to,
+            sent_at: at,
+            text: words.text.into_owned(),
+            reply_to: words.reply_to.map(|(id, text, at)| (id, text.into_owned(), at)),
+        })
+    }
+
+    /// Has the ledger do something for a member, who is read no further while there is much of it.
+    pub(super) fn ask_for(&mut self, now: Now, handle: Handle, request: Request, pending: Pending) {
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            session.jobs += 1;
+            session.last_said = now.instant;
+        }
+        self.ask(now, request, pending);
+    }
+
+    /// A member has a letter, or refuses it. Lines get no receipts: their cursor tells.
+    pub(super) fn hear_receipt(&mut self, now: Now, handle: Handle, receipt: &Receipt<'_>) {
+        let identity = self.sessions.get(&handle).and_then(|session| session.member()).map(|m| m.identity);
+        let (Some(mailbox), Some(pos)) = (identity, receipt.pos) else {
+            self.unreadable += 1;
+            return;
+        };
+        let fate = if receipt.ack {
+            LetterFate::Delivered
+        } else {
+            LetterFate::Refused(receipt.code.unwrap_or(RefusalCode::Other))
+        };
+        let pending = Pending::Settle { handle, fate };
+        self.ask_for(now, handle, Request::Settle { mailbox, pos, fate }, pending);
+    }
+
+    /// Tells an author, if there, what became of a letter.
+    pub(super) fn tell_fate(
+        &mut self,
+        now: Now,
+        author: Identity,
+        request: (MessageId, WallTime),
+        pos: u64,
+        fate: LetterFate,
+    ) {
+        let Some(&handle) = self.by_identity.get(&author) else {
+            return;
+        };
+        self.fate_receipt(now, handle, request, pos, fate);
+    }
+
+    pub(super) fn fate_receipt(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        (id, at): (MessageId, WallTime),
+        pos: u64,
+        fate: LetterFate,
+    ) {
+        let receipt = match fate {
+            LetterFate::Delivered => Receipt::taken(id, at),
+            LetterFate::Refused(code) => {
+                let reason = match code {
+                    RefusalCode::Expired => "it waited too long for its receiver",
+                    _ => "its receiver refused it",
+                };
+                Receipt { code: Some(code), ..Receipt::refused(id, at, reason) }
+            }
+        };
+        self.receipt(now, handle, Receipt { pos: Some(pos), ..receipt });
+    }
+}

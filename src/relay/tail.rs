@@ -1,0 +1,125 @@
+//! The newest lines of a log, encoded once for all who get them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The newest lines of a log. What is older is in the ledger.
+#[derive(Debug)]
+pub(super) struct Tail {
+    lines: VecDeque<(u64, Arc<[u8]>)>,
+    bytes: usize,
+    /// Every line of the log after this position is here.
+    from: u64,
+    /// The last position of the log.
+    head: u64,
+}
+
+/// What comes after a position.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// This line.
+    Line(u64, Arc<[u8]>),
+    /// Something that only the ledger has.
+    Older,
+    /// Nothing yet.
+    Nothing,
+}
+
+impl Tail {
+    /// A log of which only the end is known.
+    pub(super) const fn new(head: u64) -> Self {
+        Self { lines: VecDeque::new(), bytes: 0, from: head, head }
+    }
+
+    /// The last position.
+    pub(super) const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// A line was stored. At most `most_bytes` of lines stay here, but always the newest.
+    pub(super) fn push(&mut self, pos: u64, body: Arc<[u8]>, most_bytes: usize) {
+        if pos <= self.head {
+            return;
+        }
+        self.head = pos;
+        self.bytes += body.len();
+        self.lines.push_back((pos, body));
+        while self.bytes > most_bytes && self.lines.len() > 1 {
+            let Some((pos, body)) = self.lines.pop_front() else { break };
+            self.bytes -= body.len();
+            self.from = pos;
+        }
+    }
+
+    pub(super) fn after(&self, after: u64) -> After {
+        if after >= self.head {
+            return After::Nothing;
+        }
+        if after < self.from {
+            return After::Older;
+        }
+        let index = self.lines.partition_point(|(pos, _)| *pos <= after);
+        self.lines.get(index).map_or(After::Nothing, |(pos, body)| After::Line(*pos, Arc::clone(body)))
+    }
+}
+
+/// How far somebody has been sent a log.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    /// The last position that was handed to the connection.
+    pub(super) after: u64,
+    /// What the ledger read, and has still to be sent.
+    pub(super) page: VecDeque<(u64, Arc<[u8]>)>,
+    /// The ledger is reading.
+    pub(super) is_reading: bool,
+}
+
+impl Cursor {
+    pub(super) fn at(after: u64) -> Self {
+        Self { after, ..Self::default() }
+    }
+
+    /// What comes next; a page that was read first.
+    pub(super) fn next(&mut self, tail: &Tail) -> After {
+        if let Some((pos, body)) = self.page.pop_front() {
+            self.after = pos;
+            return After::Line(pos, body);
+        }
+        if self.is_reading {
+            return After::Nothing;
+        }
+        let next = tail.after(self.after);
+        if let After::Line(pos, _) = next {
+            self.after = pos;
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(tail: &mut Tail, pos: u64) {
+        tail.push(pos, Arc::from(pos.to_string().into_bytes()), 3);
+    }
+
+    #[test]
+    fn a_cursor_walks_over_gaps_and_asks_for_what_is_older() {
+        let mut tail = Tail::new(4);
+        assert_eq!(tail.after(4), After::Nothing);
+        for pos in [5, 7, 9] {
+            line(&mut tail, pos);
+        }
+        let mut cursor = Cursor::at(4);
+        let mut seen = Vec::new();
+        while let After::Line(pos, _) = cursor.next(&tail) {
+            seen.push(pos);
+        }
+        assert_eq!(seen, [5, 7, 9]);
+        line(&mut tail, 12);
+        // 5 went when 12 came: three bytes are the most.
+        assert_eq!(tail.after(4), After::Older);
+        assert_eq!(cursor.next(&tail), After::Line(12, Arc::from(*b"12")));
+    }
+}
