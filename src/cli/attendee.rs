@@ -127,13 +127,16 @@ impl Attendee {
         self.secret = Some(secret);
     }
 
-    /// The environment's password, once for each room.
+    /// Whether the environment's password was tried for a room, which is of no use twice.
+    pub(super) fn has_tried(&self, room: &str) -> bool {
+        self.tried.iter().any(|tried| tried == room)
+    }
+
+    /// The environment's password for a room.
     pub(super) fn password(&mut self, room: &str) -> Option<String> {
-        if self.tried.iter().any(|tried| tried == room) {
-            return None;
-        }
+        let password = password_of_environment()?;
         self.tried.push(room.to_owned());
-        password_of_environment()
+        Some(password)
     }
 
     /// Takes in how far the relay's logs were shown.

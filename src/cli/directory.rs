@@ -66,7 +66,9 @@ impl fmt::Display for Obstacle {
             Self::Full => CommandError::WouldBlock.fmt(f),
             Self::TooManyLines => f.write_str("too many lines wait for the name that is being looked up"),
             Self::NoReceiver => {
-                f.write_str("not sent: nobody was chosen to send to; write /msg ADDR text, or /to ADDR")
+                f.write_str(
+                    "not sent: nobody was chosen to send to; write /msg WHO text, /to WHO, or at a relay /join ROOM",
+                )
             }
             Self::NoAddress(error) => error.fmt(f),
             Self::Ambiguous => {
@@ -94,7 +96,8 @@ impl fmt::Display for Obstacle {
             ),
             Self::NoPassword(room) => write!(
                 f,
-                "{} needs a password, and there is no terminal to ask at; put it into the environment as {PASSWORD_VARIABLE}",
+                "{} needs a password, which is asked for only on a terminal without --plain and --json; put it into the \
+                 environment as {PASSWORD_VARIABLE}",
                 filter::nick(room)
             ),
             Self::NoSecret(words) => f.write_str(words),

@@ -135,7 +135,8 @@ impl Talk {
 
     /// A pipe's line is read when the one before it was carried out. A person may always type, if only to interrupt.
     fn wants_line(&self) -> bool {
-        let has_room = self.jobs.is_empty() || self.front.lines.is_none();
+        let is_pipe = self.front.lines.is_some();
+        let has_room = !is_pipe || self.jobs.is_empty() && self.ending.is_none();
         has_room && !self.input_ended
     }
 
@@ -178,6 +179,10 @@ impl Talk {
 
     /// Carries out what waits, as far as it goes.
     fn work(&mut self, now: Now, peer: &mut Peer) {
+        if self.ending.is_some() {
+            // Said already: why it ends.
+            self.jobs.clear();
+        }
         self.directory.take_answers();
         while !self.blocked
             && let Some(job) = self.jobs.pop_front()

@@ -96,6 +96,10 @@ impl Model {
                 };
                 self.settle(id, column, |message| Notice::Failed { message, reason });
             }
+            // What a relay keeps is in good hands: its fate is the relay's to know, and no longer ours.
+            Event::Unknown { id } if self.outgoing.get(&id).is_some_and(|pending| pending.is_held) => {
+                self.outgoing.remove(&id);
+            }
             Event::Unknown { id } => {
                 self.echoes.remove(&id);
                 self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
@@ -360,26 +364,24 @@ impl Model {
             sent_at,
             reply_to,
         } = incoming;
-        let party = Party { address, nick: nick.clone() };
-        let relay = conversation;
-        let (to, way) = match (is_relayed, room, &nick) {
-            (true, Some(room), _) if room == EVERYONE => {
-                let to = nick.map(|nick| Destination::Member { relay, nick });
-                (to.unwrap_or(Destination::Everyone { relay }), Way::Everyone)
-            }
-            (true, Some(room), _) => {
+        let (relay, party) = (conversation, Party { address, nick: nick.clone() });
+        // Nobody answers what nobody said. An answer to something said to all is for its author alone.
+        let author = nick.clone().map(|nick| Destination::Member { relay, nick });
+        let (to, way) = match (is_relayed, room) {
+            (true, Some(room)) if room == EVERYONE => (author, Way::Everyone),
+            (true, Some(room)) => {
                 let is_only = self.relay.as_ref().is_some_and(RelayState::has_one_room);
-                (Destination::Room { relay, room: room.clone() }, Way::Room { room, is_only })
+                (Some(Destination::Room { relay, room: room.clone() }), Way::Room { room, is_only })
             }
-            (true, None, Some(nick)) => (Destination::Member { relay, nick: nick.clone() }, Way::Letter),
-            // A letter of nobody's is the relay's own.
-            (true, None, None) => (relay.into(), Way::Letter),
-            (false, ..) => {
+            (true, None) => (author, Way::Letter),
+            (false, _) => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
-                (conversation.into(), Way::Direct)
+                (Some(conversation.into()), Way::Direct)
             }
         };
-        self.last_sender = Some(Sender { to, party: party.clone() });
+        if let Some(to) = to {
+            self.last_sender = Some(Sender { to, party: party.clone() });
+        }
         let arrival = Arrival { id, from: party, way, is_history, text, sent_at, reply_to };
         self.notices.push_back(Notice::Message(arrival));
     }
@@ -429,7 +431,8 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::{Command, Id, Peer, PeerConfig};
+    use crate::chat::News;
+    use crate::peer::{Command, Id, MemberEvent, Peer, PeerConfig};
     use crate::time::{Instant, Now};
 
     /// Two conversations as a peer would name them.
@@ -533,5 +536,89 @@ mod tests {
         let text = "hi".to_owned();
         model.handle_event(Event::Echoed { id, conversation: to, text, rtt }, WallTime::default());
         assert_eq!(model.pending_echoes(), 0);
+    }
+
+    /// A model whose first conversation is with a relay, and that wants to be in two rooms.
+    fn member() -> (Model, ConversationId) {
+        let [relay, _] = conversations();
+        let mut model = Model::default();
+        let rooms = ["#sala", "#b"].map(str::to_owned);
+        model.attend(RelayState::new(relay, "ana".to_owned(), rooms));
+        let nick = "ana".to_owned();
+        tell(
+            &mut model,
+            relay,
+            MemberEvent::Entered { nick, motd: None, is_operator: false, is_return: false },
+        );
+        for room in ["#sala", "#b"] {
+            let (room, topic, members) = (room.to_owned(), String::new(), Vec::new());
+            tell(&mut model, relay, MemberEvent::Joined { room, topic, members, count: 1, is_return: false });
+        }
+        (model, relay)
+    }
+
+    fn tell(model: &mut Model, relay: ConversationId, event: MemberEvent) {
+        model.handle_event(Event::Member { relay, event }, WallTime::default());
+    }
+
+    fn relayed(relay: ConversationId, room: Option<&str>) -> Event {
+        let Event::Message(incoming) = message(relay, 6002) else { unreachable!() };
+        let (room, nick) = (room.map(str::to_owned), Some("bob".to_owned()));
+        Event::Message(Incoming { room, nick, is_relayed: true, ..incoming })
+    }
+
+    #[test]
+    fn room_that_was_left_gets_no_line_and_no_other_does() {
+        let (mut model, relay) = member();
+        let sala = Destination::Room { relay, room: "#sala".to_owned() };
+        model.choose_receiver(sala.clone());
+        tell(&mut model, relay, MemberEvent::Parted { room: "#b".to_owned() });
+        assert_eq!(model.receiver(), Some(&sala));
+        let (room, by, reason) = (Some("#sala".to_owned()), "eve".to_owned(), String::new());
+        tell(&mut model, relay, MemberEvent::News(News::Removed { room, by, reason }));
+        assert_eq!(model.receiver(), None);
+        model.handle_event(relayed(relay, None), WallTime::default());
+        model.adopt_receiver();
+        assert_eq!(model.receiver(), None, "the user had chosen");
+    }
+
+    #[test]
+    fn answer_goes_back_where_the_words_came_from() {
+        let (mut model, relay) = member();
+        let bob = Destination::Member { relay, nick: "bob".to_owned() };
+        let sala = Destination::Room { relay, room: "#sala".to_owned() };
+        for (room, to) in [(Some("#sala"), &sala), (None, &bob), (Some("#sala"), &sala), (Some("*"), &bob)] {
+            model.handle_event(relayed(relay, room), WallTime::default());
+            assert_eq!(model.last_sender().map(|sender| &sender.to), Some(to), "{room:?}");
+        }
+    }
+
+    #[test]
+    fn room_is_named_while_there_are_two() {
+        let (mut model, relay) = member();
+        let way = |model: &mut Model| {
+            while model.poll_notice().is_some() {}
+            model.handle_event(relayed(relay, Some("#sala")), WallTime::default());
+            match model.poll_notice() {
+                Some(Notice::Message(Arrival { way: Way::Room { is_only, .. }, .. })) => is_only,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!way(&mut model));
+        tell(&mut model, relay, MemberEvent::Parted { room: "#b".to_owned() });
+        assert!(way(&mut model));
+    }
+
+    #[test]
+    fn letter_that_a_relay_keeps_is_not_waited_for() {
+        let (mut model, relay) = member();
+        let id = MessageId::new("x", 1);
+        let bob = Destination::Member { relay, nick: "bob".to_owned() };
+        model.sent(id.clone(), bob, "hi", false);
+        assert_eq!((model.pending(), model.held()), (1, 0));
+        model.handle_event(Event::Held { id: id.clone() }, WallTime::default());
+        assert_eq!((model.pending(), model.held()), (0, 1));
+        model.handle_event(Event::Unknown { id }, WallTime::default());
+        assert_eq!((model.held(), model.tally()), (0, Tally::default()));
     }
 }

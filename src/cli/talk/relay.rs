@@ -301,6 +301,11 @@ impl Talk {
         if self.can_ask() {
             return self.question(Question::Password { room: room.to_owned() });
         }
+        if self.attendee.as_ref().is_some_and(|attendee| attendee.has_tried(room)) {
+            // That it is the wrong one was told.
+            self.something_refused |= !self.front.has_person;
+            return;
+        }
         match self.attendee.as_mut().and_then(|attendee| attendee.password(room)) {
             Some(password) => {
                 let joined = self.join(now, peer, room, Some(password));
@@ -365,7 +370,7 @@ impl Talk {
         }
         self.model
             .tell(Notice::Error("connection fault (switch): the connection failed on purpose".to_owned()));
-        let failed = self.command(now, peer, Command::Close { conversation });
+        let failed = self.command(now, peer, Command::Fail { conversation });
         self.refuse_if(failed.map(drop));
         self.end(now, peer, Some(Exit::Failed));
     }

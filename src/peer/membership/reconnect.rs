@@ -145,7 +145,7 @@ impl Peer {
             let may_have_arrived = entry.may_have_arrived();
             match entry.content {
                 Content::Words(_) if may_have_arrived => {
-                    self.events.push_back(Event::Unknown { id: entry.id })
+                    self.events.push_back(Event::Unknown { id: entry.id });
                 }
                 Content::Words(_) => {
                     self.events.push_back(Event::Failed { id: entry.id, reason: unsent.clone() });

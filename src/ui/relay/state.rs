@@ -226,3 +226,96 @@ impl RelayState {
         self.awaited.remove(room);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::{Command, Id, Peer, PeerConfig};
+    use crate::time::{Instant, Now, WallTime};
+
+    fn state() -> RelayState {
+        let now = Now { instant: Instant::ZERO, wall: WallTime::default() };
+        let mut peer = Peer::new(PeerConfig::default(), 1, now);
+        let addresses = vec![([127, 0, 0, 1], 6100).into()];
+        match peer.handle_command(now, Command::Open { addresses }) {
+            Ok(Id::Conversation(relay)) => RelayState::new(relay, "ana".to_owned(), ["#sala".to_owned()]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refusal(code: RefusalCode) -> Refusal {
+        Refusal { code, words: "no".to_owned(), suggestion: None }
+    }
+
+    fn ask(state: &mut RelayState, number: u64, what: &str, is_silent: bool) -> MessageId {
+        let id = MessageId::new("x", number);
+        state.ask(id.clone(), Asked { what: what.to_owned(), is_silent });
+        id
+    }
+
+    fn entered() -> MemberEvent {
+        MemberEvent::Entered { nick: "ana".to_owned(), motd: None, is_operator: false, is_return: false }
+    }
+
+    #[test]
+    fn everything_that_was_asked_is_waited_for() {
+        let mut state = state();
+        assert_eq!(state.pending(), 2, "the entry and the room");
+        state.handle(entered());
+        assert_eq!(state.pending(), 1);
+        let refusal = refusal(RefusalCode::InviteOnly);
+        state.handle(MemberEvent::NotJoined { room: "#sala".to_owned(), refusal });
+        let id = ask(&mut state, 1, "/rooms", false);
+        assert_eq!(state.pending(), 1);
+        assert!(state.handle(MemberEvent::Done { id, result: Ok(()) }).is_empty());
+        assert_eq!(state.pending(), 0);
+        state.await_room("#b".to_owned());
+        state.close();
+        assert_eq!(state.pending(), 0, "a relay that is gone answers nothing");
+    }
+
+    #[test]
+    fn each_answer_is_told_once() {
+        let mut state = state();
+        state.handle(entered());
+        let done = ask(&mut state, 1, "/mute bob", true);
+        assert_eq!(
+            state.handle(MemberEvent::Done { id: done, result: Ok(()) }),
+            [Notice::Info("/mute bob: done".to_owned())]
+        );
+        let join = ask(&mut state, 2, "", false);
+        let result = Err(refusal(RefusalCode::Password));
+        assert!(state.handle(MemberEvent::Done { id: join, result }).is_empty(), "NotJoined told it");
+        let kick = ask(&mut state, 3, "/kick bob", true);
+        let refusal = refusal(RefusalCode::Forbidden);
+        let expected =
+            RelayNotice::Refused { what: "/kick bob".to_owned(), refusal: refusal.clone(), hint: "" };
+        assert_eq!(
+            state.handle(MemberEvent::Done { id: kick, result: Err(refusal) }),
+            [Notice::Relay(expected)]
+        );
+    }
+
+    #[test]
+    fn name_that_is_refused_again_is_told_once() {
+        let mut state = state();
+        let id = ask(&mut state, 1, "/nick bob", false);
+        let told = state.handle(MemberEvent::NotEntered(refusal(RefusalCode::NameTaken)));
+        assert_eq!(told.len(), 1);
+        let result = Err(refusal(RefusalCode::NameTaken));
+        assert!(state.handle(MemberEvent::Done { id, result }).is_empty());
+    }
+
+    #[test]
+    fn our_own_name_is_known_from_that_of_others() {
+        let mut state = state();
+        state.handle(entered());
+        let renamed = |before: &str, nick: &str| {
+            MemberEvent::News(News::Renamed { before: before.to_owned(), nick: nick.to_owned() })
+        };
+        state.handle(renamed("bob", "carl"));
+        assert_eq!(state.nick(), "ana");
+        state.handle(renamed("ana", "anna"));
+        assert_eq!(state.nick(), "anna");
+    }
+}

@@ -73,7 +73,8 @@ pub fn refused(notice: &RelayNotice) -> String {
     let Refusal { words, suggestion, code } = refusal;
     let words = if words.is_empty() { code.as_str() } else { words.as_str() };
     let mut sentence = format!("{what}: {words}");
-    if let Some(suggestion) = suggestion {
+    // Most relays say it themselves.
+    if let Some(suggestion) = suggestion.as_ref().filter(|suggestion| !words.contains(suggestion.as_str())) {
         sentence.push_str(&format!("; {suggestion} is free"));
     }
     if !hint.is_empty() {
