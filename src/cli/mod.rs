@@ -3,6 +3,7 @@
 //! Each command is one handler of [`crate::io::event_loop`]; nothing imports this module but the program itself.
 
 pub mod args;
+mod attendee;
 mod counts;
 mod decode;
 mod directory;

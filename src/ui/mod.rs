@@ -12,6 +12,7 @@ pub mod keys;
 pub mod lines;
 pub mod model;
 pub mod notice;
+pub mod relay;
 pub mod style;
 pub mod terminal;
 pub mod text;
