@@ -1,9 +1,10 @@
 //! What whoever runs a relay sees of it: where it is to be reached, what happens, what was counted.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::filter;
 use super::json::escape;
@@ -57,17 +58,27 @@ impl Ready<'_> {
 
     /// For programs.
     pub fn json(&self) -> String {
-        let object = json!({
-            "event": "ready",
-            "addr": self.address,
-            "addrs": self.reachable,
-            "clear": true,
-            "memory": self.in_memory,
-            "data": self.data.display().to_string(),
-            "logs": self.logs.display().to_string(),
-            "admin_secret": self.admin_secret.display().to_string(),
-        });
-        escape(object.to_string())
+        #[derive(Serialize)]
+        struct Event<'a> {
+            event: &'static str,
+            addr: SocketAddr,
+            addrs: &'a [SocketAddr],
+            clear: bool,
+            memory: bool,
+            data: String,
+            logs: String,
+            admin_secret: String,
+        }
+        encode(&Event {
+            event: "ready",
+            addr: self.address,
+            addrs: self.reachable,
+            clear: true,
+            memory: self.in_memory,
+            data: self.data.display().to_string(),
+            logs: self.logs.display().to_string(),
+            admin_secret: self.admin_secret.display().to_string(),
+        })
     }
 }
 
@@ -96,20 +107,28 @@ impl Counters<'_> {
 
     /// For programs.
     pub fn json(&self) -> String {
+        #[derive(Serialize)]
+        struct Event {
+            event: &'static str,
+            datagrams_received: u64,
+            datagrams_sent: u64,
+            bytes_received: u64,
+            bytes_sent: u64,
+            dispositions: BTreeMap<&'static str, u64>,
+            unreadable_messages: u64,
+            dropped_on_purpose: u64,
+        }
         let counted = self.endpoint;
-        let fates: serde_json::Map<String, serde_json::Value> =
-            counted.dispositions().map(|(name, count)| (name.to_owned(), count.into())).collect();
-        let object = json!({
-            "event": "counters",
-            "datagrams_received": counted.datagrams_received,
-            "datagrams_sent": counted.datagrams_sent,
-            "bytes_received": counted.bytes_received,
-            "bytes_sent": counted.bytes_sent,
-            "dispositions": fates,
-            "unreadable_messages": self.unreadable,
-            "dropped_on_purpose": self.dropped,
-        });
-        escape(object.to_string())
+        encode(&Event {
+            event: "counters",
+            datagrams_received: counted.datagrams_received,
+            datagrams_sent: counted.datagrams_sent,
+            bytes_received: counted.bytes_received,
+            bytes_sent: counted.bytes_sent,
+            dispositions: counted.dispositions().collect(),
+            unreadable_messages: self.unreadable,
+            dropped_on_purpose: self.dropped,
+        })
     }
 }
 
@@ -120,13 +139,18 @@ pub fn record_line(record: &Record) -> String {
 
 /// A record of the log for programs; what the operator must know is an error.
 pub fn record_json(record: &Record) -> String {
+    #[derive(Serialize)]
+    struct Event {
+        event: &'static str,
+        at: String,
+        text: String,
+    }
     let event = if is_trouble(record) { "error" } else { "log" };
-    let object = json!({
-        "event": event,
-        "at": format_timestamp(record.at),
-        "text": record.what.to_string(),
-    });
-    escape(object.to_string())
+    encode(&Event { event, at: format_timestamp(record.at), text: record.what.to_string() })
+}
+
+fn encode(event: &impl Serialize) -> String {
+    escape(serde_json::to_string(event).expect("texts and numbers are always JSON"))
 }
 
 /// Whether the operator must know of it, whatever else is shown.
@@ -148,7 +172,7 @@ mod tests {
         assert_eq!(record_line(&record), "2026-11-21T12:00:00.000001Z #sala ana: a␊␛[2J");
         assert_eq!(
             record_json(&record),
-            r##"{"at":"2026-11-21T12:00:00.000001Z","event":"log","text":"#sala ana: a\n\u001b[2J"}"##
+            r##"{"event":"log","at":"2026-11-21T12:00:00.000001Z","text":"#sala ana: a\n\u001b[2J"}"##
         );
     }
 

@@ -141,9 +141,9 @@ impl WrittenLimits {
 
 fn parse(text: &str, file: &Path) -> Result<Written, String> {
     toml::from_str(text).map_err(|error| {
-        let line =
-            error.span().map_or(1, |span| text.get(..span.start).unwrap_or(text).lines().count().max(1));
-        format!("{}, about line {line}: {}", file.display(), error.message())
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        format!("{}, line {line}: {}", file.display(), error.message())
     })
 }
 
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let unknown = "f, about line 2: unknown field `membres`, expected one of `flood`, `connections`, `members`, \
+        let unknown = "f, line 2: unknown field `membres`, expected one of `flood`, `connections`, `members`, \
                        `rooms_per_member`, `text_bytes`, `mailbox_letters`, `mailbox_bytes`, `letter_days`";
         check("[limits]\nmembres = 7", Err(unknown));
         check("[limits]\nmembers = 0", Err("limits.members: it must be at least 1"));
