@@ -1,6 +1,7 @@
 //! The partner and the member that were written from `spec/` talk to the real program, over a link that loses a fifth each way.
 
 #![cfg(all(feature = "io", unix))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
