@@ -143,6 +143,10 @@ impl Peer {
             member.enter_for = Some(id.clone());
             member.phase = Phase::Outside;
         }
+        // The relay does not wait for ever for somebody to think of a name.
+        if self.connect_if_needed(now, relay).is_err() {
+            self.schedule_retry(now, relay);
+        }
         self.pump(now, relay);
         Ok(id)
     }

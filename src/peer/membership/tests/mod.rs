@@ -1,6 +1,7 @@
 //! A member and a relay that does exactly what the script says, 10 ms apart: what the relay hears and what the member tells.
 
 mod lost;
+mod real;
 mod stranger;
 mod there;
 

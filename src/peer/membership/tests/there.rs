@@ -104,6 +104,24 @@ fn a_taken_name_waits_for_another_and_the_words_wait_too() {
 }
 
 #[test]
+fn a_relay_that_waits_no_longer_for_a_name_is_called_again_with_one() {
+    let mut stage = Stage::attend(membership(&["#sala"]));
+    stage.refuse("enter ana", RefusalCode::NameTaken, "somebody is called that");
+    stage.run(100);
+    stage.close("done", "nobody entered");
+    stage.run(60_000);
+    stage.ask(Request::Rename { nick: "ana2".to_owned() });
+    stage.run(100);
+    stage.expect(&[
+        "relay: enter ana",
+        "ana: there",
+        "ana: not entered: somebody is called that",
+        "relay: ByUs",
+        "relay: enter ana2",
+    ]);
+}
+
+#[test]
 fn a_letter_is_held_once_and_then_delivered_or_failed() {
     let mut stage = Stage::inside(&[]);
     stage.write_to("bob", "one");
