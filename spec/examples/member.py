@@ -14,7 +14,7 @@ class Member(Partner):
     message_bytes = 200_000                                            # the list of a full room is long
     def __init__(self, address, nick, room, texts, drop):
         self.nick, self.room, self.texts, self.head = nick, room, texts, None
-        self.parts, self.told, self.held_back, self.unseen = {}, set(), {}, {}
+        self.parts, self.told, self.held_back, self.settled, self.unseen = {}, set(), {}, set(), {}
         self.shown, self.own, self.answered = {}, {}, set()            # log -> cursor; id -> position; letters
         super().__init__(address, [], drop)
         self.ids = [f"{self.run}-{number}" for number in range(len(texts) + 2)]
@@ -52,6 +52,7 @@ class Member(Partner):
         else: insist(kind in ("introduce", "echoed"), "UC-RELAY-002", thing)
 
     def read_receipt(self, thing):
+        if thing.get("held") and thing["id"] in self.settled: return                # its end overtook it: UC-CHAT-014
         insist(thing["id"] in self.owed or thing["id"] in self.held_back, "UC-RELAY-003", thing)
         if thing.get("held"):                                                                        # UC-RELAY-013
             insist(thing["ack"] and thing["id"] not in self.held_back, "UC-RELAY-013", thing)
@@ -59,6 +60,7 @@ class Member(Partner):
             print("held:", self.held_back[thing["id"]], flush=True)
             return
         what = self.owed.pop(thing["id"], None) or self.held_back.pop(thing["id"])
+        self.settled.add(thing["id"])
         if thing["ack"]:
             is_line = thing["id"] in self.unseen or thing["id"] in self.own
             insist(not is_line or thing["pos"] > 0, "UC-RELAY-010", thing)

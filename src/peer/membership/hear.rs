@@ -65,6 +65,7 @@ impl Peer {
             None => self.move_past_letter(id, place.pos, place.stored_at),
         };
         if is_letter {
+            // UC-RELAY-024: each time that it comes, or the relay brings it for ever.
             let receipt = Receipt { pos: Some(place.pos), ..Receipt::taken(words.id.clone(), at) };
             self.answer(id, handle, now.wall, Said::Receipt(receipt));
         } else if !is_new {

@@ -205,8 +205,8 @@ impl Member {
         self.nick = nick;
     }
 
-    /// Whether words came from this very run: they are shown as said, and not as heard. Somebody else could use ids like ours, and
-    /// the relay says whose they are.
+    /// Whether words came from this very run: they are shown as said, and not as heard (UC-RELAY-025). Somebody else
+    /// could use ids like ours, and the relay says whose they are.
     pub(super) fn is_own(&self, run: &str, id: &MessageId, nick: Option<&str>) -> bool {
         let is_ours = id.as_str().strip_prefix(run).is_some_and(|rest| rest.starts_with('-'));
         is_ours && nick.is_some_and(|nick| self.own_nicks.iter().any(|own| own == nick))

@@ -1,6 +1,7 @@
 //! What a relay tells its member: that it is in, that it is in a room, who came and went.
 //!
-//! A relay is a stranger like any other: news of a room that we are not in, or that nobody asked for, are counted and dropped.
+//! A relay is a stranger like any other (UC-RELAY-026): news of a room that we are not in, or that nobody asked for, are
+//! counted and dropped.
 
 use super::MemberEvent;
 use super::member::{OwnRequest, Phase};

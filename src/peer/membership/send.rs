@@ -92,7 +92,8 @@ impl Peer {
         }
     }
 
-    /// Sends what waits from `number` on, up to the first that cannot be sent.
+    /// Sends what waits from `number` on, up to the first that cannot be sent; after a loss, again under the same names
+    /// (UC-RELAY-022).
     pub(super) fn send_waiting(
         &mut self,
         id: ConversationId,

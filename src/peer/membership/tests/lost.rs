@@ -11,6 +11,7 @@ impl Stage {
     }
 }
 
+// UC-RELAY-022
 #[test]
 fn what_has_no_outcome_is_said_again_in_order_and_has_one_outcome_each() {
     let mut stage = Stage::inside(&["#sala"]);
@@ -56,6 +57,7 @@ fn what_has_no_outcome_is_said_again_in_order_and_has_one_outcome_each() {
     stage.expect(&["ana: delivered", "ana: delivered", "ana: delivered", "ana: delivered"]);
 }
 
+// UC-RELAY-012, UC-RELAY-022
 #[test]
 fn another_log_makes_unknown_what_the_relay_may_have_had_and_sends_the_rest() {
     let mut stage = Stage::inside(&["#sala"]);
@@ -87,6 +89,7 @@ fn another_log_makes_unknown_what_the_relay_may_have_had_and_sends_the_rest() {
     assert_eq!((memory.log.as_deref(), memory.rooms["#sala"]), (Some("log-2"), 1));
 }
 
+// UC-RELAY-023
 #[test]
 fn a_relay_that_put_us_out_is_not_called_again() {
     for (code, words) in [
@@ -164,6 +167,7 @@ fn patience_counts_from_the_loss_and_ends_everything() {
     assert!(stage.peers[ANA].is_idle());
 }
 
+// UC-RELAY-023
 #[test]
 fn pauses_double_up_to_a_bound_and_begin_anew_once_we_are_in() {
     let mut stage = Stage::inside(&[]);

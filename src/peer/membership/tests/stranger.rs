@@ -3,6 +3,7 @@
 use super::*;
 use crate::chat::Change;
 
+// UC-RELAY-026
 #[test]
 fn what_nobody_asked_for_is_counted_and_dropped() {
     let mut stage = Stage::attend(membership(&["#sala"]));
@@ -39,6 +40,7 @@ fn what_nobody_asked_for_is_counted_and_dropped() {
     assert_eq!(memory.rooms, BTreeMap::from([("#sala".to_owned(), 7)]));
 }
 
+// UC-RELAY-026
 #[test]
 fn words_that_stand_in_no_log_are_refused() {
     let mut stage = Stage::inside(&["#sala"]);

@@ -2,6 +2,7 @@
 
 use super::*;
 
+// UC-RELAY-011, UC-RELAY-025
 #[test]
 fn a_member_enters_joins_and_is_shown_history_before_what_is_live() {
     let mut stage = Stage::attend(membership(&["#sala", "#lab"]));
@@ -146,6 +147,7 @@ fn a_letter_is_held_once_and_then_delivered_or_failed() {
     ]);
 }
 
+// UC-RELAY-024, UC-RELAY-025
 #[test]
 fn letters_and_words_to_all_are_shown_once_and_answered() {
     let mut stage = Stage::inside(&["#sala"]);
