@@ -65,14 +65,30 @@ fn the_same_hello_gets_the_same_welcome_and_another_one_changes_nothing() {
 
 // UC-HS-008
 #[test]
-fn a_connection_exists_once_the_welcome_was_used_from_where_it_went() {
+fn a_connection_exists_once_the_welcome_was_used() {
     let mut script = Script::endpoint();
     script.hear_hello(HERE, r#""id":"partner1","mode":"clear""#);
-    script.say_numbered("10.0.0.9:6000", 1, r#"{"t":"ping"}"#, "");
     assert_eq!(script.machine.connections().count(), 0);
     script.say_numbered(HERE, 1, r#"{"t":"ping"}"#, "");
     script.expect(&["0 ms welcome to=partner1", "0 ms #1 ack 1-1", "accepted", "Connected"]);
-    assert_eq!(script.machine.statistics().count_of(Disposition::UnknownConnection), 1);
+}
+
+// UC-HS-008
+#[test]
+fn a_partner_whose_address_changed_after_the_welcome_is_challenged_there() {
+    let mut script = Script::endpoint();
+    script.hear_hello(HERE, r#""id":"partner1","mode":"clear""#);
+    script.say_numbered("10.0.0.9:6000", 1, r#"{"t":"ping"}"#, "");
+    let path = script.machine.connections().next().unwrap().1.path();
+    assert_eq!(path.remote, HERE.parse().unwrap());
+    let expected = [
+        "0 ms welcome to=partner1",
+        "0 ms to 10.0.0.9:6000: #1 challenge ack 1-1",
+        "0 ms #2 ack 1-1",
+        "accepted",
+        "Connected",
+    ];
+    script.expect(&expected);
 }
 
 // UC-HS-007, UC-HS-008

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::relay::{FaultSwitch, FloodLimit};
 use crate::chat::room_name;
 use crate::io::resolve::{AddressError, Target};
 use crate::ui::input::InputError;
@@ -27,6 +28,8 @@ pub struct Arguments {
 pub enum Command {
     /// Talk: send to anybody, see what anybody sends
     Peer(PeerArgs),
+    /// Serve rooms, names and history to any number of members
+    Relay(RelayArgs),
     /// Send a text, or each line of standard input, and end when all of it was acknowledged
     Send(SendArgs),
     /// Print the messages that come
@@ -101,6 +104,56 @@ pub struct History(pub u64);
 pub enum PeerFault {
     /// The first connection fails as soon as it is there.
     Connect,
+}
+
+/// The flags of `relay`. A flag wins over its variable in the environment, that one over the file.
+#[derive(Debug, Args)]
+pub struct RelayArgs {
+    /// Listen on this address [default: 0.0.0.0:6100]
+    #[arg(long, value_name = "ADDR", env = "UDPCHAT_RELAY_BIND")]
+    pub bind: Option<Target>,
+
+    /// Keep history, logs and the operators' secret in this folder [default: udpchat/relay in the folder that the system has
+    /// for data]
+    #[arg(long, value_name = "DIR", env = "UDPCHAT_RELAY_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// Forget rooms, names and history when the relay ends (logs are still written)
+    #[arg(long, env = "UDPCHAT_RELAY_MEMORY")]
+    pub memory: bool,
+
+    /// How fast a member may talk: so many lines at once, then so many a second; or off [default: 200,50]
+    #[arg(long, value_name = "BURST,RATE", env = "UDPCHAT_RELAY_FLOOD")]
+    pub flood: Option<FloodLimit>,
+
+    /// Tell everyone who comes in what is in this file; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_MOTD")]
+    pub motd: Option<PathBuf>,
+
+    /// Read settings from this file; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Print a settings file with everything in it, and end
+    #[arg(long)]
+    pub example_config: bool,
+
+    /// Fail on purpose, to show what happens: `connect` lets nobody in, `send` refuses every line, `receive=0.3` loses 30 % of
+    /// what arrives; may be repeated
+    #[arg(long = "fault", value_name = "FAULT", env = "UDPCHAT_RELAY_FAULT", value_delimiter = ',')]
+    pub faults: Vec<FaultSwitch>,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub clear: ClearArgs,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write every datagram to this file as a line of hex (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<String>,
 }
 
 /// The flags of `send`.

@@ -10,6 +10,7 @@ mod directory;
 pub mod exit;
 mod listen;
 mod peer;
+mod relay;
 mod send;
 mod station;
 mod talk;
@@ -30,6 +31,7 @@ pub fn run() -> ExitCode {
     logging::start(log_level(arguments.verbose));
     let result = match &arguments.command {
         Command::Peer(flags) => peer::run(flags),
+        Command::Relay(flags) => relay::run(flags),
         Command::Send(flags) => send::run(flags),
         Command::Listen(flags) => listen::run(flags),
         Command::Decode(flags) => decode::run(flags),

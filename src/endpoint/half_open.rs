@@ -105,9 +105,10 @@ impl Endpoint {
             connection.is_open()
         });
         // The other side may have been cut off between our welcome and its first packet: that connection can still begin.
-        let can_begin = hello.old.and_then(|old| self.half_open.by_id.get(&old)).is_some_and(|entry| {
-            !entry.is_promoted && entry.path.remote == path.remote && entry.expires_at > now
-        });
+        let can_begin = hello
+            .old
+            .and_then(|old| self.half_open.by_id.get(&old))
+            .is_some_and(|entry| !entry.is_promoted && entry.expires_at > now);
         let alive = alive || can_begin;
         let mut welcome = Vec::new();
         let answer = Welcome { id, limits: self.config.connection.limits, alive };
@@ -128,16 +129,16 @@ impl Endpoint {
         Disposition::Hello
     }
 
-    /// A packet to a half-open id: its sender received the welcome, so it is where it says it is (UC-HS-008).
-    pub(super) fn promote(&mut self, now: Instant, path: Path, id: ConnectionId) -> Option<usize> {
+    /// A packet to a half-open id: its sender received the welcome, so the hello came from where it said (UC-HS-008). A NAT may have
+    /// given it another address since; that one has to prove itself as any other that a connection moves to.
+    pub(super) fn promote(&mut self, now: Instant, id: ConnectionId) -> Option<usize> {
         let has_room = self.connections.len() < self.config.max_connections;
         let entry = self.half_open.by_id.get_mut(&id)?;
-        // The answer went to this address and to no other, so a packet from elsewhere proves nothing.
-        let proved = entry.path.remote == path.remote && !entry.is_promoted && entry.expires_at > now;
-        if !proved || !has_room {
+        if entry.is_promoted || entry.expires_at <= now || !has_room {
             return None;
         }
         entry.is_promoted = true;
+        let path = entry.path;
         let (remote_id, limits) = (entry.remote_id, entry.limits);
         let seed = self.random.next_u64();
         let mut connection = Connection::new(now, &self.config.connection, id, path, false, seed);

@@ -388,7 +388,7 @@ impl Endpoint {
     fn handle_packet(&mut self, now: Instant, path: Path, packet: &Packet<'_>, bytes: usize) -> Disposition {
         let index = match self.by_id.get(&packet.to) {
             Some(&index) => index,
-            None => match self.promote(now, path, packet.to) {
+            None => match self.promote(now, packet.to) {
                 Some(index) => index,
                 None => return Disposition::UnknownConnection,
             },

@@ -1,3 +1,12 @@
-//! What outlives the program, on disk. It keeps what it is given and decides nothing; no other layer names a file.
+//! What outlives the program: the ledger on disk, the log's text files, a person's profile.
+//!
+//! Whatever waits for a disk has a thread of its own here and talks through bounded channels, so that a slow disk delays receipts
+//! and nothing else. This module must never say that something is kept before the system said that it is.
 
+pub mod database;
+pub mod journal;
+pub mod keeper;
 pub mod profile;
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 pub mod editor;
 pub mod filter;
+pub mod host;
 pub mod input;
 pub mod json;
 pub mod keys;

@@ -26,8 +26,14 @@ impl Peer {
             Some(member) => member.wish_for(membership.rooms),
             None => conversation.member = Some(Box::new(Member::new(membership))),
         }
-        // The conversation may have been one before it became a membership.
-        self.come_in(now, id);
+        // The conversation may have been one before it became a membership; then all that are open know who we are.
+        for handle in
+            self.conversations.get(&id).map(|it| it.handles().collect::<Vec<_>>()).unwrap_or_default()
+        {
+            if self.is_open(handle) {
+                self.come_in(now, id, handle);
+            }
+        }
         Ok(id)
     }
 
@@ -136,6 +142,10 @@ impl Peer {
             member.nick = nick;
             member.enter_for = Some(id.clone());
             member.phase = Phase::Outside;
+        }
+        // The relay does not wait for ever for somebody to think of a name.
+        if self.connect_if_needed(now, relay).is_err() {
+            self.schedule_retry(now, relay);
         }
         self.pump(now, relay);
         Ok(id)

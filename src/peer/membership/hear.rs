@@ -17,9 +17,10 @@ impl Peer {
     pub(in crate::peer) fn hear_relay(&mut self, now: Now, id: ConversationId, handle: Handle, say: Say<'_>) {
         if let Said::Introduce { run } = &say.said {
             self.recognise(now, id, handle, run);
-            self.announce_relay(id, say.from.nick);
-            return;
         }
+        // Of words it is somebody else's name.
+        let nick = say.from.nick.clone().filter(|_| !matches!(say.said, Said::Words(_)));
+        self.announce(id, handle, nick);
         let is_current = self.member(id).is_some_and(|member| member.connection == Some(handle));
         match say.said {
             Said::Request { id: request, .. } => self.refuse_request(now, id, handle, request, say.at),
@@ -47,8 +48,12 @@ impl Peer {
         at: WallTime,
     ) {
         let is_inside = self.member(id).is_some_and(|member| member.phase == Phase::Inside);
-        let Some(place) = words.place.filter(|_| is_inside && !words.is_echo) else {
-            // Somebody who is no relay, or none that we are in: the words are not shown, and their sender may know.
+        if words.place.is_some() && !is_inside {
+            self.unreadable += 1;
+            return;
+        }
+        let Some(place) = words.place.filter(|_| !words.is_echo) else {
+            // Somebody who is no relay: the words are not shown, and their sender may know.
             self.unreadable += 1;
             let refusal = Receipt::refused(words.id, at, "only a relay's lines are shown here");
             self.answer(id, handle, now.wall, Said::Receipt(refusal));
@@ -280,14 +285,6 @@ impl Peer {
         self.tell_member(id, MemberEvent::Done { id: entry.id, result });
         self.relieve(id);
         self.finish_goodbye(now, id);
-    }
-
-    /// Tells once that the relay is there, under the name that it gives itself.
-    pub(super) fn announce_relay(&mut self, id: ConversationId, nick: Option<String>) {
-        let Some(conversation) = self.conversations.get(&id) else { return };
-        if let Some(handle) = conversation.primary {
-            self.announce(id, handle, nick);
-        }
     }
 }
 

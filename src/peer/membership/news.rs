@@ -71,7 +71,6 @@ impl Peer {
         let News::Entered { nick, log, operator, everyone_head, motd } = news else {
             return;
         };
-        self.announce_relay(id, None);
         let Some(member) = self.member_mut(id) else { return };
         member.phase = Phase::Inside;
         member.go_by(nick.clone());
