@@ -212,6 +212,7 @@ impl Peer {
             Content::Words(_) => None,
         });
         self.tell_member(id, MemberEvent::NotEntered(refusal.clone()));
+        let may_pass = may_pass(refusal.code);
         if let Some(asked) = asked_as {
             self.tell_member(id, MemberEvent::Done { id: asked, result: Err(refusal) });
         }
@@ -221,15 +222,22 @@ impl Peer {
             }
             (member.nick, member.enter_for, member.phase) = (nick, Some(name), Phase::Outside);
             self.pump(now, id);
-        } else {
-            self.finish_goodbye(now, id);
+            return;
         }
+        if may_pass {
+            self.schedule_retry(now, id);
+        }
+        self.finish_goodbye(now, id);
     }
 
     /// We are not let into a room: what waited for it was never sent and will not be.
     fn stay_out_of_room(&mut self, now: Now, id: ConversationId, name: String, refusal: Refusal) {
         let Some(member) = self.member_mut(id) else { return };
         if member.room(&name).is_none_or(|room| room.is_in) {
+            return;
+        }
+        if refusal.code == RefusalCode::Closing && member.room(&name).is_some_and(|room| room.is_wish) {
+            // The relay is about to close the connection, and the room is asked for again on the next one.
             return;
         }
         member.forget_room(&name);
@@ -286,6 +294,11 @@ impl Peer {
         self.relieve(id);
         self.finish_goodbye(now, id);
     }
+}
+
+/// Whether a relay that does not let us in for this reason may do so later, under the same name.
+const fn may_pass(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::TooMany | RefusalCode::Storage | RefusalCode::Closing)
 }
 
 fn refusal(receipt: &Receipt<'_>) -> Refusal {

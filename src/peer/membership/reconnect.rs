@@ -36,7 +36,7 @@ impl Peer {
             (conversation.primary.is_some(), self.shutting_down || conversation.closing_at.is_some());
         let Some(member) = &mut conversation.member else { return };
         let is_closing = is_closing || member.is_closing;
-        let was_refused = member.phase == Phase::Refused;
+        let was_refused = member.phase == Phase::Refused && member.reconnect.retry_at.is_none();
         member.introduced.retain(|other| *other != handle);
         if member.connection == Some(handle) {
             member.lose(handle);
@@ -97,7 +97,11 @@ impl Peer {
                 continue;
             }
             member.set_retried();
-            if self.connect_if_needed(now, id).is_err() {
+            if member.connection.is_some() {
+                // It is still there, and did not want us for a reason that may have passed.
+                member.phase = Phase::Outside;
+                self.pump(now, id);
+            } else if self.connect_if_needed(now, id).is_err() {
                 self.schedule_retry(now, id);
             }
         }

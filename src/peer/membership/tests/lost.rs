@@ -222,6 +222,77 @@ fn requests_that_may_not_be_done_twice_are_over_with_the_connection() {
 }
 
 #[test]
+fn a_refusal_that_may_pass_is_asked_about_again() {
+    let mut stage = Stage::attend(membership(&["#sala"]));
+    stage.refuse("enter ana", RefusalCode::TooMany, "the relay is full");
+    stage.run(1_000);
+    stage.refuse("enter ana", RefusalCode::Closing, "the relay is closing");
+    stage.close("done", "");
+    stage.run(2_000);
+    stage.expect(&[
+        "relay: enter ana",
+        "ana: there",
+        "ana: not entered: the relay is full",
+        "ana: reconnecting",
+        "relay: enter ana",
+        "ana: not entered: the relay is closing",
+        "ana: reconnecting",
+        "ana: reconnecting",
+        "relay: ByUs",
+        "relay: enter ana",
+    ]);
+}
+
+#[test]
+fn a_room_that_is_closed_to_us_on_return_fails_what_it_never_saw_and_asks_about_the_rest() {
+    let mut stage = Stage::inside(&["#sala"]);
+    stage.say_in("#sala", "sent");
+    stage.run(50);
+    stage.close("done", "");
+    stage.run(100);
+    stage.say_in("#sala", "not sent");
+    stage.run(1_000);
+    stage.let_in_again("log-1");
+    stage.log.clear();
+    stage.refuse("join #sala after 0", RefusalCode::InviteOnly, "only the invited");
+    stage.run(50);
+    stage.expect(&[
+        "ana: not joined #sala: only the invited",
+        "ana: failed: refused: only the invited",
+        "relay: sent for #sala again",
+    ]);
+    stage.refuse("sent for #sala", RefusalCode::NotJoined, "you are not in that room");
+    stage.run(50);
+    stage.expect(&["ana: failed: refused: you are not in that room"]);
+}
+
+#[test]
+fn a_room_that_is_left_while_the_relay_is_away_is_not_joined_again() {
+    let mut stage = Stage::inside(&["#sala"]);
+    stage.close("done", "");
+    stage.run(50);
+    stage.join("#lab");
+    for room in ["#sala", "#lab"] {
+        stage.ask(Request::Part { room: room.to_owned(), reason: None });
+    }
+    stage.ask(Request::Who { room: None });
+    stage.run(1_000);
+    stage.let_in_again("log-1");
+    stage.expect(&[
+        "ana: reconnecting",
+        "relay: ByUs",
+        "ana: parted #sala",
+        "ana: done",
+        "ana: not done: the room was left before it was joined",
+        "ana: parted #lab",
+        "ana: done",
+        "relay: enter ana, log-1, letters 0, everyone Some(0)",
+        "ana: entered again as ana, None",
+        "relay: who",
+    ]);
+}
+
+#[test]
 fn giving_up_tells_what_was_sent_from_what_was_not_also_at_a_relay() {
     let mut stage = Stage::inside(&["#sala"]);
     stage.join("#lab");
