@@ -147,7 +147,7 @@ impl Talk {
                 if let Some(attendee) = &mut self.attendee {
                     attendee.keep_secret(secret.clone());
                 }
-                self.ask(now, peer, Request::Authorize { secret }, "/admin", true)
+                self.ask(now, peer, Request::Authorize { secret }, "/admin", false)
             }
             RelayAction::Moderate(moderation) => {
                 let (what, is_silent) = described(moderation);
@@ -266,7 +266,8 @@ impl Talk {
                 self.follow_name(now, peer, nick);
                 let secret = self.attendee.as_ref().and_then(Attendee::secret).map(str::to_owned);
                 if let Some(secret) = secret.filter(|_| !is_operator) {
-                    let asked = self.ask(now, peer, Request::Authorize { secret }, "--admin-secret", true);
+                    let asked =
+                        self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
                     self.refuse_if(asked);
                 }
             }
