@@ -25,7 +25,7 @@ use crate::ui::notice::Notice;
 pub(super) const PASSWORD_VARIABLE: &str = "UDPCHAT_ROOM_PASSWORD";
 
 /// How often what was shown is written down: a crash repeats no more than this, marked as history.
-const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a pipe waits for a relay that was lost. A person waits as long as they like.
 const PIPE_PATIENCE: Duration = Duration::from_secs(60);

@@ -334,7 +334,8 @@ impl Talk {
         // A letter that a relay keeps is in good hands, and may have no other outcome for days.
         let asked = self.model.relay().map_or(0, RelayState::pending);
         let open = self.model.pending() + self.model.pending_echoes() + asked;
-        let settled = self.jobs.is_empty() && open == 0;
+        // Whoever only came to read gets what there is to read.
+        let settled = self.jobs.is_empty() && open == 0 && peer.is_caught_up();
         if self.input_ended && settled && self.ending.is_none() {
             self.end(now, peer, None);
         }
