@@ -212,7 +212,11 @@ impl Talk {
             }
             Action::Message { who, text } => {
                 let to = self.destination(now, peer, who)?;
-                self.model.choose_receiver(to.clone());
+                // A word aside in a room: the next line is for the room again.
+                let is_aside = matches!(to, Destination::Member { .. }) && self.model.receiver().is_some();
+                if !is_aside {
+                    self.model.choose_receiver(to.clone());
+                }
                 self.say(now, peer, to, text)
             }
             Action::Reply { text } => {
