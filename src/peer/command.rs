@@ -150,6 +150,8 @@ pub enum CommandError {
     BadNick,
     /// The conversation is with a peer, not with a relay, or one that we are no member of.
     NoMember,
+    /// The conversation is with a relay, where words are for a room or for a member.
+    NoPlace,
 }
 
 impl fmt::Display for CommandError {
@@ -174,7 +176,12 @@ impl fmt::Display for CommandError {
             }
             Self::TooManyConversations => f.write_str("too many conversations are open; close one first"),
             Self::ShuttingDown => f.write_str("this peer is closing down"),
-            Self::NoMember => f.write_str("that needs a relay; start with --relay ADDR"),
+            Self::NoMember => {
+                f.write_str("that needs a relay that we are a member of; start with --relay ADDR")
+            }
+            Self::NoPlace => {
+                f.write_str("a relay needs to know for whom that is: name a room or a member with /to or /msg")
+            }
             Self::BadNick => f.write_str("a nick has 1 to 32 visible characters, without spaces"),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::Quote;
+use super::membership::Member;
 use crate::chat::MessageId;
 use crate::endpoint::Handle;
 use crate::time::{Instant, WallTime};
@@ -39,6 +40,8 @@ pub(super) struct Conversation {
     pub(super) closing_at: Option<Instant>,
     /// Whether the front end was refused for want of room.
     pub(super) blocked: bool,
+    /// If the other side is a relay that we are, or want to be, a member of.
+    pub(super) member: Option<Box<Member>>,
 }
 
 /// Words that wait for the connection to be open.
@@ -86,6 +89,7 @@ impl Conversation {
             receipts: BTreeMap::new(),
             closing_at: None,
             blocked: false,
+            member: None,
         }
     }
 
@@ -96,7 +100,18 @@ impl Conversation {
 
     /// Whether nothing would be lost if the conversation were forgotten.
     pub(super) fn is_over(&self) -> bool {
-        self.primary.is_none() && self.others.is_empty() && self.outgoing.is_empty()
+        let has_no_connection = self.primary.is_none() && self.others.is_empty();
+        has_no_connection && self.outgoing.is_empty() && self.member.is_none()
+    }
+
+    /// Whether the other side's own word on something is awaited.
+    pub(super) fn is_awaiting(&self) -> bool {
+        !self.outgoing.is_empty() || self.member.as_ref().is_some_and(|member| member.is_awaiting())
+    }
+
+    /// Whether a goodbye has nothing to wait for. A letter that a relay holds waits for somebody else.
+    pub(super) fn is_settled(&self) -> bool {
+        self.outgoing.is_empty() && self.member.as_ref().is_none_or(|member| member.is_settled())
     }
 
     /// An echo that never returns is forgotten after some more of them.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::conversation::Conversation;
 use super::{CloseReason, ConversationId, Event, FailReason, Incoming, Peer, Quote};
 use crate::arq::{self, Closed};
-use crate::chat::{ChatError, MessageId, Receipt, Said, Say, Words, stream};
+use crate::chat::{ChatError, MessageId, Receipt, RefusalCode, Said, Say, Words, stream};
 use crate::endpoint::{self, Handle};
 use crate::time::{Now, WallTime};
 
@@ -42,6 +42,11 @@ impl Peer {
                 }
             },
         };
+        if self.is_relay(id) {
+            // A relay is called and does not call; whoever does is somebody else at its address.
+            self.endpoint.close(now, handle, "done", "this address is known here as a relay's");
+            return;
+        }
         self.by_handle.insert(handle, id);
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
@@ -80,12 +85,15 @@ impl Peer {
                 self.introduce(now, handle);
                 self.prefer(id, handle);
                 self.flush_waiting(id);
+                self.come_in(now, id);
             }
             arq::Event::Readable { .. } => self.read(now, id, handle),
             arq::Event::Writable => {
                 self.flush_waiting(id);
+                self.pump(now, id);
                 self.read(now, id, handle);
-                if self.conversations.contains_key(&id) {
+                // At a relay nobody was refused for want of room in a connection.
+                if self.conversations.contains_key(&id) && !self.is_relay(id) {
                     self.events.push_back(Event::Writable { conversation: id });
                 }
             }
@@ -105,6 +113,7 @@ impl Peer {
                     self.by_address.insert(path.remote, id);
                 }
             }
+            arq::Event::Closed(closed) if self.is_relay(id) => self.lose_relay(now, id, handle, closed),
             arq::Event::Closed(closed) => self.forget_connection(id, handle, closed),
             // Nothing that people say travels unreliably.
             arq::Event::GramReadable => while self.endpoint.take_gram(handle).is_some() {},
@@ -164,6 +173,10 @@ impl Peer {
     }
 
     fn hear(&mut self, now: Now, id: ConversationId, handle: Handle, say: Say<'_>) {
+        if self.is_relay(id) {
+            self.hear_relay(now, id, handle, say);
+            return;
+        }
         let nick = say.from.nick.clone();
         if let Said::Introduce { run } = &say.said {
             self.recognise(now, id, handle, run);
@@ -177,27 +190,43 @@ impl Peer {
                 let reason = receipt.reason.map(Cow::into_owned).unwrap_or_default();
                 self.handle_receipt(now, id, &receipt.id, receipt.ack, reason);
             }
-            // Only a relay can do what is wanted, and only to a member has it news.
+            // Only to a member has a relay news.
             Said::Request { id: request, .. } => {
-                let refusal = Receipt::refused(request, say.at, "this is a peer, not a relay");
-                self.answer(id, handle, now.wall, Said::Receipt(refusal));
+                self.refuse_request(now, id, handle, request, say.at);
             }
             Said::News(_) => self.unreadable += 1,
-            Said::Echoed { id: words, text, .. } => {
-                let asked =
-                    self.conversations.get_mut(&id).and_then(|conversation| conversation.take_echo(&words));
-                let Some(since) = asked else {
-                    self.unreadable += 1;
-                    return;
-                };
-                let (text, rtt) = (text.into_owned(), now.instant.since(since));
-                self.events.push_back(Event::Echoed { id: words, conversation: id, text, rtt });
-            }
+            Said::Echoed { id: words, text, .. } => self.hear_echoed(now, id, words, text.into_owned()),
         }
     }
 
+    /// Only a relay can do what is asked.
+    pub(super) fn refuse_request(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        handle: Handle,
+        request: MessageId,
+        at: WallTime,
+    ) {
+        let refusal = Receipt {
+            code: Some(RefusalCode::NotEntered),
+            ..Receipt::refused(request, at, "this is a peer, not a relay")
+        };
+        self.answer(id, handle, now.wall, Said::Receipt(refusal));
+    }
+
+    pub(super) fn hear_echoed(&mut self, now: Now, id: ConversationId, words: MessageId, text: String) {
+        let asked = self.conversations.get_mut(&id).and_then(|conversation| conversation.take_echo(&words));
+        let Some(since) = asked else {
+            self.unreadable += 1;
+            return;
+        };
+        let rtt = now.instant.since(since);
+        self.events.push_back(Event::Echoed { id: words, conversation: id, text, rtt });
+    }
+
     /// A program that introduces itself under another run than before was started anew: its old connections are dead (UC-CHAT-005).
-    fn recognise(&mut self, now: Now, id: ConversationId, handle: Handle, run: &str) {
+    pub(super) fn recognise(&mut self, now: Now, id: ConversationId, handle: Handle, run: &str) {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
@@ -211,7 +240,7 @@ impl Peer {
     }
 
     /// Tells the front end that the other side is there, or that it goes by another name.
-    fn announce(&mut self, id: ConversationId, handle: Handle, nick: Option<String>) {
+    pub(super) fn announce(&mut self, id: ConversationId, handle: Handle, nick: Option<String>) {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
@@ -261,7 +290,7 @@ impl Peer {
         let address = address.unwrap_or(conversation.address);
         let text = words.text.into_owned();
         let quote = Quote { id: words.id.clone(), text: text.clone(), sent_at: at };
-        self.last_received = Some((id, quote));
+        self.last_received = Some((id.into(), quote));
         let reply_to =
             words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
         self.messages_shown += 1;
@@ -279,7 +308,14 @@ impl Peer {
         }));
     }
 
-    fn handle_receipt(&mut self, now: Now, id: ConversationId, words: &MessageId, ack: bool, reason: String) {
+    pub(super) fn handle_receipt(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        words: &MessageId,
+        ack: bool,
+        reason: String,
+    ) {
         let since = self
             .conversations
             .get(&id)
@@ -300,10 +336,11 @@ impl Peer {
     }
 
     /// A closing conversation whose last receipt came need not wait any longer.
-    fn finish_goodbye(&mut self, now: Now, id: ConversationId) {
-        let is_done = self.conversations.get(&id).is_some_and(|conversation| {
-            conversation.closing_at.is_some() && conversation.outgoing.is_empty()
-        });
+    pub(super) fn finish_goodbye(&mut self, now: Now, id: ConversationId) {
+        let is_done = self
+            .conversations
+            .get(&id)
+            .is_some_and(|conversation| conversation.closing_at.is_some() && conversation.is_settled());
         if is_done {
             self.close_connections(now, id);
         }
@@ -373,7 +410,7 @@ impl Peer {
     }
 }
 
-fn reason(closed: Closed) -> CloseReason {
+pub(super) fn reason(closed: Closed) -> CloseReason {
     match closed {
         Closed::ByUs => CloseReason::ByUs,
         Closed::ByPeer { reason, .. } => CloseReason::ByPeer { words: reason },

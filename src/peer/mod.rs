@@ -14,7 +14,7 @@ mod outgoing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ impl Default for PeerConfig {
 pub enum Reason {
     /// A conversation that is closing has waited long enough for its receipts.
     Goodbye,
+    /// A relay that was lost is to be tried again, or given up.
+    Reconnect,
     /// The endpoint's own reason.
     Endpoint(endpoint::Reason),
 }
@@ -76,6 +78,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Goodbye => "goodbye",
+            Self::Reconnect => "reconnect",
             Self::Endpoint(reason) => reason.name(),
         }
     }
@@ -94,7 +97,7 @@ pub struct Peer {
     run: String,
     next_message: u64,
     /// The last message that came, from anyone: what a reply answers.
-    last_received: Option<(ConversationId, Quote)>,
+    last_received: Option<(Destination, Quote)>,
     events: VecDeque<Event>,
     /// Messages that were given to the front end.
     messages_shown: u64,
@@ -103,6 +106,12 @@ pub struct Peer {
     receipts_received: u64,
     /// Messages of the layer below that said nothing, or answered nothing.
     unreadable: u64,
+    /// For the pauses between attempts to reach a relay.
+    random: Random,
+    /// The memberships whose memory changed since it was asked for.
+    changed_memories: BTreeSet<ConversationId>,
+    /// The last memories of memberships that ended, until they are asked for.
+    last_memories: BTreeMap<ConversationId, RelayMemory>,
 }
 
 impl Peer {
@@ -131,6 +140,9 @@ impl Peer {
             shutting_down: false,
             receipts_received: 0,
             unreadable: 0,
+            random,
+            changed_memories: BTreeSet::new(),
+            last_memories: BTreeMap::new(),
         }
     }
 
@@ -144,14 +156,16 @@ impl Peer {
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<Id, CommandError> {
         let result = match command {
             Command::Open { addresses } => self.open(now, addresses).map(Id::Conversation),
-            Command::Say { to: Destination::Peer(to), text } => {
-                self.say(now, to, text, false, None).map(Id::Message)
+            Command::Attend { addresses, membership } => {
+                self.attend(now, addresses, membership).map(Id::Conversation)
             }
-            Command::Say { .. } | Command::Attend { .. } | Command::Ask { .. } => Err(CommandError::NoMember),
+            Command::Say { to, text } => self.say_to(now, to, text, None).map(Id::Message),
+            Command::Ask { relay, request } => self.ask(now, relay, request).map(Id::Message),
+            Command::Echo { to, text } if self.is_relay(to) => self.echo_at(now, to, text).map(Id::Message),
             Command::Echo { to, text } => self.say(now, to, text, true, None).map(Id::Message),
             Command::Reply { text } => {
                 let (to, quote) = self.last_received.clone().ok_or(CommandError::NothingToReplyTo)?;
-                self.say(now, to, text, false, Some(quote)).map(Id::Message)
+                self.say_to(now, to, text, Some(quote)).map(Id::Message)
             }
             Command::Rename { nick } => self.rename(now, nick).map(|()| Id::None),
             Command::Close { conversation } => self.begin_goodbye(now, conversation).map(|()| Id::None),
@@ -184,6 +198,7 @@ impl Peer {
         for id in due {
             self.close_connections(now, id);
         }
+        self.retry_relays(now);
         self.follow_endpoint(now);
     }
 
@@ -202,7 +217,10 @@ impl Peer {
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         let goodbye = self.conversations.values().filter_map(|conversation| conversation.closing_at).min();
         let endpoint = self.endpoint.poll_timeout().map(|(at, reason)| (at, Reason::Endpoint(reason)));
-        goodbye.map(|at| (at, Reason::Goodbye)).into_iter().chain(endpoint).min()
+        let members = self.conversations.values().filter_map(|conversation| conversation.member.as_ref());
+        let reconnect = members.filter_map(|member| member.poll_timeout()).min();
+        let own = [goodbye.map(|at| (at, Reason::Goodbye)), reconnect.map(|at| (at, Reason::Reconnect))];
+        own.into_iter().flatten().chain(endpoint).min()
     }
 
     /// A number that grows whenever another side acknowledged something: for "time without progress".
@@ -210,9 +228,12 @@ impl Peer {
         self.endpoint.statistics().bytes_confirmed + self.receipts_received
     }
 
-    /// Messages whose outcome is still open.
+    /// Messages and requests whose outcome is still open. A letter that a relay holds for its receiver does not count: it may be
+    /// days until that one comes.
     pub fn pending_messages(&self) -> usize {
-        self.conversations.values().map(|conversation| conversation.outgoing.len()).sum()
+        let at_relays = self.conversations.values().filter_map(|conversation| conversation.member.as_ref());
+        let at_relays: usize = at_relays.map(|member| member.pending()).sum();
+        self.conversations.values().map(|conversation| conversation.outgoing.len()).sum::<usize>() + at_relays
     }
 
     /// Whether every receipt that we owe has been acknowledged.
@@ -221,7 +242,7 @@ impl Peer {
         no_backlog && self.endpoint.connections().all(|(_, connection)| connection.queued().1 == 0)
     }
 
-    /// Whether no connection is left, neither open nor being opened.
+    /// Whether no connection is left, neither open nor being opened, and no relay is tried again.
     pub fn is_idle(&self) -> bool {
         self.conversations.values().all(Conversation::is_over)
     }
@@ -233,7 +254,11 @@ impl Peer {
 
     /// How far the logs of a relay have been shown, if that changed since the last call: to be kept once it really was shown.
     pub fn poll_memory(&mut self) -> Option<(ConversationId, RelayMemory)> {
-        None
+        if let Some(last) = self.last_memories.pop_first() {
+            return Some(last);
+        }
+        let id = self.changed_memories.pop_first()?;
+        Some((id, self.conversations.get(&id)?.member.as_ref()?.memory().clone()))
     }
 
     /// Messages of the layer below that could not be read, or answered nothing.
@@ -293,7 +318,12 @@ impl Peer {
             endpoint::ConnectError::TooMany => CommandError::TooManyConversations,
         })?;
         conversation.primary = Some(handle);
-        conversation.closing_at = None;
+        if let Some(member) = &mut conversation.member {
+            // A goodbye to a relay goes on while it is tried again.
+            member.set_retried();
+        } else {
+            conversation.closing_at = None;
+        }
         self.by_handle.insert(handle, id);
         Ok(())
     }
@@ -319,7 +349,7 @@ impl Peer {
         if conversation.closing_at.is_some() {
             return Ok(());
         }
-        if conversation.outgoing.is_empty() {
+        if conversation.is_settled() {
             self.close_connections(now, id);
         } else {
             conversation.closing_at = Some(now.instant + Self::GOODBYE);
@@ -331,8 +361,16 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
+        let handles: Vec<Handle> = conversation.handles().collect();
+        if handles.is_empty() && conversation.member.is_some() {
+            self.end_membership(id, CloseReason::ByUs, &FailReason::NotSent);
+            return;
+        }
+        if let Some(member) = &mut conversation.member {
+            member.set_closing();
+        }
         conversation.closing_at = None;
-        for handle in conversation.handles().collect::<Vec<_>>() {
+        for handle in handles {
             self.endpoint.close(now, handle, "done", "");
         }
     }
@@ -348,6 +386,10 @@ impl Peer {
                 self.settle_sent(id, handle);
             }
             self.fail_waiting(id, &FailReason::NoAnswer);
+            self.settle_outbox(id, &FailReason::NotSent);
+            if self.is_relay(id) && self.conversations[&id].primary.is_none() {
+                self.end_membership(id, CloseReason::ByUs, &FailReason::NotSent);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::conversation::{Conversation, Outgoing, Waiting};
-use super::{CommandError, ConversationId, Event, FailReason, Peer, Quote, remote_party};
+use super::{CommandError, ConversationId, Destination, Event, FailReason, Peer, Quote, remote_party};
 use crate::arq::{MAX_MESSAGE_BYTES, Outcome, SendError, SendOptions};
 use crate::chat::{MAX_QUOTE_BYTES, MAX_TEXT_BYTES, MessageId, Said, Say, Words, stream};
 use crate::endpoint::Handle;
@@ -16,6 +16,25 @@ pub(super) const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
 pub(super) const MAX_WAITING: usize = 16_384;
 
 impl Peer {
+    /// Says something to the other side of a conversation, or through a relay.
+    pub(super) fn say_to(
+        &mut self,
+        now: Now,
+        to: Destination,
+        text: String,
+        reply_to: Option<Quote>,
+    ) -> Result<MessageId, CommandError> {
+        match to {
+            Destination::Peer(to) if !self.is_relay(to) => self.say(now, to, text, false, reply_to),
+            to => self.say_at(now, to, text, reply_to),
+        }
+    }
+
+    /// Whether the other side is a relay that we are, or want to be, a member of.
+    pub(super) fn is_relay(&self, id: ConversationId) -> bool {
+        self.conversations.get(&id).is_some_and(|conversation| conversation.member.is_some())
+    }
+
     pub(super) fn say(
         &mut self,
         now: Now,
@@ -31,7 +50,7 @@ impl Peer {
             return Err(CommandError::TooLong { bytes: text.len(), limit: MAX_TEXT_BYTES });
         }
         self.connect_if_needed(now, to)?;
-        let id = MessageId::new(&self.run, self.next_message);
+        let (number, id) = (self.next_message, MessageId::new(&self.run, self.next_message));
         let waiting = Waiting { id: id.clone(), at: now.wall, text, is_echo, reply_to };
         let conversation = self.conversations.get_mut(&to).ok_or(CommandError::NoConversation)?;
         if conversation.outgoing.len() >= MAX_WAITING {
@@ -45,7 +64,6 @@ impl Peer {
         } else {
             self.keep_waiting(to, waiting)?;
         }
-        let number = self.next_message;
         self.next_message += 1;
         if let Some(conversation) = self.conversations.get_mut(&to) {
             conversation.outgoing.insert(id.clone(), Outgoing { number, since: now.instant, sent_on: open });
@@ -106,10 +124,7 @@ impl Peer {
         handle: Handle,
         words: &Waiting,
     ) -> Result<(), CommandError> {
-        let reply_to = words.reply_to.as_ref().map(|quote| {
-            let quoted = cut(&quote.text, MAX_QUOTE_BYTES);
-            (quote.id.clone(), Cow::Borrowed(quoted), quote.sent_at)
-        });
+        let reply_to = words.reply_to.as_ref().map(quoted);
         let said = Said::Words(Words {
             id: words.id.clone(),
             text: Cow::Borrowed(&words.text),
@@ -204,6 +219,9 @@ impl Peer {
         };
         match outcome {
             // It is in the other side's hands; the receipt is still to come.
+            _ if !conversation.outgoing.contains_key(&words) => {
+                self.handle_member_outcome(id, handle, &words, outcome);
+            }
             Outcome::Arrived => {}
             Outcome::Expired | Outcome::NotSent => {
                 self.tell_outcome(id, &words, |id| Event::Failed { id, reason: FailReason::NotSent });
@@ -255,7 +273,7 @@ impl Peer {
         let Some(outgoing) = conversation.outgoing.remove(words) else {
             return;
         };
-        if conversation.outgoing.is_empty() {
+        if !conversation.is_awaiting() {
             for handle in outgoing.sent_on.into_iter().chain(conversation.handles()).collect::<Vec<_>>() {
                 self.endpoint.set_attentive(handle, false);
             }
@@ -268,7 +286,25 @@ impl Peer {
         }
     }
 
-    fn encode(&self, handle: Handle, at: WallTime, said: Said<'_>) -> Vec<u8> {
+    /// A connection is attentive while the other side's own word is awaited.
+    pub(super) fn update_attention(&mut self, id: ConversationId) {
+        let Some(conversation) = self.conversations.get(&id) else {
+            return;
+        };
+        let is_awaiting = conversation.is_awaiting();
+        for handle in conversation.handles().collect::<Vec<_>>() {
+            self.endpoint.set_attentive(handle, is_awaiting);
+        }
+    }
+
+    /// The name of the next thing that is said, and its number.
+    pub(super) fn next_id(&mut self) -> (u64, MessageId) {
+        let number = self.next_message;
+        self.next_message += 1;
+        (number, MessageId::new(&self.run, number))
+    }
+
+    pub(super) fn encode(&self, handle: Handle, at: WallTime, said: Said<'_>) -> Vec<u8> {
         let path = self.endpoint.connection(handle).map(|connection| connection.path());
         // A handle of ours that is in use has a connection; a message without addresses would be no message.
         let path = path.unwrap_or(crate::machine::Path::to(([0, 0, 0, 0], 0).into()));
@@ -278,6 +314,11 @@ impl Peer {
     fn is_open(&self, handle: Handle) -> bool {
         self.endpoint.connection(handle).is_some_and(|connection| connection.is_open())
     }
+}
+
+/// What a reply quotes, as it travels.
+pub(super) fn quoted(quote: &Quote) -> (MessageId, Cow<'_, str>, WallTime) {
+    (quote.id.clone(), Cow::Borrowed(cut(&quote.text, MAX_QUOTE_BYTES)), quote.sent_at)
 }
 
 /// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.

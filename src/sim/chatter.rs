@@ -186,5 +186,6 @@ const fn word_of(error: CommandError) -> &'static str {
         CommandError::ShuttingDown => "shutting-down",
         CommandError::BadNick => "bad-nick",
         CommandError::NoMember => "no-member",
+        CommandError::NoPlace => "no-place",
     }
 }

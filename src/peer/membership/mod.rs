@@ -1,9 +1,23 @@
 //! Being a member of a relay: what the user wants there, and what must be remembered between two runs.
+//!
+//! The machine is spread over the files beside: `command` takes what the user wants, `send` brings it out, `hear` and `news` take
+//! what comes, `reconnect` finds a lost relay again; `member` and `outbox` are what they keep. It must never show a line twice,
+//! tell two outcomes of the same words, or believe that it is in a room because somebody says so unasked.
+
+mod command;
+mod hear;
+mod member;
+mod news;
+mod outbox;
+mod reconnect;
+mod send;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::chat::{Attendance, MessageId, News, RefusalCode};
+use super::{ConversationId, Event, Peer};
+use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
+pub(super) use member::Member;
 
 /// As whom to be at a relay, and in which rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,4 +154,37 @@ pub enum MemberEvent {
         /// When.
         delay: Duration,
     },
+}
+
+impl Peer {
+    fn member(&self, id: ConversationId) -> Option<&Member> {
+        self.conversations.get(&id)?.member.as_deref()
+    }
+
+    fn member_mut(&mut self, id: ConversationId) -> Option<&mut Member> {
+        self.conversations.get_mut(&id)?.member.as_deref_mut()
+    }
+
+    fn tell_member(&mut self, relay: ConversationId, event: MemberEvent) {
+        self.events.push_back(Event::Member { relay, event });
+    }
+}
+
+/// Whether a request is answered by news of its own.
+const fn brings_news(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Who { .. } | Request::Rooms | Request::Moderate(Moderation::Bans | Moderation::Log { .. })
+    )
+}
+
+/// Whether these are the news that a request is answered by.
+const fn brings(request: &Request, news: &News) -> bool {
+    matches!(
+        (request, news),
+        (Request::Who { .. }, News::Who { .. })
+            | (Request::Rooms, News::Rooms { .. })
+            | (Request::Moderate(Moderation::Bans), News::Bans { .. })
+            | (Request::Moderate(Moderation::Log { .. }), News::Log { .. })
+    )
 }

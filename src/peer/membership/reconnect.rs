@@ -1,0 +1,208 @@
+//! A relay that was lost is tried again, for as long as the user's patience lasts; and how a membership ends.
+
+use super::outbox::{Content, Entry};
+use super::{MemberEvent, Refusal};
+use crate::arq::Closed;
+use crate::chat::{MessageId, RefusalCode, Request};
+use crate::endpoint::Handle;
+use crate::peer::incoming::reason;
+use crate::peer::{CloseReason, ConversationId, Event, FailReason, Peer};
+use crate::time::Now;
+
+impl Peer {
+    /// A connection with a relay is gone, or an attempt failed.
+    pub(in crate::peer) fn lose_relay(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        handle: Handle,
+        closed: Closed,
+    ) {
+        self.by_handle.remove(&handle);
+        // What was said before this became a membership has no second chance.
+        self.settle_sent(id, handle);
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        conversation.others.retain(|other| *other != handle);
+        conversation.receipts.remove(&handle);
+        let was_primary = conversation.primary == Some(handle);
+        if was_primary {
+            let heir = (0..conversation.others.len()).find(|&index| {
+                self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed())
+            });
+            conversation.primary = heir.map(|index| conversation.others.remove(index));
+        }
+        let (has_heir, is_closing) =
+            (conversation.primary.is_some(), self.shutting_down || conversation.closing_at.is_some());
+        let Some(member) = &mut conversation.member else { return };
+        let is_closing = is_closing || member.is_closing;
+        if member.connection == Some(handle) {
+            member.lose(handle);
+            member.reconnect.lost_at.get_or_insert(now.instant);
+            if !is_closing {
+                self.drop_unrepeatable(id);
+            }
+        }
+        if !was_primary {
+            return;
+        }
+        if has_heir {
+            self.come_in(now, id);
+            return;
+        }
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.run = None;
+        }
+        let is_unanswered = matches!(closed, Closed::NoAnswer { .. })
+            && self.member(id).is_some_and(|member| !member.has_entered);
+        let unsent = if is_unanswered { FailReason::NoAnswer } else { FailReason::NotSent };
+        if is_closing || is_unanswered || !is_worth_another_try(&closed) {
+            self.end_membership(id, end(closed), &unsent);
+        } else {
+            if let Some(member) = self.member_mut(id) {
+                member.reconnect.reason = reason(closed);
+            }
+            self.fail_waiting(id, &unsent);
+            self.schedule_retry(now, id);
+        }
+    }
+
+    fn schedule_retry(&mut self, now: Now, id: ConversationId) {
+        let Some(member) = self.conversations.get_mut(&id).and_then(|it| it.member.as_mut()) else { return };
+        let delay = member.reconnect.next_delay(&mut self.random);
+        member.reconnect.retry_at = Some(now.instant + delay);
+        member.reconnect.lost_at.get_or_insert(now.instant);
+        self.tell_member(id, MemberEvent::Reconnecting { delay });
+    }
+
+    /// Tries every relay again whose pause is over, and gives up where the patience is.
+    pub(in crate::peer) fn retry_relays(&mut self, now: Now) {
+        let is_due = |id: &ConversationId| {
+            let at = self.member(*id).and_then(|member| member.poll_timeout());
+            at.is_some_and(|at| at <= now.instant)
+        };
+        for id in self.conversations.keys().copied().filter(is_due).collect::<Vec<_>>() {
+            let Some(member) = self.member_mut(id) else { continue };
+            if member.end_of_patience().is_some_and(|at| at <= now.instant) {
+                self.lose_patience(now, id);
+                continue;
+            }
+            member.set_retried();
+            if self.connect_if_needed(now, id).is_err() {
+                self.schedule_retry(now, id);
+            }
+        }
+    }
+
+    fn lose_patience(&mut self, now: Now, id: ConversationId) {
+        let why = self.member(id).map_or(CloseReason::Silent, |member| member.reconnect.reason.clone());
+        let handles: Vec<Handle> =
+            self.conversations.get(&id).map(|it| it.handles().collect()).unwrap_or_default();
+        self.end_membership(id, why, &FailReason::NotSent);
+        for handle in handles {
+            self.endpoint.give_up(now, handle, "done", "");
+        }
+    }
+
+    /// Requests that must not be done twice, and those that the loss itself fulfilled.
+    fn drop_unrepeatable(&mut self, id: ConversationId) {
+        let Some(member) = self.member_mut(id) else { return };
+        let over = member.outbox.remove_where(|entry| {
+            let Content::Request(ask) = &entry.content else { return false };
+            match &ask.request {
+                Request::Part { .. } => true,
+                Request::Moderate(_) => entry.was_sent,
+                _ => false,
+            }
+        });
+        for Entry { id: name, content, .. } in over {
+            let Content::Request(ask) = content else { continue };
+            match ask.request {
+                Request::Part { room, .. } => {
+                    if let Some(member) = self.member_mut(id) {
+                        member.forget_room(&room);
+                    }
+                    self.tell_member(id, MemberEvent::Parted { room });
+                    self.tell_member(id, MemberEvent::Done { id: name, result: Ok(()) });
+                }
+                _ => self.tell_unanswered(id, name),
+            }
+        }
+        self.relieve(id);
+    }
+
+    fn tell_unanswered(&mut self, id: ConversationId, name: MessageId) {
+        let words = "the relay was lost before it answered; it may have been done".to_owned();
+        let refusal = Refusal { code: RefusalCode::Other, words, suggestion: None };
+        self.tell_member(id, MemberEvent::Done { id: name, result: Err(refusal) });
+    }
+
+    /// Gives everything its outcome: nothing more will be heard of it.
+    pub(in crate::peer) fn settle_outbox(&mut self, id: ConversationId, unsent: &FailReason) {
+        let Some(member) = self.member_mut(id) else { return };
+        let entered_for = member.enter_for.take();
+        let open = member.outbox.remove_where(|_| true);
+        for entry in open {
+            let may_have_arrived = entry.may_have_arrived();
+            match entry.content {
+                Content::Words(_) if may_have_arrived => {
+                    self.events.push_back(Event::Unknown { id: entry.id })
+                }
+                Content::Words(_) => {
+                    self.events.push_back(Event::Failed { id: entry.id, reason: unsent.clone() });
+                }
+                Content::Request(_) => self.tell_unanswered(id, entry.id),
+            }
+        }
+        if let Some(name) = entered_for {
+            self.tell_unanswered(id, name);
+        }
+        self.update_attention(id);
+    }
+
+    /// The membership is over, and with it the conversation, until somebody opens it again.
+    pub(in crate::peer) fn end_membership(
+        &mut self,
+        id: ConversationId,
+        why: CloseReason,
+        unsent: &FailReason,
+    ) {
+        self.settle_outbox(id, unsent);
+        self.fail_waiting(id, unsent);
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        (conversation.closing_at, conversation.run, conversation.announced) = (None, None, false);
+        conversation.echoes.clear();
+        let address = conversation.address;
+        if let Some(member) = conversation.member.take()
+            && self.changed_memories.remove(&id)
+        {
+            self.last_memories.insert(id, member.memory);
+        }
+        self.events.push_back(Event::Closed { conversation: id, address, reason: why });
+    }
+}
+
+/// Whether a relay that ended the connection so may let us in again. One that put us out will not; one that has another session
+/// of ours would only see the two take turns.
+fn is_worth_another_try(closed: &Closed) -> bool {
+    match closed {
+        Closed::NoAnswer { .. } | Closed::Silent | Closed::Restarted => true,
+        Closed::ByPeer { code, .. } => {
+            !matches!(code.as_str(), "removed" | "replaced" | "fault" | "violation")
+        }
+        Closed::ByUs | Closed::Violation(_) => false,
+    }
+}
+
+/// The end in words, also where the relay gave only a code.
+fn end(closed: Closed) -> CloseReason {
+    let words = match &closed {
+        Closed::ByPeer { code, reason } if reason.is_empty() => match code.as_str() {
+            "removed" => "it put us out",
+            "replaced" => "the same member came in from somewhere else",
+            "fault" => "a fault switch failed the connection",
+            _ => "",
+        },
+        _ => "",
+    };
+    if words.is_empty() { reason(closed) } else { CloseReason::ByPeer { words: words.to_owned() } }
+}
