@@ -77,6 +77,8 @@ pub mod peer;
 pub mod random;
 pub mod relay;
 pub mod sim;
+#[cfg(feature = "io")]
+pub mod store;
 pub mod time;
 #[cfg(feature = "io")]
 pub mod ui;

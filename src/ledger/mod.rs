@@ -155,6 +155,20 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it may change something. Others can be answered even if nothing can be stored.
+    pub const fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::FindHolder { .. }
+                | Self::OpenRoom { creator: None, .. }
+                | Self::ListRooms
+                | Self::Read { .. }
+                | Self::Seek { .. }
+        )
+    }
+}
+
 /// What comes of a request that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

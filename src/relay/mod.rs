@@ -113,8 +113,8 @@ struct Closing {
 }
 
 impl Relay {
-    /// A guest that never enters is sent away: it holds a place.
-    const GUEST_TIME: Duration = Duration::from_secs(60);
+    /// A guest that never enters is sent away: it holds a place. A person who is asked for another name may think about it.
+    const GUEST_TIME: Duration = Duration::from_secs(300);
 
     /// How often the mailboxes are searched for letters that waited too long; they wait for days.
     const EXPIRE_INTERVAL: Duration = Duration::from_secs(3600);

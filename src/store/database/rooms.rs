@@ -1,0 +1,67 @@
+//! Rooms in the file.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use super::{nonsense, stored};
+use crate::ledger::{Identity, LogKey, Reply, Room, folded};
+
+const COLUMNS: &str = "number, name, owner, topic, password, is_invite_only, is_hidden, invited";
+
+/// A room, made if it is new and has a creator.
+pub(super) fn open(connection: &Connection, name: &str, creator: Option<Identity>) -> Result<Option<Room>> {
+    let known = find(connection, name)?;
+    let (None, Some(creator)) = (&known, creator) else { return Ok(known) };
+    let mut make = connection.prepare_cached(
+        "INSERT INTO rooms (folded, name, owner, topic, is_invite_only, is_hidden, invited)
+         VALUES (?1, ?2, ?3, '', 0, 0, '')",
+    )?;
+    make.execute(params![folded(name), name, stored(creator.0)])?;
+    find(connection, name)
+}
+
+/// What a room is like from now on.
+pub(super) fn save(connection: &Connection, room: &Room) -> Result<Reply> {
+    let invited: Vec<String> = room.invited.iter().map(|identity| identity.0.to_string()).collect();
+    let mut save = connection.prepare_cached(
+        "UPDATE rooms SET owner = ?2, topic = ?3, password = ?4, is_invite_only = ?5, is_hidden = ?6, invited = ?7
+         WHERE number = ?1",
+    )?;
+    save.execute(params![
+        stored(room.number),
+        stored(room.owner.0),
+        room.topic,
+        room.password,
+        room.is_invite_only,
+        room.is_hidden,
+        invited.join(" "),
+    ])?;
+    Ok(Reply::Done)
+}
+
+/// Every room, by folded name.
+pub(super) fn list(connection: &Connection) -> Result<Vec<Room>> {
+    let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM rooms ORDER BY folded"))?;
+    query.query_map([], |row| read(connection, row))?.collect()
+}
+
+fn find(connection: &Connection, name: &str) -> Result<Option<Room>> {
+    let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM rooms WHERE folded = ?1"))?;
+    query.query_row([folded(name)], |row| read(connection, row)).optional()
+}
+
+fn read(connection: &Connection, row: &Row<'_>) -> Result<Room> {
+    let number = row.get(0)?;
+    let invited: String = row.get(7)?;
+    let invited = invited.split_whitespace().map(|number| number.parse().map(Identity));
+    Ok(Room {
+        number,
+        name: row.get(1)?,
+        owner: Identity(row.get(2)?),
+        topic: row.get(3)?,
+        password: row.get(4)?,
+        is_invite_only: row.get(5)?,
+        is_hidden: row.get(6)?,
+        invited: invited.collect::<std::result::Result<_, _>>().map_err(|_| nonsense("a room's guests"))?,
+        head: super::entries::head(connection, LogKey::Room(number))?,
+    })
+}

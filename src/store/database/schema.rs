@@ -1,0 +1,103 @@
+//! The tables, and how an older file becomes a newer one.
+
+use rusqlite::{Connection, Result};
+
+/// Says that a file is ours: `udpc` in ASCII, in the place where SQLite keeps such a mark.
+const APPLICATION: i32 = 0x7564_7063;
+
+/// Each makes the file of one version into one of the next; the first begins with nothing. Never changed once released.
+const MIGRATIONS: [&str; 1] = [VERSION_1];
+
+/// An entry's log is `log_kind` (0 everyone's, 1 a room's, 2 a mailbox) and `log_number` (of the room, of the identity; else 0).
+/// `fate` is there once a letter is settled. Times are microseconds since 1970, in UTC.
+///
+/// No position is used twice, even after its entry is gone (AUTOINCREMENT). The newest entries of a log, its head and the size of
+/// a mailbox come from `entries_by_log` alone, so they cost the same however many other lines there are.
+const VERSION_1: &str = "
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO facts VALUES ('log_id', lower(hex(randomblob(8))));
+
+CREATE TABLE identities (number INTEGER PRIMARY KEY, token TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE names (folded TEXT PRIMARY KEY, identity INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rooms (
+    number INTEGER PRIMARY KEY,
+    folded TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    owner INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    password TEXT,
+    is_invite_only INTEGER NOT NULL,
+    is_hidden INTEGER NOT NULL,
+    invited TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE bans (
+    folded TEXT PRIMARY KEY,
+    who TEXT NOT NULL,
+    identity INTEGER,
+    address TEXT,
+    until_us INTEGER,
+    by TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE entries (
+    pos INTEGER PRIMARY KEY AUTOINCREMENT,
+    log_kind INTEGER NOT NULL,
+    log_number INTEGER NOT NULL,
+    stored_us INTEGER NOT NULL,
+    author INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    nick TEXT NOT NULL,
+    address TEXT NOT NULL,
+    to_nick TEXT,
+    to_room TEXT,
+    to_ip TEXT NOT NULL,
+    to_port INTEGER NOT NULL,
+    sent_us INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    reply_id TEXT,
+    reply_text TEXT,
+    reply_us INTEGER,
+    text_bytes INTEGER NOT NULL,
+    fate TEXT,
+    settled_us INTEGER
+) STRICT;
+CREATE UNIQUE INDEX entries_by_name ON entries (author, id);
+CREATE INDEX entries_by_log ON entries (log_kind, log_number, pos, text_bytes) WHERE fate IS NULL;
+CREATE INDEX open_letters_by_age ON entries (stored_us) WHERE log_kind = 2 AND fate IS NULL;
+CREATE INDEX fates_by_age ON entries (settled_us) WHERE fate IS NOT NULL;
+";
+
+/// Whose file it is.
+pub(super) enum Origin {
+    /// Ours, and as this program wants it.
+    Ours,
+    /// Of a later program.
+    Later,
+    /// Some other program's.
+    Foreign,
+}
+
+/// Makes the tables, or brings them up to date.
+pub(super) fn migrate(connection: &mut Connection) -> Result<Origin> {
+    let newest = MIGRATIONS.len();
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION && tables > 0 {
+        return Ok(Origin::Foreign);
+    }
+    if version > newest {
+        return Ok(Origin::Later);
+    }
+    for (step, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+        let change = connection.transaction()?;
+        change.execute_batch(sql)?;
+        change.pragma_update(None, "user_version", step + 1)?;
+        change.pragma_update(None, "application_id", APPLICATION)?;
+        change.commit()?;
+    }
+    Ok(Origin::Ours)
+}

@@ -1,0 +1,204 @@
+//! What becomes of the file when the disk, the system or somebody else is against it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::Database;
+use crate::chat::{MessageId, Party};
+use crate::ledger::{Answer, Draft, Identity, Job, LedgerErrorKind, LogKey, Reply, Request};
+use crate::store::tests::Folder;
+use crate::time::WallTime;
+
+const ROOM: LogKey = LogKey::Room(1);
+
+fn open(folder: &Path) -> Database {
+    Database::open(folder).unwrap().0
+}
+
+/// What opening the folder is refused with.
+fn refusal(folder: &Path) -> (LedgerErrorKind, String) {
+    let error = Database::open(folder).unwrap_err();
+    (error.kind, error.words.replace(&folder.display().to_string(), "FOLDER"))
+}
+
+fn job(request: Request) -> Job {
+    Job { ticket: 0, at: WallTime::default(), request }
+}
+
+fn line(log: LogKey, number: u64, text: &str) -> Job {
+    let draft = Draft {
+        author: Identity(1),
+        id: MessageId::new("a", number),
+        nick: "ana".to_owned(),
+        address: "10.0.0.1:6000".parse().unwrap(),
+        to: Party { nick: None, room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 6100 },
+        sent_at: WallTime::default(),
+        text: text.to_owned(),
+        reply_to: None,
+    };
+    job(Request::AppendLine { log, draft })
+}
+
+fn read(log: LogKey) -> Job {
+    job(Request::Read { log, after: 0, most_bytes: usize::MAX, most_entries: usize::MAX })
+}
+
+/// What the answers are, in short.
+fn told(answers: Vec<Answer>) -> Vec<String> {
+    let short = |answer: Answer| match answer.result {
+        Ok(Reply::Appended { pos, is_duplicate, .. }) => {
+            format!("{pos}{}", if is_duplicate { " again" } else { "" })
+        }
+        Ok(Reply::Page { entries }) => format!("{} entries", entries.len()),
+        Ok(reply) => format!("{reply:?}"),
+        Err(error) => format!("{:?}", error.kind),
+    };
+    answers.into_iter().map(short).collect()
+}
+
+#[test]
+fn files_are_for_their_owner_alone() {
+    let folder = Folder::new();
+    fs::write(folder.join("relay.db"), "").unwrap();
+    fs::set_permissions(folder.join("relay.db"), fs::Permissions::from_mode(0o644)).unwrap();
+    let mut database = open(&folder);
+    assert_eq!(told(database.apply_batch(&[line(ROOM, 1, "oi")])), ["1"]);
+    for name in ["relay.db", "relay.db-wal"] {
+        let mode = fs::metadata(folder.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn what_was_answered_survives_a_death_at_any_moment() {
+    let (folder, image) = (Folder::new(), Folder::new());
+    let mut database = open(&folder);
+    assert_eq!(told(database.apply_batch(&[line(ROOM, 1, "oi"), line(ROOM, 2, "tudo")])), ["1", "2"]);
+    assert_eq!(told(database.apply_batch(&[line(ROOM, 3, "bem")])), ["3"]);
+    // The files as they are now are what a killed program leaves.
+    for name in ["relay.db", "relay.db-wal"] {
+        fs::copy(folder.join(name), image.join(name)).unwrap();
+    }
+    let mut survivor = open(&image);
+    let answers = survivor.apply_batch(&[line(ROOM, 2, "tudo"), line(ROOM, 4, "novo"), read(ROOM)]);
+    assert_eq!(told(answers), ["2 again", "4", "4 entries"]);
+}
+
+#[test]
+fn half_a_transaction_never_was() {
+    let (folder, image) = (Folder::new(), Folder::new());
+    let mut database = open(&folder);
+    assert_eq!(told(database.apply_batch(&[line(ROOM, 1, "oi"), line(ROOM, 2, "tudo")])), ["1", "2"]);
+    for name in ["relay.db", "relay.db-wal"] {
+        fs::copy(folder.join(name), image.join(name)).unwrap();
+    }
+    let log = OpenOptions::new().write(true).open(image.join("relay.db-wal")).unwrap();
+    log.set_len(log.metadata().unwrap().len() - 1).unwrap();
+    assert_eq!(told(open(&image).apply_batch(&[read(ROOM)])), ["0 entries"]);
+}
+
+#[test]
+fn full_disk_refuses_what_writes_until_there_is_room() {
+    let folder = Folder::new();
+    let mut database = open(&folder);
+    assert_eq!(told(database.apply_batch(&[line(ROOM, 1, "oi")])), ["1"]);
+    let pages: i64 = database.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    database.connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")).unwrap();
+    let long = "x".repeat(100_000);
+    let batch =
+        [line(ROOM, 2, "short"), read(ROOM), line(ROOM, 3, &long), line(ROOM, 4, "short"), read(ROOM)];
+    assert_eq!(told(database.apply_batch(&batch)), ["Full", "1 entries", "Full", "Full", "1 entries"]);
+    assert_eq!(told(database.apply_batch(&[line(ROOM, 2, "short")])), ["2"]);
+    database.connection.execute_batch("PRAGMA max_page_count = 4294967294").unwrap();
+    assert_eq!(told(database.apply_batch(&batch)), ["2 again", "2 entries", "3", "4", "4 entries"]);
+}
+
+#[test]
+fn second_relay_is_told_whose_folder_it_is() {
+    let folder = Folder::new();
+    let database = open(&folder);
+    let words =
+        "another program, perhaps another relay, uses FOLDER: end it, or choose another folder with --data";
+    assert_eq!(refusal(&folder), (LedgerErrorKind::Locked, words.to_owned()));
+    drop(database);
+    open(&folder);
+}
+
+#[test]
+fn file_that_somebody_else_writes_is_locked() {
+    let folder = Folder::new();
+    drop(open(&folder));
+    let other = Connection::open(folder.join("relay.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE; DELETE FROM names").unwrap();
+    assert_eq!(refusal(&folder).0, LedgerErrorKind::Locked);
+    drop(other);
+    open(&folder);
+}
+
+#[test]
+fn garbage_is_no_ledger() {
+    let folder = Folder::new();
+    fs::write(folder.join("relay.db"), "this is a text, and no database ".repeat(100)).unwrap();
+    let (kind, words) = refusal(&folder);
+    assert_eq!(kind, LedgerErrorKind::Damaged);
+    let expected = "FOLDER/relay.db is damaged (file is not a database): put a copy in its place, or move it away to begin \
+                    with nothing";
+    assert_eq!(words, expected);
+}
+
+#[test]
+fn other_programs_and_later_versions_are_left_alone() {
+    let folder = Folder::new();
+    let other = Connection::open(folder.join("relay.db")).unwrap();
+    other.execute_batch("CREATE TABLE cake (recipe TEXT)").unwrap();
+    drop(other);
+    let words = "FOLDER/relay.db: another program made it; choose another folder with --data";
+    assert_eq!(refusal(&folder), (LedgerErrorKind::Unusable, words.to_owned()));
+
+    let folder = Folder::new();
+    open(&folder).connection.execute_batch("PRAGMA user_version = 99").unwrap();
+    let words = "FOLDER/relay.db: a later version of the program made it; use that one, or another folder with --data";
+    assert_eq!(refusal(&folder), (LedgerErrorKind::Unusable, words.to_owned()));
+}
+
+#[test]
+fn damaged_spot_spoils_only_what_touches_it() {
+    let folder = Folder::new();
+    let mut database = open(&folder);
+    let lines: Vec<Job> = (0..2_000).map(|number| line(ROOM, number, &"x".repeat(200))).collect();
+    database.apply_batch(&lines);
+    database.apply_batch(&[line(LogKey::Everyone, 9_000, "oi")]);
+    drop(database);
+    // The page that holds the first lines, found by a row of it.
+    let page = fs::read(folder.join("relay.db")).unwrap().chunks(4096).position(|page| {
+        page[0] == 0x0d
+            && page.windows(3).any(|bytes| bytes == b"a-7")
+            && page.windows(9).any(|bytes| bytes == b"xxxxxxxxx")
+    });
+    let mut file = OpenOptions::new().write(true).open(folder.join("relay.db")).unwrap();
+    file.seek(SeekFrom::Start(page.unwrap() as u64 * 4096)).unwrap();
+    file.write_all(&[0xa5; 4096]).unwrap();
+    drop(file);
+
+    let mut database = open(&folder);
+    let batch = [read(ROOM), line(ROOM, 7, "again?"), line(ROOM, 9_001, "new"), read(LogKey::Everyone)];
+    assert_eq!(told(database.apply_batch(&batch)), ["Damaged", "Damaged", "2002", "1 entries"]);
+}
+
+#[test]
+fn folder_that_may_not_be_written_says_so() {
+    let folder = Folder::new();
+    fs::set_permissions(&*folder, fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(folder.join("probe"), "").is_ok() {
+        // The superuser may write everywhere.
+        return;
+    }
+    let (kind, words) = refusal(&folder);
+    assert_eq!(kind, LedgerErrorKind::Unusable);
+    assert!(words.starts_with("FOLDER/relay.db may not be written"), "{words}");
+}

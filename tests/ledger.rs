@@ -1,0 +1,158 @@
+//! The two ledgers give the same answers to the same jobs, whatever the jobs, however they are batched, whenever the file is
+//! closed and opened again.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![cfg(feature = "io")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use udpchat::chat::{MessageId, Party, RefusalCode};
+use udpchat::ledger::{
+    Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Request, Room,
+};
+use udpchat::store::database::Database;
+use udpchat::time::WallTime;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn memory_and_file_answer_alike(batches in vec((vec((0..100_i64, request()), 1..12), any::<bool>()), 1..12)) {
+        let folder = Folder::new();
+        let (mut database, foundation) = Database::open(&folder.0).unwrap();
+        let mut memory = MemoryLedger::new(foundation.log_id.clone(), usize::MAX);
+        prop_assert_eq!(&memory.foundation(), &foundation);
+        let mut ticket = 0;
+        for (batch, closes) in batches {
+            let jobs: Vec<Job> = batch
+                .into_iter()
+                .map(|(second, request)| {
+                    ticket += 1;
+                    Job { ticket, at: WallTime::from_unix_micros(second * 1_000_000), request }
+                })
+                .collect();
+            let expected: Vec<_> = jobs.iter().map(|job| memory.apply(job)).collect();
+            prop_assert_eq!(database.apply_batch(&jobs), expected, "{:#?}", jobs);
+            if closes {
+                drop(database);
+                let opened = Database::open(&folder.0).unwrap();
+                prop_assert_eq!(opened.1, memory.foundation());
+                database = opened.0;
+            }
+        }
+    }
+}
+
+/// Few different values of everything, so that they meet.
+fn request() -> impl Strategy<Value = Request> {
+    let nick = || select(vec!["ana", "Ana", "bob", "ÇA", "ça", ""]).prop_map(str::to_owned);
+    let room = || select(vec!["#sala", "#b", "#SALA"]).prop_map(str::to_owned);
+    let numbers = || prop_oneof![0..40_u64, Just(u64::MAX)];
+    let log = || {
+        prop_oneof![
+            Just(LogKey::Everyone),
+            (1..4_u64).prop_map(LogKey::Room),
+            identity().prop_map(LogKey::Mailbox)
+        ]
+    };
+    let bounds = (0..4_u64, 0..40_u64).prop_map(|(letters, bytes)| MailboxBounds { letters, bytes });
+    let sizes = || prop_oneof![0..60_usize, Just(usize::MAX)];
+    let fate = select(vec![
+        LetterFate::Delivered,
+        LetterFate::Refused(RefusalCode::Muted),
+        LetterFate::Refused(RefusalCode::Other),
+    ]);
+    prop_oneof![
+        2 => (select(vec!["t1", "t2", "t3"]), nick()).prop_map(|(token, nick)| Request::Enter { token: token.to_owned(), nick }),
+        1 => (identity(), nick()).prop_map(|(identity, nick)| Request::TakeName { identity, nick }),
+        1 => nick().prop_map(|nick| Request::FindHolder { nick }),
+        1 => (room(), option::of(identity())).prop_map(|(name, creator)| Request::OpenRoom { name, creator }),
+        1 => saved_room(room()).prop_map(Request::SaveRoom),
+        1 => Just(Request::ListRooms),
+        4 => (log(), draft()).prop_map(|(log, draft)| Request::AppendLine { log, draft }),
+        6 => (nick(), draft(), bounds).prop_map(|(nick, draft, bounds)| Request::AppendLetter { nick, draft, bounds }),
+        3 => (log(), numbers(), sizes(), sizes()).prop_map(|(log, after, most_bytes, most_entries)| {
+            Request::Read { log, after, most_bytes, most_entries }
+        }),
+        2 => (log(), numbers()).prop_map(|(log, newest)| Request::Seek { log, newest }),
+        3 => (identity(), numbers(), fate).prop_map(|(mailbox, pos, fate)| Request::Settle { mailbox, pos, fate }),
+        1 => (0..100_i64).prop_map(|second| Request::Expire { before: WallTime::from_unix_micros(second * 1_000_000) }),
+        1 => ban(nick()).prop_map(Request::Ban),
+        1 => nick().prop_map(|who| Request::Unban { who }),
+    ]
+}
+
+fn identity() -> impl Strategy<Value = Identity> {
+    (1..4_u64).prop_map(Identity)
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let id = || (0..20_u64).prop_map(|number| MessageId::new("k", number));
+    let text = || select(vec!["", "oi", "você\n\0", "a longer text"]).prop_map(str::to_owned);
+    let address = select(vec!["10.0.0.1:1", "[fe80::1]:65535"]).prop_map(|text| text.parse().unwrap());
+    let party = (option::of(text()), option::of(text()), any::<u16>()).prop_map(|(nick, room, port)| Party {
+        nick,
+        room,
+        ip: "::1".parse().unwrap(),
+        port,
+    });
+    let reply_to = option::of((id(), text(), any::<i64>().prop_map(WallTime::from_unix_micros)));
+    (identity(), id(), text(), address, party, any::<i64>(), text(), reply_to).prop_map(
+        |(author, id, nick, address, to, sent, text, reply_to)| {
+            let sent_at = WallTime::from_unix_micros(sent);
+            Draft { author, id, nick, address, to, sent_at, text, reply_to }
+        },
+    )
+}
+
+fn saved_room(name: impl Strategy<Value = String>) -> impl Strategy<Value = Room> {
+    let words = option::of(select(vec!["", "secret"]).prop_map(str::to_owned));
+    (1..4_u64, name, identity(), words, any::<[bool; 2]>(), vec(identity(), 0..3), any::<u64>()).prop_map(
+        |(number, name, owner, password, [is_invite_only, is_hidden], invited, head)| {
+            let topic = password.clone().unwrap_or_default();
+            Room { number, name, owner, topic, password, is_invite_only, is_hidden, invited, head }
+        },
+    )
+}
+
+fn ban(who: impl Strategy<Value = String>) -> impl Strategy<Value = Ban> {
+    let target = prop_oneof![
+        identity().prop_map(BanTarget::Identity),
+        select(vec!["10.0.0.1", "::1"]).prop_map(|ip| BanTarget::Address(ip.parse().unwrap())),
+    ];
+    let until = option::of(any::<i64>().prop_map(WallTime::from_unix_micros));
+    (who, target, until).prop_map(|(who, target, until)| Ban {
+        by: who.clone(),
+        who,
+        target,
+        until,
+        reason: String::new(),
+    })
+}
+
+/// A folder for one case.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("ledger-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left behind only takes room.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
