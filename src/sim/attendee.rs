@@ -40,6 +40,8 @@ pub struct Attendee {
     /// Whom an answer would go to.
     last_from: Option<Audience>,
     random: Random,
+    /// Whether its user named the hall's address since that was last reported.
+    has_named: bool,
     deeds: Vec<Deed>,
 }
 
@@ -97,6 +99,7 @@ impl Attendee {
             renames: BTreeMap::new(),
             last_from: None,
             random: Random::from_seed(seed),
+            has_named: false,
             deeds: diary.rooms.iter().map(|room| wished(room, true)).collect(),
             diary,
         };
@@ -107,7 +110,7 @@ impl Attendee {
     }
 
     fn attend(&mut self, now: Now) {
-        self.diary.is_wanted = true;
+        (self.diary.is_wanted, self.has_named) = (true, true);
         let rooms = self.diary.rooms.iter().map(|room| RoomWish {
             room: room.clone(),
             history: self.plan.history,
@@ -160,6 +163,13 @@ impl Attendee {
             Ok(_) => {}
             Err(error) => self.deeds.push(Deed::Told { what: chatter::word_of(error) }),
         }
+    }
+
+    fn report(&mut self, reports: &mut Vec<Report>) {
+        if std::mem::take(&mut self.has_named) {
+            reports.push(Report::Named { to: self.hall });
+        }
+        reports.extend(self.deeds.drain(..).map(Report::Deed));
     }
 
     /// Some time from now, as people take it.
@@ -406,12 +416,12 @@ impl Node for Attendee {
         } else if is_changed && self.store_at.is_none() {
             self.store_at = Some(now.instant + self.plan.store_every);
         }
-        reports.extend(self.deeds.drain(..).map(Report::Deed));
+        self.report(reports);
     }
 
     fn act(&mut self, now: Now, wish: &Wish<'_>, reports: &mut Vec<Report>) {
         self.act_on(now, wish.action, wish.key);
-        reports.extend(self.deeds.drain(..).map(Report::Deed));
+        self.report(reports);
     }
 
     fn endpoint(&self) -> &Endpoint {
