@@ -55,6 +55,71 @@ fn mistyped_flags_are_usage_errors() {
 }
 
 #[test]
+fn flags_of_a_member_are_explained() {
+    let relay = ["peer", "--bind", "127.0.0.1:0", "--relay", "127.0.0.1:9"];
+    let with = |more: &[&'static str]| [&relay[..], more].concat();
+    check(&relay, b"", 2, &["--relay needs a name: add --nick NAME"]);
+    check(&with(&["--nick", "two words"]), b"", 2, &["--nick: a nick has 1 to 32"]);
+    check(&with(&["--nick", "ana", "--room", "a,b"]), b"", 2, &["that is no name of a room"]);
+    check(&with(&["--nick", "ana", "--history", "some"]), b"", 2, &["write a number, all or none"]);
+    check(&["peer", "--room", "sala"], b"", 2, &["--relay"]);
+    check(&["peer", "--fault", "connect"], b"", 2, &["add --relay ADDR or --to ADDR"]);
+    check(
+        &with(&["--nick", "ana", "--admin-secret", "/no/such/file"]),
+        b"",
+        1,
+        &["/no/such/file cannot be read"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn token_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let data = std::env::temp_dir().join(format!("udpchat-cli-{}", std::process::id()));
+    let token = data.join("profiles/ana/token");
+    std::fs::create_dir_all(token.parent().expect("it has one")).expect("a folder");
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("a file");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).expect("our own file");
+    let data_flag = data.to_str().expect("the folder for temporary files has a plain name");
+    let arguments =
+        ["peer", "--bind", "127.0.0.1:0", "--relay", "127.0.0.1:9", "--nick", "ana", "--data", data_flag];
+    check(&arguments, b"", 1, &["can be read by other users of this machine", "chmod 600"]);
+    std::fs::remove_dir_all(&data).expect("our own folder");
+}
+
+#[test]
+fn fault_switch_ends_with_a_failure() {
+    let mut listener = std::process::Command::new(env!("CARGO_BIN_EXE_udpchat"))
+        .args(["listen", "--bind", "127.0.0.1:0", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut ready = String::new();
+    let stdout = listener.stdout.take().expect("it was asked for");
+    let mut lines = std::io::BufReader::new(stdout);
+    std::io::BufRead::read_line(&mut lines, &mut ready).expect("it says where it listens");
+    let address =
+        ready.split('"').find(|part| part.starts_with("127.0.0.1:")).expect("an address").to_owned();
+    check(
+        &["peer", "--bind", "127.0.0.1:0", "--to", &address, "--fault", "connect"],
+        b"hello\n",
+        1,
+        &["connection fault (switch)"],
+    );
+    let mut seen = String::new();
+    while !seen.contains("closed") {
+        seen.clear();
+        let count = std::io::BufRead::read_line(&mut lines, &mut seen).expect("it goes on");
+        assert!(count > 0, "the listener ended");
+    }
+    assert!(seen.contains("connection fault (switch)"), "{seen}");
+    listener.kill().expect("it runs until it is stopped");
+    listener.wait().expect("it was stopped");
+}
+
+#[test]
 fn name_that_leads_nowhere_is_a_failure() {
     // RFC 6761: this top-level name never exists.
     check(

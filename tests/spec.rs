@@ -14,12 +14,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use udpchat::arq::{self, Config, Violation};
-use udpchat::chat::{self, Party, Receipt, Said, Say, Words};
+use udpchat::chat::{self, News, Party, Receipt, Request, Said, Say, Words};
 use udpchat::endpoint::{Disposition, EndpointConfig};
+use udpchat::relay::{RelayConfig, RelayLimits};
 use udpchat::time::WallTime;
 use udpchat::wire::{self, Datagram, DecodeError, Frame, Handshake, Kind, Limits, PacketWriter};
 
 mod conversation;
+mod registry;
+mod session;
 
 // The rules.
 
@@ -160,13 +163,17 @@ fn every_close_code_and_refuse_code_that_is_sent_is_registered() {
         ("close", "give_up(now"),
         ("close", "begin_closing_now(now"),
         ("close", "CLOSED: &"),
+        // How a relay turns somebody away at the door.
+        ("close", "{\n            Some((\""),
         ("refuse", ".refuse(now"),
     ];
     let mut sent = BTreeMap::from([("close", BTreeSet::new()), ("refuse", BTreeSet::new())]);
     for file in files("src", "rs").iter().filter(|file| !is_test_file(file)) {
         let text = read(file);
         let code = split_tests(&text).0;
-        for (kind, call) in calls {
+        // What a relay refuses are requests and words, by codes of their own.
+        let is_handshakes = file.starts_with("src/endpoint");
+        for (kind, call) in calls.into_iter().filter(|(kind, _)| *kind == "close" || is_handshakes) {
             for (start, _) in code.match_indices(call) {
                 let statement = code[start..].split(';').next().unwrap_or_default();
                 let literal = statement.split('"').nth(1);
@@ -192,6 +199,8 @@ fn the_chat_kinds_are_the_codes_own() {
         words(true, None),
         Said::Receipt(Receipt::taken(id.clone(), WallTime::default())),
         Said::Echoed { id: id.clone(), original_at: WallTime::default(), text: "oi".into() },
+        Said::Request { id: id.clone(), ask: Request::Rooms },
+        Said::News(News::Closing { reason: String::new() }),
     ];
     let party = Party { nick: None, room: None, ip: [127, 0, 0, 1].into(), port: 1 };
     let kinds: Vec<String> = all
@@ -221,12 +230,17 @@ fn the_numbers_are_the_codes_own() {
         "MAX_QUOTE_BYTES": chat::MAX_QUOTE_BYTES,
         "MAX_NICK_CHARS": chat::MAX_NICK_CHARS,
         "MAX_ID_BYTES": chat::MessageId::MAX_BYTES,
+        "MAX_ROOM_CHARS": chat::MAX_ROOM_CHARS,
+        "MAX_REMARK_BYTES": chat::MAX_REMARK_BYTES,
+        "MAX_SECRET_BYTES": chat::MAX_SECRET_BYTES,
         "WORDS": chat::stream::WORDS,
         "RECEIPTS": chat::stream::RECEIPTS,
     });
     assert_eq!(by_name(&registry["constants"], "value"), numbers);
     assert_eq!(by_name(&registry["limits"], "absent"), serde_json::to_value(Limits::default()).unwrap());
     assert_eq!(by_name(&registry["limits"], "udpchat"), serde_json::to_value(config.limits).unwrap());
+    let relay = RelayConfig::default().endpoint.connection.limits;
+    assert_eq!(by_name(&registry["limits"], "relay"), serde_json::to_value(relay).unwrap());
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap();
     let timers = json!({
         "initial_timeout": ms(config.initial_timeout),
@@ -239,6 +253,46 @@ fn the_numbers_are_the_codes_own() {
         "connect_timeout": ms(EndpointConfig::default().connect_timeout),
     });
     assert_eq!(by_name(&registry["timers_ms"], "value"), timers);
+}
+
+#[test]
+fn the_relays_numbers_are_the_codes_own() {
+    let limits = RelayLimits::default();
+    let [flood, connections] = [limits.flood, limits.connections].map(Option::unwrap);
+    let numbers = json!({
+        "members": limits.members,
+        "rooms_per_member": limits.rooms_per_member,
+        "text_bytes": limits.text_bytes,
+        "mailbox_letters": limits.mailbox.letters,
+        "mailbox_bytes": limits.mailbox.bytes,
+        "letter_lifetime_s": limits.letter_lifetime.as_secs(),
+        "flood_burst": flood.burst,
+        "flood_per_second": flood.per_second,
+        "connections_burst": connections.burst,
+        "connections_per_second": connections.per_second,
+        // These are nobody's business but the relay's, so they are read where they stand.
+        "guest_s": constant("GUEST_TIME"),
+        "seats_kept_s": constant("SEATS_KEPT"),
+        "listed": constant("LISTED"),
+        "changes_kept": constant("MAX_CHANGES"),
+        "who_listed": constant("MAX_LISTED"),
+        "rooms_listed": constant("MAX_ROOMS"),
+        "log_lines": constant("MAX_LOG_LINES"),
+        "invited": constant("MAX_INVITED"),
+    });
+    assert_eq!(by_name(&registry("limits.json")["relay"], "value"), numbers);
+}
+
+/// The number that a private constant of the relay has.
+fn constant(name: &str) -> u64 {
+    let texts = files("src/relay", "rs").into_iter().map(|file| read(&file));
+    let values = texts.filter_map(|text| {
+        let (_, rest) = text.split_once(&format!("const {name}: "))?;
+        let value = rest.split_once('=')?.1.split_once(';')?.0;
+        value.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
+    });
+    let [value] = values.collect::<Vec<u64>>()[..] else { panic!("{name} stands in one place") };
+    value
 }
 
 #[test]
@@ -273,11 +327,23 @@ fn every_registered_name_has_its_row() {
         ("refuse-codes.json", "03-handshake.md"),
         ("close-codes.json", "06-close.md"),
         ("chat-kinds.json", "08-chat.md"),
+        ("requests.json", "10-relay.md"),
+        ("acts.json", "10-relay.md"),
+        ("news.json", "10-relay.md"),
+        ("changes.json", "10-relay.md"),
+        ("refusal-codes.json", "10-relay.md"),
     ];
     for (file, chapter) in tables {
         let text = read(&Path::new("spec").join(chapter));
         let rows = names_in(file).into_iter().map(|name| format!("| `{name}` |"));
         missing.extend(rows.filter(|row| !text.contains(row)).map(|row| format!("{chapter}: {row}")));
+    }
+    let relay = read(Path::new("spec/10-relay.md"));
+    for bound in list(&registry("limits.json")["relay"]) {
+        let row = format!("| `{}` | {} |", bound["name"].as_str().unwrap(), bound["value"]);
+        if !relay.contains(&row) {
+            missing.push(format!("10-relay.md: {row}"));
+        }
     }
     let handshake = read(Path::new("spec/03-handshake.md"));
     for limit in list(&registry("limits.json")["limits"]) {
@@ -340,7 +406,42 @@ fn the_conversation_is_what_two_peers_say() {
 /// The chapter whose examples are a conversation.
 const CONVERSATION: &str = "spec/01-overview.md";
 
-/// Writes the examples anew, once for all tests, if `UPDATE_SPEC` is set: the conversation as it goes now, and the checksums.
+// UC-RELAY-001, UC-RELAY-002
+#[test]
+fn the_session_is_what_a_relay_and_its_members_say() {
+    let said = session::record();
+    let text = chapters().iter().find(|chapter| *chapter == Path::new(SESSION)).map(|it| read(it)).unwrap();
+    let goes_so = blocks(&text, SAY).flat_map(str::lines).eq(said.iter().map(|said| said.json.as_str()));
+    assert!(goes_so, "the session goes differently now:\n{}", session::as_markdown(&said));
+}
+
+#[test]
+fn every_example_of_chat_is_as_the_codec_writes_it() {
+    let mut wrong = Vec::new();
+    for chapter in [Path::new("spec/08-chat.md"), Path::new(SESSION)] {
+        let text = read(chapter);
+        let lines = blocks(&text, "```json\n").chain(blocks(&text, SAY)).flat_map(str::lines);
+        for line in lines.filter(|line| line.starts_with("{\"kind\":")) {
+            let written = Say::decode(line.as_bytes()).map(|say| String::from_utf8(say.encode()).unwrap());
+            if written.as_deref() != Ok(line) {
+                wrong.push(format!("{}: {line}: {written:?}", chapter.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The chapter that prints a session at a relay.
+const SESSION: &str = "spec/10-relay.md";
+
+/// What a block of it begins with.
+const SAY: &str = "```say\n";
+
+/// What a block of a datagram begins with.
+const DATAGRAM: &str = "```datagram\n";
+
+/// Writes the examples anew, once for all tests, if `UPDATE_SPEC` is set: the conversation and the session as they go now, and the
+/// checksums.
 fn update_if_asked() {
     static UPDATE: Once = Once::new();
     if std::env::var_os("UPDATE_SPEC").is_none() {
@@ -350,23 +451,39 @@ fn update_if_asked() {
         for chapter in files("spec", "md") {
             let said = if chapter == Path::new(CONVERSATION) { conversation::record() } else { Vec::new() };
             let mut said = said.into_iter().map(|said| said.datagram);
-            let before = read(&chapter);
-            let mut after = String::new();
-            let mut rest = before.as_str();
-            for example in examples(&before) {
-                let (text, behind) = rest.split_once(example).unwrap();
-                after += text;
-                after += &said.next().unwrap_or_else(|| seal(example));
-                rest = behind;
-            }
-            fs::write(&chapter, after + rest).unwrap();
+            let sealed = rewrite(&read(&chapter), DATAGRAM, |old| said.next().unwrap_or_else(|| seal(old)));
+            fs::write(&chapter, sealed).unwrap();
         }
+        let mut said = session::record().into_iter().map(|said| said.json);
+        let session = rewrite(&read(Path::new(SESSION)), SAY, |old| {
+            old.lines().map(|old| said.next().unwrap_or(old.to_owned())).collect::<Vec<_>>().join("\n")
+        });
+        fs::write(SESSION, session).unwrap();
     });
 }
 
 /// The datagrams in a chapter: the blocks fenced as `datagram`, without the line's end before the closing fence.
 fn examples(text: &str) -> impl Iterator<Item = &str> {
-    text.split("```datagram\n").skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0))
+    blocks(text, DATAGRAM)
+}
+
+/// What stands in the blocks that begin so.
+fn blocks<'a>(text: &'a str, fence: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0))
+}
+
+/// The text with something else in the blocks that begin so.
+fn rewrite(text: &str, fence: &str, mut anew: impl FnMut(&str) -> String) -> String {
+    let mut parts = text.split(fence);
+    let mut after = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (old, rest) = part.split_once("\n```").unwrap();
+        after += fence;
+        after += &anew(old);
+        after += "\n```";
+        after += rest;
+    }
+    after
 }
 
 /// The same datagram with the right checksum.

@@ -30,6 +30,7 @@ def unseal(datagram):
         return None                                                                                  # UC-WIRE-014
 
 class Partner:
+    nick, message_bytes = "partner", 1000
     def __init__(self, address, texts, drop):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.connect(address)                                   # nobody else is heard: UC-HS-007, UC-PATH-001
@@ -39,7 +40,8 @@ class Partner:
         self.waiting, self.carried, self.last = {}, {}, [0, 0]         # (stream, seq) -> message; packet -> (stream, seq)
         self.next, self.held, self.owed = 1, {}, {}                    # words in their order; ours without a receipt
         # Windows that never have to move, and no message so long that it comes in fragments (UC-STR-013).
-        limits = dict(message_bytes=1000, stream_messages=10**9, stream_bytes=10**12, connection_bytes=10**12, streams=2)
+        edges = dict(stream_messages=10**9, stream_bytes=10**12, connection_bytes=10**12)
+        limits = dict(message_bytes=self.message_bytes, streams=2, **edges)
         frames = [{"t": "hello", "id": self.id, "mode": "clear", "limits": limits}, {"t": "pad", "len": 400}]
         self.hello, self.hello_at = seal(b"." * 400, f=frames), 0.0                                  # UC-HS-001, 002, 003
         self.say("introduce", run=self.run)                                                          # UC-CHAT-005
@@ -57,7 +59,7 @@ class Partner:
 
     def say(self, kind, stream=0, **members):
         ends = [dict(ip=end[0], port=end[1]) for end in (self.socket.getsockname(), self.socket.getpeername())]
-        thing = {"kind": kind, "from": {"nick": "partner", **ends[0]}, "to": ends[1], "ts": now(), **members}
+        thing = {"kind": kind, "from": {"nick": self.nick, **ends[0]}, "to": ends[1], "ts": now(), **members}
         self.last[stream] += 1                                                                       # UC-STR-001
         self.waiting[stream, self.last[stream]] = [json.dumps(thing, ensure_ascii=False).encode(), 0.0]
 
@@ -85,7 +87,7 @@ class Partner:
                 self.take(frame, bodies)
             self.floor = max(self.floor, min(head.get("low", 1), head["n"]))                         # UC-ARQ-005
             self.seen = {number for number in self.seen if number >= self.floor}
-        if not {"msg", "gram", "window", "skip", "ping"}.isdisjoint(frame["t"] for frame in head["f"]):
+        if not {"msg", "part", "gram", "window", "skip", "ping"}.isdisjoint(frame["t"] for frame in head["f"]):
             got = []                                                                                 # UC-ARQ-002, 003, 007
             for number in sorted(self.seen):
                 if got and got[-1][1] == number - 1: got[-1][1] = number
@@ -117,20 +119,29 @@ class Partner:
             self.say("receipt", 1, id=thing["id"], ts_original=thing["ts"], ack=True)                # UC-CHAT-003
             if thing["kind"] == "echo": self.say("echoed", 1, id=thing["id"], ts_original=thing["ts"], text=thing["text"])
 
-arguments = argparse.ArgumentParser(description=__doc__)
-for option in ("--drop", "--stay"): arguments.add_argument(option, type=float, default=0)
-arguments.add_argument("address")
-arguments.add_argument("text", nargs="*")
-given = arguments.parse_intermixed_args()
-host, _, port = given.address.rpartition(":")
-partner, leave_at = Partner((host, int(port)), given.text, given.drop), time.time() + given.stay
-while not partner.closed and partner.closing < 5:
-    partner.repeat()
-    try:
-        opened = unseal(partner.socket.recv(65535))
-        if opened and random.random() >= given.drop: partner.hear(*opened)
-    except (socket.timeout, ConnectionRefusedError):
-        pass
-    if partner.to and not partner.owed and not partner.waiting and time.time() > leave_at:
-        partner.closing, leave_at = partner.closing + 1, time.time() + 0.3                           # UC-CLOSE-001, 002
-        partner.packet(t="close", code="done")
+    def is_done(self): return not self.owed and not self.waiting
+
+    def talk(self, leave_at):
+        while not self.closed and self.closing < 5:
+            self.repeat()
+            try:
+                opened = unseal(self.socket.recv(65535))
+                if opened and random.random() >= self.drop: self.hear(*opened)
+            except (socket.timeout, ConnectionRefusedError):
+                pass
+            if self.to and self.is_done() and time.time() > leave_at:
+                self.closing, leave_at = self.closing + 1, time.time() + 0.3                         # UC-CLOSE-001, 002
+                self.packet(t="close", code="done")
+
+def arguments(description, *names):
+    parser = argparse.ArgumentParser(description=description)
+    for option in ("--drop", "--stay"): parser.add_argument(option, type=float, default=0)
+    for name in ("address", *names): parser.add_argument(name)
+    parser.add_argument("text", nargs="*")
+    given = parser.parse_intermixed_args()
+    host, _, port = given.address.rpartition(":")
+    return (host, int(port)), given
+
+if __name__ == "__main__":
+    address, given = arguments(__doc__)
+    Partner(address, given.text, given.drop).talk(time.time() + given.stay)

@@ -1,10 +1,14 @@
 //! What can be written on the command line. Scripts rely on it: a flag is never renamed, and none is there that does nothing.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::io::resolve::Target;
+use super::relay::{FaultSwitch, FloodLimit};
+use crate::chat::room_name;
+use crate::io::resolve::{AddressError, Target};
+use crate::ui::input::InputError;
 
 /// Messaging over UDP that stays fast when the network is bad.
 #[derive(Debug, Parser)]
@@ -24,6 +28,8 @@ pub struct Arguments {
 pub enum Command {
     /// Talk: send to anybody, see what anybody sends
     Peer(PeerArgs),
+    /// Serve rooms, names and history to any number of members
+    Relay(RelayArgs),
     /// Send a text, or each line of standard input, and end when all of it was acknowledged
     Send(SendArgs),
     /// Print the messages that come
@@ -47,6 +53,31 @@ pub struct PeerArgs {
     #[arg(long, value_name = "ADDR")]
     pub to: Option<Target>,
 
+    /// Be a member of the relay at this address (port 6100 unless another is given)
+    #[arg(long, value_name = "ADDR", value_parser = parse_relay)]
+    pub relay: Option<Target>,
+
+    /// Join this room of the relay, and send plain lines to the first one. A room's password is asked for, or taken from the
+    /// environment as UDPCHAT_ROOM_PASSWORD
+    #[arg(long = "room", value_name = "NAME", value_parser = parse_room, requires = "relay")]
+    pub rooms: Vec<String>,
+
+    /// Show this many earlier lines of each room [default: what was missed since the last time; the first time, all]
+    #[arg(long, value_name = "N|all|none", value_parser = parse_history, requires = "relay")]
+    pub history: Option<History>,
+
+    /// Become an operator of the relay, by the secret in this file
+    #[arg(long, value_name = "FILE", requires = "relay")]
+    pub admin_secret: Option<PathBuf>,
+
+    /// Keep profiles in this folder [default: udpchat in the folder that the system has for data]
+    #[arg(long, value_name = "DIR", env = "UDPCHAT_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// Fail on purpose, to show what happens: `connect` breaks the first connection
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Option<PeerFault>,
+
     /// Encryption.
     #[command(flatten)]
     pub clear: ClearArgs,
@@ -62,6 +93,67 @@ pub struct PeerArgs {
     /// Write every datagram to this file as a line of hex (- is standard output)
     #[arg(long, value_name = "FILE")]
     pub trace: Option<String>,
+}
+
+/// The flags of `relay`. A flag wins over its variable in the environment, that one over the file.
+#[derive(Debug, Args)]
+pub struct RelayArgs {
+    /// Listen on this address [default: 0.0.0.0:6100]
+    #[arg(long, value_name = "ADDR", env = "UDPCHAT_RELAY_BIND")]
+    pub bind: Option<Target>,
+
+    /// Keep history, logs and the operators' secret in this folder [default: udpchat/relay in the folder that the system has
+    /// for data]
+    #[arg(long, value_name = "DIR", env = "UDPCHAT_RELAY_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// Forget rooms, names and history when the relay ends (logs are still written)
+    #[arg(long, env = "UDPCHAT_RELAY_MEMORY")]
+    pub memory: bool,
+
+    /// How fast a member may talk: so many lines at once, then so many a second; or off [default: 200,50]
+    #[arg(long, value_name = "BURST,RATE", env = "UDPCHAT_RELAY_FLOOD")]
+    pub flood: Option<FloodLimit>,
+
+    /// Tell everyone who comes in what is in this file; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_MOTD")]
+    pub motd: Option<PathBuf>,
+
+    /// Read settings from this file; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Print a settings file with everything in it, and end
+    #[arg(long)]
+    pub example_config: bool,
+
+    /// Fail on purpose, to show what happens: `connect` lets nobody in, `send` refuses every line, `receive=0.3` loses 30 % of
+    /// what arrives; may be repeated
+    #[arg(long = "fault", value_name = "FAULT", env = "UDPCHAT_RELAY_FAULT", value_delimiter = ',')]
+    pub faults: Vec<FaultSwitch>,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub clear: ClearArgs,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write every datagram to this file as a line of hex (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<String>,
+}
+
+/// How many earlier lines; [`u64::MAX`] is all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History(pub u64);
+
+/// What a peer can be made to do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PeerFault {
+    /// The first connection fails as soon as it is there.
+    Connect,
 }
 
 /// The flags of `send`.
@@ -128,6 +220,28 @@ pub struct ClearArgs {
     pub clear: bool,
 }
 
+/// The port of a relay that is not told otherwise.
+const RELAY_PORT: u16 = 6100;
+
+fn parse_relay(text: &str) -> Result<Target, AddressError> {
+    match text.parse() {
+        Err(AddressError::NoPort { .. }) => format!("{text}:{RELAY_PORT}").parse(),
+        result => result,
+    }
+}
+
+fn parse_room(text: &str) -> Result<String, InputError> {
+    room_name(text).ok_or(InputError::NoRoom)
+}
+
+fn parse_history(text: &str) -> Result<History, String> {
+    match text {
+        "all" => Ok(History(u64::MAX)),
+        "none" => Ok(History(0)),
+        number => number.parse().map(History).map_err(|_| "write a number, all or none".to_owned()),
+    }
+}
+
 /// A number with a unit, or of seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let mistake = || "write a time such as 500ms, 10s or 2m".to_owned();
@@ -154,6 +268,25 @@ mod tests {
     fn definition_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_relay_has_a_usual_port() {
+        let shown =
+            |text| parse_relay(text).map(|target| target.to_string()).map_err(|error| error.to_string());
+        assert_eq!(shown("host").as_deref(), Ok("host:6100"));
+        assert_eq!(shown("host:7").as_deref(), Ok("host:7"));
+        assert_eq!(shown("[::1]").as_deref(), Ok("[::1]:6100"));
+        assert_eq!(shown("127.0.0.1").as_deref(), Ok("127.0.0.1:6100"));
+        assert!(shown("::1").is_err_and(|error| error.contains("brackets")));
+    }
+
+    #[test]
+    fn history_is_a_number_or_a_word() {
+        for (text, expected) in [("all", u64::MAX), ("none", 0), ("20", 20)] {
+            assert_eq!(parse_history(text), Ok(History(expected)));
+        }
+        assert!(parse_history("-1").is_err() && parse_history("some").is_err());
     }
 
     #[test]

@@ -10,10 +10,13 @@ use std::sync::Arc;
 
 use mio::Waker;
 
+use super::attendee::PASSWORD_VARIABLE;
 use crate::io::resolve::{AddressError, ResolveError, Resolver, Target};
 use crate::io::socket::Reach;
-use crate::peer::{Command, CommandError, ConversationId, Id, Peer};
+use crate::peer::{Command, CommandError, ConversationId, Id, Membership, Peer};
 use crate::time::Now;
+use crate::ui::filter;
+use crate::ui::input::InputError;
 use crate::ui::model::Model;
 use crate::ui::notice::Presence;
 
@@ -42,6 +45,18 @@ pub(super) enum Obstacle {
     NoPort,
     /// The peer refused.
     Refused(CommandError),
+    /// The room is being joined; the line waits.
+    Joining,
+    /// What is called a room cannot be one.
+    NoRoom,
+    /// We are not in that room.
+    NotInRoom(String),
+    /// Plain lines go to no room, so which one is meant?
+    NoCurrentRoom,
+    /// The room wants a password, and nobody can be asked for it.
+    NoPassword(String),
+    /// The file with the operators' secret is of no use; why, in words.
+    NoSecret(String),
 }
 
 impl fmt::Display for Obstacle {
@@ -51,7 +66,9 @@ impl fmt::Display for Obstacle {
             Self::Full => CommandError::WouldBlock.fmt(f),
             Self::TooManyLines => f.write_str("too many lines wait for the name that is being looked up"),
             Self::NoReceiver => {
-                f.write_str("not sent: nobody was chosen to send to; write /msg ADDR text, or /to ADDR")
+                f.write_str(
+                    "not sent: nobody was chosen to send to; write /msg WHO text, /to WHO, or at a relay /join ROOM",
+                )
             }
             Self::NoAddress(error) => error.fmt(f),
             Self::Ambiguous => {
@@ -68,6 +85,22 @@ impl fmt::Display for Obstacle {
             ),
             Self::NoPort => f.write_str("nobody listens on port 0; name the port that the other side shows"),
             Self::Refused(error) => error.fmt(f),
+            Self::Joining => f.write_str("the room is still being joined"),
+            Self::NoRoom => InputError::NoRoom.fmt(f),
+            Self::NotInRoom(room) => {
+                let room = filter::nick(room);
+                write!(f, "you are not in {room}; /join {room} goes there")
+            }
+            Self::NoCurrentRoom => f.write_str(
+                "which room? lines go to none at the moment; /to #room, or name it in the command",
+            ),
+            Self::NoPassword(room) => write!(
+                f,
+                "{} needs a password, which is asked for only on a terminal without --plain and --json; put it into the \
+                 environment as {PASSWORD_VARIABLE}",
+                filter::nick(room)
+            ),
+            Self::NoSecret(words) => f.write_str(words),
         }
     }
 }
@@ -146,14 +179,40 @@ impl Directory {
         peer: &mut Peer,
         model: &mut Model,
         target: &Target,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<ConversationId, Obstacle> {
+        self.begin(now, peer, model, target, addresses, |addresses| Command::Open { addresses })
+    }
+
+    /// Becomes a member of the relay at `addresses`, which are those of `target`.
+    pub(super) fn attend(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        model: &mut Model,
+        target: &Target,
+        addresses: Vec<SocketAddr>,
+        membership: Membership,
+    ) -> Result<ConversationId, Obstacle> {
+        let command = |addresses| Command::Attend { addresses, membership };
+        self.begin(now, peer, model, target, addresses, command)
+    }
+
+    fn begin(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        model: &mut Model,
+        target: &Target,
         mut addresses: Vec<SocketAddr>,
+        command: impl FnOnce(Vec<SocketAddr>) -> Command,
     ) -> Result<ConversationId, Obstacle> {
         if target.port() == 0 {
             return Err(Obstacle::NoPort);
         }
         addresses.retain(|&address| self.reach.includes(address));
         let first = *addresses.first().ok_or_else(|| Obstacle::Unreachable(target.clone()))?;
-        match peer.handle_command(now, Command::Open { addresses }) {
+        match peer.handle_command(now, command(addresses)) {
             Ok(Id::Conversation(conversation)) => {
                 model.opened(conversation, first, now.wall);
                 if target.address().is_none() {

@@ -3,12 +3,14 @@
 //! Each command is one handler of [`crate::io::event_loop`]; nothing imports this module but the program itself.
 
 pub mod args;
+mod attendee;
 mod counts;
 mod decode;
 mod directory;
 pub mod exit;
 mod listen;
 mod peer;
+mod relay;
 mod send;
 mod station;
 mod talk;
@@ -29,6 +31,7 @@ pub fn run() -> ExitCode {
     logging::start(log_level(arguments.verbose));
     let result = match &arguments.command {
         Command::Peer(flags) => peer::run(flags),
+        Command::Relay(flags) => relay::run(flags),
         Command::Send(flags) => send::run(flags),
         Command::Listen(flags) => listen::run(flags),
         Command::Decode(flags) => decode::run(flags),

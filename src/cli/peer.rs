@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use super::args::PeerArgs;
+use super::args::{PeerArgs, PeerFault};
+use super::attendee::Attendee;
 use super::directory::{Directory, Obstacle};
 use super::exit::{Exit, Failure};
 use super::listen;
@@ -27,32 +28,48 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     if uses_terminal && flags.trace.as_deref() == Some("-") {
         return Err(Failure::usage("--trace - would tear the screen; name a file, or add --plain"));
     }
+    if flags.fault.is_some() && flags.relay.is_none() && flags.to.is_none() {
+        return Err(Failure::usage(
+            "--fault connect needs somebody to connect to: add --relay ADDR or --to ADDR",
+        ));
+    }
+    let mut notices = Vec::new();
+    let attendee = Attendee::prepare(flags, &mut notices)?;
     let (socket, busy) = bind(flags)?;
     let address = socket.local_address();
-    let notice = Notice::Ready { address, reachable: reachable_address(address), busy, talks: true };
+    notices.insert(0, Notice::Ready { address, reachable: reachable_address(address), busy, talks: true });
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
+    let relay_addresses = flags.relay.as_ref().map(station::look_up).transpose()?;
     let config = PeerConfig { connect_timeout: CONNECT_TIMEOUT, ..PeerConfig::default() };
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
-    if let Some(nick) = &flags.nick {
-        let command = Command::Rename { nick: nick.clone() };
+    if let Some(nick) = attendee.as_ref().map(Attendee::nick).or(flags.nick.as_deref()) {
+        let command = Command::Rename { nick: nick.to_owned() };
         station
             .peer
             .handle_command(now, command)
             .map_err(|error| Failure::usage(format!("--nick: {error}")))?;
     }
     let directory = Directory::new(station.event_loop.waker(), reach);
-    let mut talk = Talk::new(directory, input_and_view(flags, uses_terminal, &station.event_loop)?);
-    talk.begin(notice);
+    let front = input_and_view(flags, uses_terminal, &station.event_loop)?;
+    let mut talk = Talk::new(directory, front, flags.fault == Some(PeerFault::Connect));
+    notices.into_iter().for_each(|notice| talk.begin(notice));
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
-        talk.open(now, &mut station.peer, target, addresses).map_err(|obstacle| match obstacle {
-            Obstacle::NoPort => Failure::usage(obstacle),
-            obstacle => Failure::failed(obstacle),
-        })?;
+        talk.open(now, &mut station.peer, target, addresses).map_err(failure)?;
+    }
+    if let (Some(attendee), Some(addresses)) = (attendee, relay_addresses) {
+        talk.attend(now, &mut station.peer, attendee, addresses).map_err(failure)?;
     }
     let exit = station.event_loop.run(&mut station.peer, &mut talk).map_err(Failure::failed)?;
-    Ok(talk.say_last_words(&station.peer, exit))
+    Ok(talk.say_last_words(exit))
+}
+
+fn failure(obstacle: Obstacle) -> Failure {
+    match obstacle {
+        Obstacle::NoPort => Failure::usage(obstacle),
+        obstacle => Failure::failed(obstacle),
+    }
 }
 
 /// Binds, and tells which port was busy if it had to be another one.

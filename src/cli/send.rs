@@ -194,7 +194,7 @@ impl Sender {
     fn say(&mut self, now: Now, peer: &mut Peer, text: String) {
         let command = Command::Say { to: self.conversation.into(), text: text.clone() };
         match peer.handle_command(now, command) {
-            Ok(Id::Message(id)) => self.model.sent(id, self.conversation, &text, false),
+            Ok(Id::Message(id)) => self.model.sent(id, self.conversation.into(), &text, false),
             Ok(Id::Conversation(_) | Id::None) => {}
             Err(CommandError::WouldBlock) => {
                 self.held = Some(text);

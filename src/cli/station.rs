@@ -94,7 +94,8 @@ pub(super) fn read_stdin(event_loop: &EventLoop) -> Result<Chunks, Failure> {
         .map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))
 }
 
-fn open_trace(name: &str) -> Result<Trace, Failure> {
+/// Begins a trace.
+pub(super) fn open_trace(name: &str) -> Result<Trace, Failure> {
     Trace::create(name)
         .map_err(|error| Failure::failed(format!("the trace cannot be written to {name}: {error}")))
 }

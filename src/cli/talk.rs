@@ -3,9 +3,12 @@
 //! A line is carried out whole or handed back with the reason; none is dropped in between, and none goes to anybody but the
 //! receiver that was shown.
 
+mod relay;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use super::attendee::Attendee;
 use super::complain;
 use super::directory::{Directory, Obstacle};
 use super::exit::Exit;
@@ -14,14 +17,15 @@ use crate::io::event_loop::{Handler, More};
 use crate::io::lines::{Lines, Next};
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
-use crate::peer::{Command, CommandError, ConversationId, Event, Id, Peer};
+use crate::peer::{Command, CommandError, Destination, Event, Id, Peer};
 use crate::time::{Instant, Now};
 use crate::ui::filter;
 use crate::ui::input::{self, Action};
-use crate::ui::model::Model;
+use crate::ui::model::{Model, Sender};
 use crate::ui::notice::{Notice, Presence};
+use crate::ui::relay::RelayState;
 use crate::ui::text;
-use crate::ui::view::{Status, Typed, View};
+use crate::ui::view::{Question, Status, Typed, View};
 
 /// Lines taken in one turn: datagrams and deadlines wait no longer than this many take.
 const LINES_PER_TURN: usize = 64;
@@ -51,6 +55,13 @@ pub(super) struct Talk {
     input_ended: bool,
     /// A line from a pipe could not be carried out, which makes the whole run a failure.
     something_refused: bool,
+    /// Who we are at a relay, if there is one.
+    attendee: Option<Attendee>,
+    /// What the user is to be asked for; the first one is being shown while `is_asking`.
+    questions: VecDeque<Question>,
+    is_asking: bool,
+    /// The fault switch: every connection fails as soon as it is there.
+    fails_connections: bool,
     ending: Option<Ending>,
 }
 
@@ -63,7 +74,7 @@ struct Ending {
 
 impl Talk {
     /// Nobody has been talked to yet.
-    pub(super) fn new(directory: Directory, front: Front) -> Self {
+    pub(super) fn new(directory: Directory, front: Front, fails_connections: bool) -> Self {
         Self {
             front,
             model: Model::default(),
@@ -72,6 +83,10 @@ impl Talk {
             blocked: false,
             input_ended: false,
             something_refused: false,
+            attendee: None,
+            questions: VecDeque::new(),
+            is_asking: false,
+            fails_connections,
             ending: None,
         }
     }
@@ -95,18 +110,33 @@ impl Talk {
     }
 
     fn status(&self) -> Status {
-        let name = |conversation| text::name(&self.model.party(conversation));
-        let is_gone = |conversation| self.model.presence(conversation) == Some(Presence::Gone);
+        let receiver = self.model.receiver();
+        let is_gone = |to: &Destination| self.model.presence(to.conversation()) == Some(Presence::Gone);
+        let relay = self.model.relay();
+        let is_lost = |to: &Destination| {
+            relay.is_some_and(|state| state.is_lost() && state.conversation() == to.conversation())
+        };
+        let sender = |sender: &Sender| {
+            let name = text::sender(&sender.party, !matches!(sender.to, Destination::Peer(_)));
+            match &sender.to {
+                Destination::Room { room, .. } => format!("{name} in {}", filter::nick(room)),
+                _ => name,
+            }
+        };
         Status {
-            receiver: self.model.receiver().map(name),
-            receiver_is_gone: self.model.receiver().is_some_and(is_gone),
-            last_sender: self.model.last_sender().map(name),
+            receiver: receiver.map(|to| self.model.shown(to)),
+            receiver_is_gone: receiver.is_some_and(is_gone),
+            receiver_waits: receiver.is_some_and(is_lost),
+            has_relay: relay.is_some(),
+            last_sender: self.model.last_sender().map(sender),
+            question: self.questions.front().filter(|_| self.is_asking).cloned(),
         }
     }
 
     /// A pipe's line is read when the one before it was carried out. A person may always type, if only to interrupt.
     fn wants_line(&self) -> bool {
-        let has_room = self.jobs.is_empty() || self.front.lines.is_none();
+        let is_pipe = self.front.lines.is_some();
+        let has_room = !is_pipe || self.jobs.is_empty() && self.ending.is_none();
         has_room && !self.input_ended
     }
 
@@ -149,13 +179,17 @@ impl Talk {
 
     /// Carries out what waits, as far as it goes.
     fn work(&mut self, now: Now, peer: &mut Peer) {
+        if self.ending.is_some() {
+            // Said already: why it ends.
+            self.jobs.clear();
+        }
         self.directory.take_answers();
         while !self.blocked
             && let Some(job) = self.jobs.pop_front()
         {
             match self.carry_out(now, peer, &job) {
                 Ok(()) => {}
-                Err(Obstacle::LookingUp) => return self.jobs.push_front(job),
+                Err(Obstacle::LookingUp | Obstacle::Joining) => return self.jobs.push_front(job),
                 Err(Obstacle::Full) if self.front.lines.is_some() => {
                     self.blocked = true;
                     self.jobs.push_front(job);
@@ -174,36 +208,35 @@ impl Talk {
         match action {
             Action::Say { text } => {
                 let to = self.receiver(now, peer)?;
-                self.submit(now, peer, to, text, |to, text| Command::Say { to: to.into(), text })
+                self.say(now, peer, to, text)
             }
             Action::Message { who, text } => {
-                let to = self.directory.find(now, peer, &mut self.model, who)?;
-                self.model.choose_receiver(to);
-                self.submit(now, peer, to, text, |to, text| Command::Say { to: to.into(), text })
+                let to = self.destination(now, peer, who)?;
+                self.model.choose_receiver(to.clone());
+                self.say(now, peer, to, text)
             }
             Action::Reply { text } => {
                 let nobody = Obstacle::Refused(CommandError::NothingToReplyTo);
-                let to = self.model.last_sender().ok_or(nobody)?;
+                let to = self.model.last_sender().map(|sender| sender.to.clone()).ok_or(nobody)?;
                 self.submit(now, peer, to, text, |_, text| Command::Reply { text })
             }
             Action::Echo { text } => {
-                let to = self.receiver(now, peer)?;
-                self.submit(now, peer, to, text, |to, text| Command::Echo { to, text })
+                // Nobody at a relay returns anything but the relay itself.
+                let to = self.receiver(now, peer)?.conversation();
+                self.submit(now, peer, to.into(), text, |to, text| Command::Echo {
+                    to: to.conversation(),
+                    text,
+                })
             }
             Action::To { who } => {
-                let to = self.directory.find(now, peer, &mut self.model, who)?;
+                let to = self.destination(now, peer, who)?;
                 self.model.choose_receiver(to);
                 Ok(())
             }
-            Action::Nick { nick } => {
-                self.command(now, peer, Command::Rename { nick: nick.clone() })?;
-                self.tell(Notice::Info(text::renamed(nick)))
-            }
+            Action::Nick { nick } => self.rename(now, peer, nick),
             Action::Close { who } => self.close(now, peer, who.as_deref()),
-            Action::Who => {
-                let roster = self.model.roster();
-                self.tell(Notice::Roster(roster))
-            }
+            Action::Who { room } => self.who(now, peer, room.as_deref()),
+            Action::Relay(action) => self.act(now, peer, action),
             Action::Help => self.tell(Notice::Help),
             Action::Quit => {
                 self.input_ended = true;
@@ -213,34 +246,44 @@ impl Talk {
     }
 
     /// Whom a plain line goes to. A name is looked up again for a conversation that ended.
-    fn receiver(&mut self, now: Now, peer: &mut Peer) -> Result<ConversationId, Obstacle> {
-        let receiver = self.model.receiver().ok_or(Obstacle::NoReceiver)?;
-        let gone = self.model.presence(receiver) == Some(Presence::Gone);
-        let Some(name) = self.directory.name_of(receiver).filter(|_| gone) else {
+    fn receiver(&mut self, now: Now, peer: &mut Peer) -> Result<Destination, Obstacle> {
+        let receiver = self.model.receiver().ok_or(Obstacle::NoReceiver)?.clone();
+        let Destination::Peer(conversation) = receiver else {
+            return Ok(receiver);
+        };
+        let gone = self.model.presence(conversation) == Some(Presence::Gone);
+        let Some(name) = self.directory.name_of(conversation).filter(|_| gone) else {
             return Ok(receiver);
         };
         let again = self.directory.find(now, peer, &mut self.model, &name.to_string())?;
         self.model.choose_receiver(again);
-        Ok(again)
+        Ok(again.into())
     }
 
     fn close(&mut self, now: Now, peer: &mut Peer, who: Option<&str>) -> Result<(), Obstacle> {
         let conversation = match who {
             Some(who) => self.directory.find_open(&self.model, who)?,
-            None => self.model.receiver().ok_or(Obstacle::NoReceiver)?,
+            None => self.model.receiver().ok_or(Obstacle::NoReceiver)?.conversation(),
         };
         self.command(now, peer, Command::Close { conversation }).map(drop)
+    }
+
+    fn say(&mut self, now: Now, peer: &mut Peer, to: Destination, text: &str) -> Result<(), Obstacle> {
+        if self.waits_for_room(&to) {
+            return Err(Obstacle::Joining);
+        }
+        self.submit(now, peer, to, text, |to, text| Command::Say { to, text })
     }
 
     fn submit(
         &mut self,
         now: Now,
         peer: &mut Peer,
-        to: ConversationId,
+        to: Destination,
         text: &str,
-        command: fn(ConversationId, String) -> Command,
+        command: fn(Destination, String) -> Command,
     ) -> Result<(), Obstacle> {
-        let command = command(to, text.to_owned());
+        let command = command(to.clone(), text.to_owned());
         let is_echo = matches!(command, Command::Echo { .. });
         if let Id::Message(id) = self.command(now, peer, command)? {
             self.model.sent(id, to, text, is_echo);
@@ -288,7 +331,9 @@ impl Talk {
 
     /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
     fn end_with_input(&mut self, now: Now, peer: &mut Peer) {
-        let open = peer.pending_messages() + self.model.pending() + self.model.pending_echoes();
+        // A letter that a relay keeps is in good hands, and may have no other outcome for days.
+        let asked = self.model.relay().map_or(0, RelayState::pending);
+        let open = self.model.pending() + self.model.pending_echoes() + asked;
         let settled = self.jobs.is_empty() && open == 0;
         if self.input_ended && settled && self.ending.is_none() {
             self.end(now, peer, None);
@@ -302,7 +347,13 @@ impl Talk {
         }
     }
 
+    /// A question comes when no line is half typed: what was meant for the room must not end up in it.
+    fn begin_asking(&mut self) {
+        self.is_asking = !self.questions.is_empty() && (self.is_asking || !self.front.view.is_typing());
+    }
+
     fn show(&mut self, now: Now) {
+        self.begin_asking();
         while let Some(notice) = self.model.poll_notice() {
             self.front.view.show(&notice, now.wall);
         }
@@ -321,8 +372,8 @@ impl Talk {
     }
 
     /// After the terminal was given back: what a person must know who leaves before the end.
-    pub(super) fn say_last_words(self, peer: &Peer, exit: Exit) -> Exit {
-        let open = self.model.pending().max(peer.pending_messages());
+    pub(super) fn say_last_words(self, exit: Exit) -> Exit {
+        let open = self.model.pending();
         drop(self.front);
         if open == 0 {
             return exit;
@@ -349,6 +400,7 @@ impl Handler<Peer> for Talk {
                     self.take_line(now, peer, line);
                     self.work(now, peer);
                 }
+                Typed::Answer(answer) => self.answer(now, peer, answer),
                 Typed::Nothing => return More::No,
                 Typed::More => return More::Yes,
                 Typed::Quit => {
@@ -378,11 +430,17 @@ impl Handler<Peer> for Talk {
         self.front.view.handle_resize();
     }
 
-    fn handle_event(&mut self, now: Now, _peer: &mut Peer, event: Event) {
+    fn handle_event(&mut self, now: Now, peer: &mut Peer, event: Event) {
         if matches!(event, Event::Writable { .. }) {
             self.blocked = false;
         }
+        let is_about_presence =
+            matches!(event, Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. });
+        let occasion = is_about_presence.then(|| event.clone());
         self.model.handle_event(event, now.wall);
+        if let Some(occasion) = occasion {
+            self.react(now, peer, &occasion);
+        }
         self.adopt_receiver();
     }
 
@@ -394,11 +452,14 @@ impl Handler<Peer> for Talk {
         if let Some(failure) = self.front.view.failure() {
             return Some(output_lost(now, peer, failure));
         }
-        let ending = self.ending?;
-        (peer.is_idle() || ending.deadline <= now.instant).then(|| self.outcome(ending))
+        let is_over = self.ending.filter(|ending| peer.is_idle() || ending.deadline <= now.instant);
+        self.remember(now, peer, is_over.is_some());
+        is_over.map(|ending| self.outcome(ending))
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.ending.map(|ending| ending.deadline)
+        let ending = self.ending.map(|ending| ending.deadline);
+        let writing = self.attendee.as_ref().and_then(Attendee::poll_timeout);
+        ending.into_iter().chain(writing).min()
     }
 }

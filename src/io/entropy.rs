@@ -1,6 +1,6 @@
-//! The one random number that is taken from the system: the seed of everything a run makes up.
+//! What is taken from the system's randomness: the seed of everything a run makes up, and secrets that outlive it.
 //!
-//! It never hands out more than a seed, so that a run can be repeated from it.
+//! A run gets no more than a seed, so that it can be repeated from it.
 
 use std::fmt;
 
@@ -23,4 +23,14 @@ impl std::error::Error for EntropyError {}
 /// A seed that nobody outside can guess.
 pub fn seed() -> Result<u64, EntropyError> {
     getrandom::u64().map_err(EntropyError)
+}
+
+/// Random bits of a secret, twice what anybody could ever try out.
+const SECRET_BYTES: usize = 32;
+
+/// A secret that nobody can guess, as hexadecimal digits.
+pub fn secret() -> Result<String, EntropyError> {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes).map_err(EntropyError)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

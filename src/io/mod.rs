@@ -6,6 +6,7 @@ pub mod bind_error;
 pub mod clock;
 pub mod entropy;
 pub mod event_loop;
+pub mod interfaces;
 pub mod lines;
 pub mod local_ip;
 pub mod logging;

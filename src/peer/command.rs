@@ -107,6 +107,11 @@ pub enum Command {
         /// Which.
         conversation: ConversationId,
     },
+    /// Break a conversation's connections, for a fault on purpose: the other side is told that it was one. Nothing is tried again.
+    Fail {
+        /// Which.
+        conversation: ConversationId,
+    },
     /// Stop waiting: everything that has no outcome gets it now, and every conversation ends.
     GiveUp,
     /// Close every conversation; new ones are refused from now on. [`super::Peer::is_idle`] tells when all has ended.

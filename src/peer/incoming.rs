@@ -85,7 +85,7 @@ impl Peer {
                 self.introduce(now, handle);
                 self.prefer(id, handle);
                 self.flush_waiting(id);
-                self.come_in(now, id);
+                self.come_in(now, id, handle);
             }
             arq::Event::Readable { .. } => self.read(now, id, handle),
             arq::Event::Writable => {

@@ -169,6 +169,10 @@ impl Peer {
             }
             Command::Rename { nick } => self.rename(now, nick).map(|()| Id::None),
             Command::Close { conversation } => self.begin_goodbye(now, conversation).map(|()| Id::None),
+            Command::Fail { conversation } => {
+                self.end_connections(now, conversation, "fault", "connection fault (switch)");
+                Ok(Id::None)
+            }
             Command::GiveUp => {
                 self.give_up(now);
                 Ok(Id::None)
@@ -358,6 +362,10 @@ impl Peer {
     }
 
     fn close_connections(&mut self, now: Now, id: ConversationId) {
+        self.end_connections(now, id, "done", "");
+    }
+
+    fn end_connections(&mut self, now: Now, id: ConversationId, code: &'static str, words: &str) {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
@@ -371,7 +379,7 @@ impl Peer {
         }
         conversation.closing_at = None;
         for handle in handles {
-            self.endpoint.close(now, handle, "done", "");
+            self.endpoint.close(now, handle, code, words);
         }
     }
 

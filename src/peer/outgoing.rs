@@ -311,7 +311,7 @@ impl Peer {
         Say { from: self.local_party(path), to: remote_party(path, None), at, said }.encode()
     }
 
-    fn is_open(&self, handle: Handle) -> bool {
+    pub(super) fn is_open(&self, handle: Handle) -> bool {
         self.endpoint.connection(handle).is_some_and(|connection| connection.is_open())
     }
 }

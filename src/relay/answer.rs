@@ -163,7 +163,7 @@ impl Relay {
         self.refuse(now, handle, request, RefusalCode::Storage, reason);
     }
 
-    /// The ledger has a line: from now on everybody may see it, and its author gets the receipt.
+    /// The ledger has a line: from now on everybody may see it, and its author gets the receipt (UC-RELAY-010).
     fn finish_line(
         &mut self,
         now: Now,
@@ -207,6 +207,7 @@ impl Relay {
         (ALL_TAILS / (self.rooms.len() + 1)).clamp(4 * 1024, 1024 * 1024)
     }
 
+    /// The ledger has a letter, or knew its fate, or has no place for it (UC-RELAY-013).
     fn finish_letter(&mut self, now: Now, handle: Handle, draft: Draft, reply: Reply) {
         let request = (draft.id.clone(), draft.sent_at);
         let to = draft.to.nick.clone().unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::time::{Now, WallTime};
 type Asked = (MessageId, WallTime);
 
 impl Relay {
-    /// A member, or a guest, asks for something.
+    /// A member, or a guest, asks for something: one receipt, whatever comes of it (UC-RELAY-003).
     pub(super) fn hear_request(&mut self, now: Now, handle: Handle, asked: Asked, request: Request) {
         if let Some(session) = self.sessions.get_mut(&handle) {
             session.last_said = now.instant;
@@ -107,6 +107,7 @@ impl Relay {
         self.pump(now, handle);
     }
 
+    /// Whether somebody may come in: the guards (UC-RELAY-015).
     fn check_join(
         &self,
         handle: Handle,
@@ -137,6 +138,8 @@ impl Relay {
         }
     }
 
+    /// Gives a member its seat, and a cursor where its wish says: behind what is known (UC-RELAY-012), or as much history as it
+    /// wants (UC-RELAY-011).
     fn sit_down(&mut self, now: Now, handle: Handle, number: u64, wish: &JoinWish) {
         let Some(room) = self.rooms.get_mut(&number) else { return };
         let head = room.tail.head();

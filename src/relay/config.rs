@@ -50,7 +50,7 @@ pub struct Flood {
     pub per_second: u32,
 }
 
-/// Faults on purpose, to see what becomes of them.
+/// Faults on purpose, to see what becomes of them (UC-RELAY-016).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Nobody is let in.

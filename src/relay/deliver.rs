@@ -13,8 +13,8 @@ use crate::endpoint::Handle;
 use crate::ledger::{Entry, LogKey, Request};
 use crate::time::Now;
 
-/// What a connection may hold of what a member is sent. The rest stays in the log. Enough for half a megabyte a second at
-/// a quarter of a second's round trip.
+/// What a connection may hold of what a member is sent. The rest stays in the log (UC-RELAY-017). Enough for half a megabyte a
+/// second at a quarter of a second's round trip.
 const QUEUE_BYTES: usize = 128 * 1024;
 /// The same in messages.
 const QUEUE_MESSAGES: usize = 1_024;
@@ -27,8 +27,8 @@ const PAGE_ENTRIES: usize = QUEUE_MESSAGES / 2;
 /// Presence messages under way to one member. The next one waits and tells all that happened meanwhile.
 const PRESENCE_UNDER_WAY: usize = 4;
 
-/// Members that a list names; of more, only the number is told. As many as anybody reads, and short enough that a thousand members
-/// who come at once can all be told.
+/// Members that a list names; of more, only the number is told (UC-RELAY-008). As many as anybody reads, and short enough that a
+/// thousand members who come at once can all be told.
 pub(super) const LISTED: usize = 256;
 
 impl Relay {

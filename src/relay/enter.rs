@@ -10,8 +10,8 @@ use crate::ledger::{BanTarget, Identity, Request};
 use crate::time::{Now, WallTime};
 use std::time::Duration;
 
-/// How long the seats of a lost connection are kept for the new one of the same person. Its client joins at once; a minute covers a
-/// link that loses most of what is said.
+/// How long the seats of a lost connection are kept for the new one of the same person (UC-RELAY-007). Its client joins at once;
+/// a minute covers a link that loses most of what is said.
 const SEATS_KEPT: Duration = Duration::from_secs(60);
 
 /// What somebody who enters says of itself.
@@ -23,7 +23,7 @@ pub(super) struct Card {
 }
 
 impl Relay {
-    /// Somebody wants to be a member.
+    /// Somebody wants to be a member (UC-RELAY-005).
     pub(super) fn hear_enter(
         &mut self,
         now: Now,

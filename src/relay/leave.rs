@@ -69,7 +69,7 @@ impl Relay {
         seats
     }
 
-    /// Takes somebody out of rooms, and tells those who stay.
+    /// Takes somebody out of rooms, and tells those who stay (UC-RELAY-008).
     pub(super) fn empty_seats(&mut self, now: Now, handle: Handle, nick: &str, seats: &[Seat], reason: &str) {
         for seat in seats {
             let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
@@ -107,7 +107,7 @@ impl Relay {
         self.empty_seats(now, handle, &nick, &over, "did not come back");
     }
 
-    /// Takes in nothing more. What was said before is stored and confirmed, then everyone is told.
+    /// Takes in nothing more (UC-RELAY-021). What was said before is stored and confirmed, then everyone is told.
     pub(super) fn shut_down(&mut self, now: Now, reason: String) {
         if self.closing.is_none() {
             self.log(now, What::Relay { text: format!("closing: {reason}") });

@@ -72,7 +72,7 @@ impl Reason {
     }
 }
 
-/// A relay: many members on one socket.
+/// A relay: many members on one socket (UC-RELAY-001).
 #[derive(Debug)]
 pub struct Relay {
     config: RelayConfig,
@@ -302,7 +302,7 @@ impl Relay {
         self.introduce(now, handle);
     }
 
-    /// Whether an address may make another connection now.
+    /// Whether an address may make another connection now (UC-RELAY-018).
     fn admits(&mut self, now: Now, address: SocketAddr) -> bool {
         /// Full buckets are as good as none; they go when there are many.
         const MANY: usize = 4_096;

@@ -33,6 +33,7 @@ impl Relay {
         self.take(now, handle, &asked.0, asked.1);
     }
 
+    /// Something that only operators may do (UC-RELAY-019).
     pub(super) fn hear_moderation(&mut self, now: Now, handle: Handle, asked: Asked, action: Moderation) {
         if !self.identity_of(handle).is_some_and(|identity| self.operators.contains(&identity)) {
             return self.refuse(now, handle, &asked, RefusalCode::Forbidden, "only operators may do that");

@@ -64,6 +64,7 @@ impl Relay {
         }
     }
 
+    /// One thing said. What is no relay's business is answered as any peer would (UC-RELAY-002).
     fn hear(&mut self, now: Now, handle: Handle, body: &[u8]) {
         let say = match Say::decode(body) {
             Ok(say) => say,

@@ -81,7 +81,7 @@ impl Relay {
         self.log(now, What::Refused { nick, address, why: format!("a message: {reason}") });
     }
 
-    /// The log that a member's words to a room go to, and the room's name.
+    /// The log that a member's words to a room go to, and the room's name; None without a seat (UC-RELAY-009).
     fn log_of(&self, handle: Handle, room: &str) -> Option<(LogKey, String)> {
         if room == EVERYONE {
             return Some((LogKey::Everyone, EVERYONE.to_owned()));

@@ -24,7 +24,7 @@ impl Relay {
         self.pump(now, handle);
     }
 
-    /// Tells one member something.
+    /// Tells one member something (UC-RELAY-004).
     pub(super) fn tell(&mut self, now: Now, handle: Handle, news: News) {
         let body = self.encode(handle, now.wall, Said::News(news));
         self.queue(handle, body.into());

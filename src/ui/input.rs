@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::relay::{self, RelayAction};
+
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -14,7 +16,7 @@ pub enum Action {
     },
     /// Send a text to somebody, who is the receiver from now on.
     Message {
-        /// An address or a nick, as typed.
+        /// An address, a nick, a room or `*`, as typed.
         who: String,
         /// The text.
         text: String,
@@ -31,11 +33,16 @@ pub enum Action {
     },
     /// Choose the receiver.
     To {
-        /// An address or a nick, as typed.
+        /// An address, a nick, a room or `*`, as typed.
         who: String,
     },
     /// List who is there.
-    Who,
+    Who {
+        /// In a room of the relay; None: everybody.
+        room: Option<String>,
+    },
+    /// Something that needs a relay.
+    Relay(RelayAction),
     /// Use another name.
     Nick {
         /// The name.
@@ -70,15 +77,21 @@ pub enum InputError {
         /// How the command is written.
         usage: &'static str,
     },
+    /// What stands where a room should is no name of one.
+    NoRoom,
+    /// A password was typed where everybody can read it.
+    Spoken,
 }
 
 impl InputError {
     /// Whether the line was to choose a receiver.
     pub fn names_receiver(&self) -> bool {
         match self {
-            Self::Unknown { .. } => false,
+            Self::Unknown { .. } | Self::Spoken => false,
+            // Whichever command it was: rather no receiver than the wrong one.
+            Self::NoRoom => true,
             Self::Incomplete { usage } | Self::Excess { usage } => {
-                usage.starts_with("/to") || usage.starts_with("/msg")
+                usage.starts_with("/to ") || usage.starts_with("/msg") || usage.starts_with("/join")
             }
         }
     }
@@ -96,6 +109,10 @@ impl fmt::Display for InputError {
             }
             Self::Incomplete { usage } => write!(f, "something is missing; write {usage}"),
             Self::Excess { usage } => write!(f, "that is too much; write {usage}"),
+            Self::NoRoom => {
+                f.write_str("that is no name of a room: 1 to 32 characters, without spaces, commas, # and *")
+            }
+            Self::Spoken => f.write_str("a password is never part of a line; write /room password alone"),
         }
     }
 }
@@ -116,18 +133,27 @@ pub fn parse(line: &str) -> Result<Action, InputError> {
         "msg" => message(argument),
         "reply" | "r" | "responder" => Ok(Action::Reply { text: required(argument, "/reply text")? }),
         "echo" | "eco" => Ok(Action::Echo { text: required(argument, "/echo text")? }),
-        "to" | "para" => Ok(Action::To { who: word(argument, "/to ADDR")? }),
+        "to" | "para" => Ok(Action::To { who: word(argument, "/to WHO")? }),
         "nick" | "apelido" => Ok(Action::Nick { nick: word(argument, "/nick NAME")? }),
         "close" | "fechar" => close(argument),
-        "who" | "names" | "usuarios" | "usuários" => nothing(argument, Action::Who, "/who"),
+        "who" | "names" | "usuarios" | "usuários" => who(argument),
         "help" | "ajuda" => nothing(argument, Action::Help, "/help"),
         "quit" | "exit" | "sair" => nothing(argument, Action::Quit, "/quit"),
-        _ => Err(InputError::Unknown { command: command.to_owned() }),
+        lower => match relay::input::parse(lower, argument) {
+            Some(result) => result.map(Action::Relay),
+            None => Err(InputError::Unknown { command: command.to_owned() }),
+        },
     }
 }
 
+fn who(argument: &str) -> Result<Action, InputError> {
+    let is_everybody = argument.trim().is_empty();
+    let room = if is_everybody { None } else { Some(relay::input::room(argument, "/who [#room]")?) };
+    Ok(Action::Who { room })
+}
+
 fn message(argument: &str) -> Result<Action, InputError> {
-    let usage = "/msg ADDR text";
+    let usage = "/msg WHO text";
     let (who, text) = argument.trim_start().split_once(' ').ok_or(InputError::Incomplete { usage })?;
     Ok(Action::Message { who: who.to_owned(), text: required(text, usage)? })
 }
@@ -138,17 +164,17 @@ fn close(argument: &str) -> Result<Action, InputError> {
 }
 
 /// A text is taken exactly as it stands, spaces at its ends included.
-fn required(argument: &str, usage: &'static str) -> Result<String, InputError> {
+pub(super) fn required(argument: &str, usage: &'static str) -> Result<String, InputError> {
     if argument.is_empty() { Err(InputError::Incomplete { usage }) } else { Ok(argument.to_owned()) }
 }
 
-fn word(argument: &str, usage: &'static str) -> Result<String, InputError> {
+pub(super) fn word(argument: &str, usage: &'static str) -> Result<String, InputError> {
     let mut words = argument.split_whitespace();
     let word = words.next().ok_or(InputError::Incomplete { usage })?;
     if words.next().is_some() { Err(InputError::Excess { usage }) } else { Ok(word.to_owned()) }
 }
 
-fn nothing(argument: &str, action: Action, usage: &'static str) -> Result<Action, InputError> {
+pub(super) fn nothing<T>(argument: &str, action: T, usage: &'static str) -> Result<T, InputError> {
     if argument.trim().is_empty() { Ok(action) } else { Err(InputError::Excess { usage }) }
 }
 
@@ -205,8 +231,8 @@ mod tests {
     fn portuguese_names_and_capitals_do_the_same() {
         check("/sair", Action::Quit);
         check("/QUIT", Action::Quit);
-        check("/usuarios", Action::Who);
-        check("/USUÁRIOS", Action::Who);
+        check("/usuarios", Action::Who { room: None });
+        check("/USUÁRIOS Sala", Action::Who { room: Some("#sala".to_owned()) });
         check("/ajuda", Action::Help);
         check("/eco olá", Action::Echo { text: "olá".to_owned() });
     }
@@ -215,8 +241,8 @@ mod tests {
     fn mistakes_are_explained_and_never_sent() {
         refuse("/hlep", "there is no command /hlep; /help lists them, //hlep sends the text /hlep");
         refuse("/", "there is no command /; /help lists them, // sends the text /");
-        refuse("/msg", "something is missing; write /msg ADDR text");
-        refuse("/msg 127.0.0.1:6001", "something is missing; write /msg ADDR text");
+        refuse("/msg", "something is missing; write /msg WHO text");
+        refuse("/msg 127.0.0.1:6001", "something is missing; write /msg WHO text");
         refuse("/reply", "something is missing; write /reply text");
         refuse("/nick two words", "that is too much; write /nick NAME");
         refuse("/quit now", "that is too much; write /quit");

@@ -9,10 +9,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::filter;
-use super::notice::{Arrival, Member, Notice, Party};
+use super::notice::{Arrival, Member, Notice, Party, Way};
+use super::relay;
 use super::style::Style;
 use super::text::{self, Limit};
 use super::view::{Status, View};
+use crate::chat::EVERYONE;
 use crate::io::output::Output;
 use crate::io::trace::timestamp;
 use crate::peer::Quote;
@@ -35,7 +37,7 @@ impl JsonView {
 
 impl View for JsonView {
     fn show(&mut self, notice: &Notice, at: WallTime) {
-        if let Some(object) = object(notice) {
+        if let Some(object) = printed(notice) {
             self.data.push_line(&encode(&object));
             return;
         }
@@ -56,12 +58,20 @@ impl View for JsonView {
 
 /// The objects, field by field in the order in which they are printed.
 #[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Printed<'a> {
+    Own(Object<'a>),
+    Relay(relay::json::Object<'a>),
+}
+
+#[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object<'a> {
     Ready { addr: SocketAddr },
     Connected { addr: SocketAddr, nick: Option<&'a str> },
     Closed { addr: SocketAddr, reason: String },
     Sent { id: &'a str, text: &'a str },
+    Held { id: &'a str },
     Delivered { id: &'a str, rtt_ms: f64 },
     Failed { id: &'a str, reason: String },
     Unknown { id: &'a str },
@@ -102,6 +112,13 @@ struct Row<'a> {
     since: String,
 }
 
+fn printed(notice: &Notice) -> Option<Printed<'_>> {
+    match notice {
+        Notice::Relay(notice) => relay::json::object(notice).map(Printed::Relay),
+        notice => object(notice).map(Printed::Own),
+    }
+}
+
 fn object(notice: &Notice) -> Option<Object<'_>> {
     Some(match notice {
         Notice::Ready { address, .. } => Object::Ready { addr: *address },
@@ -110,6 +127,7 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }
         Notice::Sent { message, text, .. } => Object::Sent { id: message.id.as_str(), text },
+        Notice::Held { message } => Object::Held { id: message.id.as_str() },
         Notice::Delivered { message, rtt } => {
             Object::Delivered { id: message.id.as_str(), rtt_ms: milliseconds(*rtt) }
         }
@@ -127,6 +145,7 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
         | Notice::Silent(_)
         | Notice::Resumed(_)
         | Notice::Receiver(_)
+        | Notice::Relay(_)
         | Notice::Help
         | Notice::Info(_) => return None,
     })
@@ -136,10 +155,14 @@ fn message(arrival: &Arrival) -> Message<'_> {
     Message {
         id: arrival.id.as_str(),
         from: from(&arrival.from),
-        room: None,
+        room: match &arrival.way {
+            Way::Direct | Way::Letter => None,
+            Way::Room { room, .. } => Some(room),
+            Way::Everyone => Some(EVERYONE),
+        },
         text: &arrival.text,
         ts: timestamp(arrival.sent_at),
-        history: false,
+        history: arrival.is_history,
         re: arrival.reply_to.as_ref().map(re),
     }
 }
@@ -157,11 +180,11 @@ fn row(member: &Member) -> Row<'_> {
 }
 
 /// To the microsecond: the clock has no more, and a sum of digits that nobody measured would look like precision.
-fn milliseconds(span: Duration) -> f64 {
+pub(super) fn milliseconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
-fn encode(object: &Object<'_>) -> String {
+pub(super) fn encode(object: &impl Serialize) -> String {
     // Strings and numbers only: there is nothing that JSON cannot say.
     escape(serde_json::to_string(object).unwrap_or_default())
 }
@@ -187,6 +210,7 @@ pub fn escape(json: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::notice::Receiver;
     use super::*;
     use crate::chat::MessageId;
     use crate::peer::{CloseReason, FailReason};
@@ -194,7 +218,7 @@ mod tests {
 
     #[track_caller]
     fn check(notice: &Notice, expected: &str) {
-        assert_eq!(object(notice).map(|object| encode(&object)).as_deref(), Some(expected));
+        assert_eq!(printed(notice).map(|object| encode(&object)).as_deref(), Some(expected));
     }
 
     fn address() -> SocketAddr {
@@ -206,7 +230,7 @@ mod tests {
     }
 
     fn outgoing() -> Outgoing {
-        Outgoing { id: MessageId::new("abc", 7), to: party(), preview: String::new() }
+        Outgoing { id: MessageId::new("abc", 7), to: Receiver::Peer(party()), preview: String::new() }
     }
 
     #[test]
@@ -237,6 +261,7 @@ mod tests {
             &Notice::Failed { message: message.clone(), reason: FailReason::NoAnswer },
             r#"{"event":"failed","id":"abc-7","reason":"no answer"}"#,
         );
+        check(&Notice::Held { message: message.clone() }, r#"{"event":"held","id":"abc-7"}"#);
         check(&Notice::Unknown { message }, r#"{"event":"unknown","id":"abc-7"}"#);
     }
 
@@ -245,6 +270,8 @@ mod tests {
         let mut arrival = Arrival {
             id: MessageId::new("xyz", 1),
             from: Party { address: address(), nick: None },
+            way: Way::Direct,
+            is_history: false,
             text: "oi".to_owned(),
             sent_at: WallTime::from_unix_micros(1_500_000),
             reply_to: None,
@@ -260,8 +287,15 @@ mod tests {
             sent_at: WallTime::from_unix_micros(0),
         });
         check(
-            &Notice::Message(arrival),
+            &Notice::Message(arrival.clone()),
             r#"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":null,"text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":false,"re":{"id":"abc-7","text":"hi","ts":"1970-01-01T00:00:00.000000Z"}}"#,
+        );
+        arrival.reply_to = None;
+        arrival.way = Way::Room { room: "#sala".to_owned(), is_only: true };
+        arrival.is_history = true;
+        check(
+            &Notice::Message(arrival),
+            r##"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":"#sala","text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":true,"re":null}"##,
         );
     }
 
@@ -283,7 +317,7 @@ mod tests {
             },
             r#"{"event":"echoed","id":"abc-8","from":{"nick":"bob","addr":"127.0.0.1:6000"},"text":"hello","rtt_ms":0.4}"#,
         );
-        assert!(object(&Notice::Info("chatter".to_owned())).is_none());
+        assert!(printed(&Notice::Info("chatter".to_owned())).is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Messages and what became of ours go to standard output, everything else to standard error.
 
 use super::notice::Notice;
+use super::relay::{Reason, RelayNotice};
 use super::style::Style;
 use super::text::{self, Limit};
 use super::view::{Status, View};
@@ -54,12 +55,21 @@ fn is_data(notice: &Notice) -> bool {
     match notice {
         Notice::Message(_)
         | Notice::Sent { .. }
+        | Notice::Held { .. }
         | Notice::Delivered { .. }
         | Notice::Failed { .. }
         | Notice::Unknown { .. }
         | Notice::Echoed { .. }
         | Notice::Roster(_)
         | Notice::Help => true,
+        // What was asked for; who comes and goes is chatter.
+        Notice::Relay(notice) => matches!(
+            notice,
+            RelayNotice::Roster { reason: Reason::Asked, .. }
+                | RelayNotice::Rooms(_)
+                | RelayNotice::Bans(_)
+                | RelayNotice::Log(_)
+        ),
         Notice::Ready { .. }
         | Notice::Connected(_)
         | Notice::Renamed { .. }

@@ -5,12 +5,14 @@
 
 pub mod editor;
 pub mod filter;
+pub mod host;
 pub mod input;
 pub mod json;
 pub mod keys;
 pub mod lines;
 pub mod model;
 pub mod notice;
+pub mod relay;
 pub mod style;
 pub mod terminal;
 pub mod text;

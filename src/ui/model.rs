@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::filter;
-use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence};
-use crate::chat::MessageId;
-use crate::peer::{ConversationId, Event, FailReason, Incoming};
+use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence, Receiver, Way};
+use super::relay::{RelayNotice, RelayState};
+use crate::chat::{EVERYONE, MessageId};
+use crate::peer::{ConversationId, Destination, Event, FailReason, Incoming};
 use crate::time::WallTime;
 
 /// Enough to tell one message from another, and to fit a line with the rest of the sentence.
@@ -37,9 +38,10 @@ pub struct Model {
     contacts: BTreeMap<ConversationId, Contact>,
     outgoing: BTreeMap<MessageId, Pending>,
     echoes: BTreeMap<MessageId, ConversationId>,
-    receiver: Option<ConversationId>,
+    receiver: Option<Destination>,
     receiver_is_chosen: bool,
-    last_sender: Option<ConversationId>,
+    last_sender: Option<Sender>,
+    relay: Option<RelayState>,
     tally: Tally,
     notices: VecDeque<Notice>,
 }
@@ -53,8 +55,19 @@ struct Contact {
 
 #[derive(Debug)]
 struct Pending {
-    to: ConversationId,
+    to: Destination,
     preview: String,
+    /// The relay has it in safe keeping, which is all that can be waited for.
+    is_held: bool,
+}
+
+/// Whoever wrote last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Whom an answer reaches.
+    pub to: Destination,
+    /// Who it was.
+    pub party: Party,
 }
 
 impl Model {
@@ -83,12 +96,22 @@ impl Model {
                 };
                 self.settle(id, column, |message| Notice::Failed { message, reason });
             }
+            // What a relay keeps is in good hands: its fate is the relay's to know, and no longer ours.
+            Event::Unknown { id } if self.outgoing.get(&id).is_some_and(|pending| pending.is_held) => {
+                self.outgoing.remove(&id);
+            }
             Event::Unknown { id } => {
                 self.echoes.remove(&id);
                 self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
             }
+            Event::Held { id } => self.hold(id),
+            Event::Member { event, .. } => {
+                let notices = self.relay.as_mut().map(|relay| relay.handle(event));
+                self.notices.extend(notices.into_iter().flatten());
+                self.leave_lost_room();
+            }
             // Only whoever was refused waits for this.
-            Event::Writable { .. } | Event::Held { .. } | Event::Member { .. } => {}
+            Event::Writable { .. } => {}
         }
     }
 
@@ -100,15 +123,30 @@ impl Model {
         }
     }
 
+    /// Notes that we are, or will be, a member of a relay.
+    pub fn attend(&mut self, relay: RelayState) {
+        self.relay = Some(relay);
+    }
+
+    /// The relay that we are at.
+    pub const fn relay(&self) -> Option<&RelayState> {
+        self.relay.as_ref()
+    }
+
+    /// The same, to note what was asked.
+    pub const fn relay_mut(&mut self) -> Option<&mut RelayState> {
+        self.relay.as_mut()
+    }
+
     /// Notes that the peer took a message, or an echo, which is still open when it was delivered: it has to come back.
-    pub fn sent(&mut self, id: MessageId, to: ConversationId, text: &str, is_echo: bool) {
+    pub fn sent(&mut self, id: MessageId, to: Destination, text: &str, is_echo: bool) {
         let preview = filter::shorten(text, PREVIEW_COLUMNS);
-        let message = Outgoing { id: id.clone(), to: self.party(to), preview: preview.clone() };
+        let message = Outgoing { id: id.clone(), to: self.shown(&to), preview: preview.clone() };
         self.notices.push_back(Notice::Sent { message, text: text.to_owned(), is_echo });
         if is_echo {
-            self.echoes.insert(id.clone(), to);
+            self.echoes.insert(id.clone(), to.conversation());
         }
-        self.outgoing.insert(id, Pending { to, preview });
+        self.outgoing.insert(id, Pending { to, preview, is_held: false });
     }
 
     /// Adds something to show that no event told.
@@ -122,14 +160,14 @@ impl Model {
     }
 
     /// Whom a plain line goes to.
-    pub fn receiver(&self) -> Option<ConversationId> {
-        self.receiver
+    pub const fn receiver(&self) -> Option<&Destination> {
+        self.receiver.as_ref()
     }
 
     /// Has plain lines go to somebody whom the user named, and says so if that is new.
-    pub fn choose_receiver(&mut self, conversation: ConversationId) {
+    pub fn choose_receiver(&mut self, to: impl Into<Destination>) {
         self.receiver_is_chosen = true;
-        self.set_receiver(conversation);
+        self.set_receiver(to.into());
     }
 
     /// Has plain lines go nowhere until somebody is named again.
@@ -138,25 +176,50 @@ impl Model {
         self.receiver_is_chosen = true;
     }
 
-    /// Has plain lines go to whoever wrote last, unless the user chose a receiver, or the one found so is still there.
+    /// Has plain lines go to whoever wrote last to us alone, unless the user chose a receiver, or the one found so is still
+    /// there. Nobody speaks to a room by accident.
     pub fn adopt_receiver(&mut self) {
-        let is_there =
-            |conversation| self.presence(conversation).is_some_and(|presence| presence != Presence::Gone);
-        let is_settled = self.receiver_is_chosen || self.receiver.is_some_and(is_there);
-        if let Some(sender) = self.last_sender.filter(|&sender| !is_settled && is_there(sender)) {
-            self.set_receiver(sender);
+        let is_there = |to: &Destination| {
+            self.presence(to.conversation()).is_some_and(|presence| presence != Presence::Gone)
+        };
+        let is_settled = self.receiver_is_chosen || self.receiver.as_ref().is_some_and(is_there);
+        let is_private = |to: &Destination| matches!(to, Destination::Peer(_) | Destination::Member { .. });
+        let sender = self.last_sender.as_ref().map(|sender| &sender.to);
+        if let Some(sender) = sender.filter(|to| !is_settled && is_private(to) && is_there(to)) {
+            self.set_receiver(sender.clone());
         }
     }
 
-    fn set_receiver(&mut self, conversation: ConversationId) {
-        if self.receiver.replace(conversation) != Some(conversation) {
-            self.notices.push_back(Notice::Receiver(self.party(conversation)));
+    fn set_receiver(&mut self, to: Destination) {
+        let shown = self.shown(&to);
+        if self.receiver.replace(to.clone()).as_ref() != Some(&to) {
+            self.notices.push_back(Notice::Receiver(shown));
+        }
+    }
+
+    /// A line for a room that we were put out of, or left, must not go where it is refused, nor anywhere else.
+    fn leave_lost_room(&mut self) {
+        if let (Some(Destination::Room { room, .. }), Some(relay)) = (&self.receiver, &self.relay)
+            && relay.is_member()
+            && !relay.is_or_will_be_in(room)
+        {
+            self.receiver = None;
         }
     }
 
     /// Whom `/reply` answers.
-    pub fn last_sender(&self) -> Option<ConversationId> {
-        self.last_sender
+    pub const fn last_sender(&self) -> Option<&Sender> {
+        self.last_sender.as_ref()
+    }
+
+    /// Somebody whom words go to, as shown.
+    pub fn shown(&self, to: &Destination) -> Receiver {
+        match to {
+            Destination::Peer(conversation) => Receiver::Peer(self.party(*conversation)),
+            Destination::Room { room, .. } => Receiver::Room(room.clone()),
+            Destination::Member { nick, .. } => Receiver::Member(nick.clone()),
+            Destination::Everyone { .. } => Receiver::Everyone,
+        }
     }
 
     /// The other side of a conversation.
@@ -203,9 +266,14 @@ impl Model {
         self.tally
     }
 
-    /// How many messages have no outcome yet.
+    /// How many messages have no outcome yet. One that a relay keeps may have none for days, and is not waited for.
     pub fn pending(&self) -> usize {
-        self.outgoing.len()
+        self.outgoing.values().filter(|pending| !pending.is_held).count()
+    }
+
+    /// How many of our messages a relay keeps.
+    pub fn held(&self) -> usize {
+        self.outgoing.len() - self.pending()
     }
 
     /// How many echoes may still come back.
@@ -218,7 +286,7 @@ impl Model {
         match event {
             Event::Connected { conversation, address, nick } => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
-                self.notices.push_back(Notice::Connected(self.party(conversation)));
+                self.tell_presence(conversation, Notice::Connected, RelayNotice::Reached);
             }
             Event::Renamed { conversation, before, nick } => {
                 if let Some(contact) = self.contacts.get_mut(&conversation) {
@@ -229,22 +297,40 @@ impl Model {
             }
             Event::Silent { conversation, address } => {
                 self.meet(conversation, address, None, Presence::Silent, wall);
-                self.notices.push_back(Notice::Silent(self.party(conversation)));
+                self.tell_presence(conversation, Notice::Silent, RelayNotice::Silent);
             }
             Event::Resumed { conversation, address } => {
                 self.meet(conversation, address, None, Presence::Here, wall);
-                self.notices.push_back(Notice::Resumed(self.party(conversation)));
+                self.tell_presence(conversation, Notice::Resumed, RelayNotice::Resumed);
             }
             Event::Closed { conversation, address, reason } => {
                 self.meet(conversation, address, None, Presence::Gone, wall);
                 self.echoes.retain(|_, from| *from != conversation);
                 let party = self.party(conversation);
-                self.notices.push_back(Notice::Closed { party, reason });
+                if let Some(relay) = self.relay.as_mut().filter(|relay| relay.conversation() == conversation)
+                {
+                    relay.close();
+                    self.notices.push_back(Notice::Relay(RelayNotice::Closed { party, reason }));
+                } else {
+                    self.notices.push_back(Notice::Closed { party, reason });
+                }
                 self.forget_oldest_gone();
             }
             // The rest is about messages.
             _ => {}
         }
+    }
+
+    fn tell_presence(
+        &mut self,
+        conversation: ConversationId,
+        of_peer: fn(Party) -> Notice,
+        of_relay: fn(Party) -> RelayNotice,
+    ) {
+        let party = self.party(conversation);
+        let is_relay = self.relay.as_ref().is_some_and(|relay| relay.conversation() == conversation);
+        let notice = if is_relay { Notice::Relay(of_relay(party)) } else { of_peer(party) };
+        self.notices.push_back(notice);
     }
 
     fn meet(
@@ -266,12 +352,47 @@ impl Model {
     }
 
     fn receive(&mut self, incoming: Incoming, wall: WallTime) {
-        let nick = incoming.nick.clone();
-        self.meet(incoming.conversation, incoming.address, nick.clone(), Presence::Here, wall);
-        self.last_sender = Some(incoming.conversation);
-        let from = Party { address: incoming.address, nick };
-        let Incoming { id, text, sent_at, reply_to, .. } = incoming;
-        self.notices.push_back(Notice::Message(Arrival { id, from, text, sent_at, reply_to }));
+        let Incoming {
+            id,
+            conversation,
+            room,
+            is_relayed,
+            is_history,
+            address,
+            nick,
+            text,
+            sent_at,
+            reply_to,
+        } = incoming;
+        let (relay, party) = (conversation, Party { address, nick: nick.clone() });
+        // Nobody answers what nobody said. An answer to something said to all is for its author alone.
+        let author = nick.clone().map(|nick| Destination::Member { relay, nick });
+        let (to, way) = match (is_relayed, room) {
+            (true, Some(room)) if room == EVERYONE => (author, Way::Everyone),
+            (true, Some(room)) => {
+                let is_only = self.relay.as_ref().is_some_and(RelayState::has_one_room);
+                (Some(Destination::Room { relay, room: room.clone() }), Way::Room { room, is_only })
+            }
+            (true, None) => (author, Way::Letter),
+            (false, _) => {
+                self.meet(conversation, address, nick, Presence::Here, wall);
+                (Some(conversation.into()), Way::Direct)
+            }
+        };
+        if let Some(to) = to {
+            self.last_sender = Some(Sender { to, party: party.clone() });
+        }
+        let arrival = Arrival { id, from: party, way, is_history, text, sent_at, reply_to };
+        self.notices.push_back(Notice::Message(arrival));
+    }
+
+    fn hold(&mut self, id: MessageId) {
+        if let Some(pending) = self.outgoing.get_mut(&id) {
+            pending.is_held = true;
+            let (to, preview) = (pending.to.clone(), pending.preview.clone());
+            let message = Outgoing { id, to: self.shown(&to), preview };
+            self.notices.push_back(Notice::Held { message });
+        }
     }
 
     fn settle(
@@ -285,13 +406,15 @@ impl Model {
             return;
         };
         *column(&mut self.tally) += 1;
-        let message = Outgoing { id, to: self.party(pending.to), preview: pending.preview };
+        let message = Outgoing { id, to: self.shown(&pending.to), preview: pending.preview };
         self.notices.push_back(notice(message));
     }
 
     fn forget_oldest_gone(&mut self) {
-        let needed =
-            |conversation| Some(conversation) == self.receiver || Some(conversation) == self.last_sender;
+        let receiver = self.receiver.as_ref().map(Destination::conversation);
+        let last_sender = self.last_sender.as_ref().map(|sender| sender.to.conversation());
+        let relay = self.relay.as_ref().map(RelayState::conversation);
+        let needed = |conversation| [receiver, last_sender, relay].contains(&Some(conversation));
         let gone = |(&conversation, contact): (&ConversationId, &Contact)| {
             (contact.presence == Presence::Gone && !needed(conversation))
                 .then_some((contact.since, conversation))
@@ -308,7 +431,8 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::{Command, Id, Peer, PeerConfig};
+    use crate::chat::News;
+    use crate::peer::{Command, Id, MemberEvent, Peer, PeerConfig};
     use crate::time::{Instant, Now};
 
     /// Two conversations as a peer would name them.
@@ -361,7 +485,7 @@ mod tests {
         ] {
             model.handle_event(event, WallTime::default());
             model.adopt_receiver();
-            assert_eq!(model.receiver(), Some(receiver));
+            assert_eq!(model.receiver(), Some(&receiver.into()));
         }
     }
 
@@ -373,7 +497,7 @@ mod tests {
         for event in [message(second, 6002), closed(first, 6001), message(second, 6002)] {
             model.handle_event(event, WallTime::default());
             model.adopt_receiver();
-            assert_eq!(model.receiver(), Some(first));
+            assert_eq!(model.receiver(), Some(&first.into()));
         }
     }
 
@@ -383,7 +507,7 @@ mod tests {
         let mut model = Model::default();
         let ids = [1, 2, 3].map(|number| MessageId::new("x", number));
         for id in &ids {
-            model.sent(id.clone(), to, "hi", false);
+            model.sent(id.clone(), to.into(), "hi", false);
         }
         let [delivered, failed, unknown] = ids;
         let reason = FailReason::NoAnswer;
@@ -405,12 +529,96 @@ mod tests {
         let [to, _] = conversations();
         let mut model = Model::default();
         let id = MessageId::new("x", 1);
-        model.sent(id.clone(), to, "hi", true);
+        model.sent(id.clone(), to.into(), "hi", true);
         let rtt = std::time::Duration::ZERO;
         model.handle_event(Event::Delivered { id: id.clone(), rtt }, WallTime::default());
         assert_eq!((model.pending(), model.pending_echoes()), (0, 1));
         let text = "hi".to_owned();
         model.handle_event(Event::Echoed { id, conversation: to, text, rtt }, WallTime::default());
         assert_eq!(model.pending_echoes(), 0);
+    }
+
+    /// A model whose first conversation is with a relay, and that wants to be in two rooms.
+    fn member() -> (Model, ConversationId) {
+        let [relay, _] = conversations();
+        let mut model = Model::default();
+        let rooms = ["#sala", "#b"].map(str::to_owned);
+        model.attend(RelayState::new(relay, "ana".to_owned(), rooms));
+        let nick = "ana".to_owned();
+        tell(
+            &mut model,
+            relay,
+            MemberEvent::Entered { nick, motd: None, is_operator: false, is_return: false },
+        );
+        for room in ["#sala", "#b"] {
+            let (room, topic, members) = (room.to_owned(), String::new(), Vec::new());
+            tell(&mut model, relay, MemberEvent::Joined { room, topic, members, count: 1, is_return: false });
+        }
+        (model, relay)
+    }
+
+    fn tell(model: &mut Model, relay: ConversationId, event: MemberEvent) {
+        model.handle_event(Event::Member { relay, event }, WallTime::default());
+    }
+
+    fn relayed(relay: ConversationId, room: Option<&str>) -> Event {
+        let Event::Message(incoming) = message(relay, 6002) else { unreachable!() };
+        let (room, nick) = (room.map(str::to_owned), Some("bob".to_owned()));
+        Event::Message(Incoming { room, nick, is_relayed: true, ..incoming })
+    }
+
+    #[test]
+    fn room_that_was_left_gets_no_line_and_no_other_does() {
+        let (mut model, relay) = member();
+        let sala = Destination::Room { relay, room: "#sala".to_owned() };
+        model.choose_receiver(sala.clone());
+        tell(&mut model, relay, MemberEvent::Parted { room: "#b".to_owned() });
+        assert_eq!(model.receiver(), Some(&sala));
+        let (room, by, reason) = (Some("#sala".to_owned()), "eve".to_owned(), String::new());
+        tell(&mut model, relay, MemberEvent::News(News::Removed { room, by, reason }));
+        assert_eq!(model.receiver(), None);
+        model.handle_event(relayed(relay, None), WallTime::default());
+        model.adopt_receiver();
+        assert_eq!(model.receiver(), None, "the user had chosen");
+    }
+
+    #[test]
+    fn answer_goes_back_where_the_words_came_from() {
+        let (mut model, relay) = member();
+        let bob = Destination::Member { relay, nick: "bob".to_owned() };
+        let sala = Destination::Room { relay, room: "#sala".to_owned() };
+        for (room, to) in [(Some("#sala"), &sala), (None, &bob), (Some("#sala"), &sala), (Some("*"), &bob)] {
+            model.handle_event(relayed(relay, room), WallTime::default());
+            assert_eq!(model.last_sender().map(|sender| &sender.to), Some(to), "{room:?}");
+        }
+    }
+
+    #[test]
+    fn room_is_named_while_there_are_two() {
+        let (mut model, relay) = member();
+        let way = |model: &mut Model| {
+            while model.poll_notice().is_some() {}
+            model.handle_event(relayed(relay, Some("#sala")), WallTime::default());
+            match model.poll_notice() {
+                Some(Notice::Message(Arrival { way: Way::Room { is_only, .. }, .. })) => is_only,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!way(&mut model));
+        tell(&mut model, relay, MemberEvent::Parted { room: "#b".to_owned() });
+        assert!(way(&mut model));
+    }
+
+    #[test]
+    fn letter_that_a_relay_keeps_is_not_waited_for() {
+        let (mut model, relay) = member();
+        let id = MessageId::new("x", 1);
+        let bob = Destination::Member { relay, nick: "bob".to_owned() };
+        model.sent(id.clone(), bob, "hi", false);
+        assert_eq!((model.pending(), model.held()), (1, 0));
+        model.handle_event(Event::Held { id: id.clone() }, WallTime::default());
+        assert_eq!((model.pending(), model.held()), (0, 1));
+        model.handle_event(Event::Unknown { id }, WallTime::default());
+        assert_eq!((model.held(), model.tally()), (0, Tally::default()));
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::relay::RelayNotice;
 use crate::chat::MessageId;
 use crate::peer::{CloseReason, FailReason, Quote};
 use crate::time::WallTime;
@@ -14,6 +15,37 @@ pub struct Party {
     pub address: SocketAddr,
     /// The name that it gives itself, exactly as it came.
     pub nick: Option<String>,
+}
+
+/// Whom words go to, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receiver {
+    /// The other side of a conversation.
+    Peer(Party),
+    /// Everybody in a room of the relay.
+    Room(String),
+    /// One member of the relay.
+    Member(String),
+    /// Every member of the relay.
+    Everyone,
+}
+
+/// How a message came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the sender's own machine. All others: through the relay, which knows its members' names.
+    Direct,
+    /// To us alone.
+    Letter,
+    /// To a room.
+    Room {
+        /// Which.
+        room: String,
+        /// Whether it is the only one that we are in, so that it need not be named.
+        is_only: bool,
+    },
+    /// To every member of the relay.
+    Everyone,
 }
 
 /// One line of `/who`.
@@ -46,7 +78,7 @@ pub struct Outgoing {
     /// Its identifier.
     pub id: MessageId,
     /// To whom.
-    pub to: Party,
+    pub to: Receiver,
     /// Its beginning; the whole text is not kept.
     pub preview: String,
 }
@@ -58,6 +90,10 @@ pub struct Arrival {
     pub id: MessageId,
     /// From whom.
     pub from: Party,
+    /// How it came.
+    pub way: Way,
+    /// Whether it had been said before we came, or while we were away.
+    pub is_history: bool,
     /// The text, exactly as it came.
     pub text: String,
     /// The sender's clock when it was written.
@@ -111,6 +147,11 @@ pub enum Notice {
         /// Whether the other side is to return it.
         is_echo: bool,
     },
+    /// The relay keeps a letter of ours until its receiver comes.
+    Held {
+        /// Which.
+        message: Outgoing,
+    },
     /// The other side has it.
     Delivered {
         /// Which.
@@ -142,7 +183,9 @@ pub enum Notice {
         rtt: Duration,
     },
     /// Plain lines go to somebody else from now on.
-    Receiver(Party),
+    Receiver(Receiver),
+    /// Something happened at the relay.
+    Relay(RelayNotice),
     /// Everybody we talk to.
     Roster(Vec<Member>),
     /// How the commands are written.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossterm::terminal;
 use tui_input::InputRequest;
 
-use super::editor::Editor;
+use super::editor::{Editor, Window};
 use super::filter;
 use super::keys::{Key, Keys};
 use super::notice::Notice;
@@ -72,6 +72,8 @@ pub struct Terminal {
     shown: Status,
     /// Whom `/reply` answered when it was begun to be typed; None while no reply is being typed.
     reply_to: Option<Option<String>>,
+    /// What is being typed to answer a question; never shown, and never in the history.
+    secret: Editor,
 }
 
 impl Terminal {
@@ -93,6 +95,7 @@ impl Terminal {
             changed: true,
             shown: Status::default(),
             reply_to: None,
+            secret: Editor::default(),
         };
         terminal.enter()?;
         Ok(terminal)
@@ -122,7 +125,7 @@ impl Terminal {
 
     fn draw(&mut self) {
         let (prompt, room) = self.prompt();
-        let window = self.editor.window(room);
+        let window = if self.shown.question.is_some() { self.stars(room) } else { self.editor.window(room) };
         let prompt_columns = self.columns.saturating_sub(room);
         self.output.push(CLEAR_ROW);
         self.output.push(&self.above);
@@ -141,9 +144,10 @@ impl Terminal {
     fn prompt(&self) -> (String, usize) {
         use unicode_width::UnicodeWidthStr;
 
-        let words = match &self.reply_to {
-            Some(sender) => text::reply_prompt(sender.as_deref()),
-            None => text::prompt(&self.shown),
+        let words = match (&self.shown.question, &self.reply_to) {
+            (Some(question), _) => text::question(question),
+            (None, Some(sender)) => text::reply_prompt(sender.as_deref()),
+            (None, None) => text::prompt(&self.shown),
         };
         let prompt = if self.columns < NARROW_COLUMNS {
             "> ".to_owned()
@@ -152,6 +156,34 @@ impl Terminal {
         };
         let room = self.columns.saturating_sub(prompt.width());
         (prompt, room)
+    }
+
+    /// A star for each character of a secret, as far as there is room.
+    fn stars(&self, columns: usize) -> Window {
+        let count = self.secret.text().chars().count().min(columns.saturating_sub(1));
+        Window { text: "*".repeat(count), cursor: count }
+    }
+
+    /// A key while something secret is asked for. The cursor stays at the end: nobody edits what cannot be seen.
+    fn handle_secret_key(&mut self, key: Key) -> Option<Typed> {
+        self.changed = true;
+        match key {
+            Key::Enter => {
+                let answer = std::mem::take(&mut self.secret).take();
+                return Some(Typed::Answer((!answer.is_empty()).then_some(answer)));
+            }
+            Key::Control('c' | 'd') => {
+                self.secret = Editor::default();
+                return Some(Typed::Answer(None));
+            }
+            Key::Text(character) => self.secret.edit(InputRequest::InsertChar(character)),
+            Key::Paste(text) => self.secret.insert(&text),
+            Key::Backspace => self.secret.edit(InputRequest::DeletePrevChar),
+            Key::Control('u' | 'w') | Key::BackspaceWord => self.secret = Editor::default(),
+            Key::Control('l') => self.output.push(CLEAR_SCREEN),
+            _ => {}
+        }
+        None
     }
 
     fn handle_key(&mut self, key: Key, status: &Status) -> Option<Typed> {
@@ -265,8 +297,13 @@ impl View for Terminal {
                 }
                 continue;
             };
-            let typed = self.handle_key(key, status);
-            self.watch_reply(status);
+            let typed = if status.question.is_some() {
+                self.handle_secret_key(key)
+            } else {
+                let typed = self.handle_key(key, status);
+                self.watch_reply(status);
+                typed
+            };
             if let Some(typed) = typed {
                 return typed;
             }

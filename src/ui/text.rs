@@ -10,9 +10,10 @@ use std::time::Duration;
 use chrono::{DateTime, Local};
 
 use super::filter;
-use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence};
+use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence, Receiver, Way};
+use super::relay::text as relay;
 use super::style::Tone;
-use super::view::Status;
+use super::view::{Question, Status};
 use crate::peer::{CloseReason, FailReason};
 use crate::time::WallTime;
 
@@ -46,16 +47,24 @@ impl Limit {
 
 /// How the commands are written.
 pub const HELP: &[&str] = &[
-    "/msg ADDR text   send to an address (or the nick of somebody listed by /who) and go on with that receiver",
-    "/to ADDR         choose who gets the lines that begin with no slash",
+    "/msg WHO text    send to an address, or a nick (of somebody at the relay, or listed by /who), and go on there",
+    "/to WHO          choose who gets the lines that begin with no slash: an address, a nick, a #room, * for everyone",
     "/reply text      answer the last message, whoever sent it",
-    "/echo text       have the receiver return a text",
-    "/who             who is there",
+    "/echo text       have the receiver (the relay, if it is there) return a text",
+    "/who [#room]     who is there",
     "/nick NAME       be called something else",
     "/close [ADDR]    end a conversation",
     "/quit            end the program (so does Ctrl-D on an empty line)",
     "//text           send a text that begins with a slash",
-    "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair",
+    "at a relay:",
+    "/join ROOM       be in a room, and speak there     /part [#room] [reason]   be in it no longer",
+    "/rooms           which rooms there are             /topic [text]            what the room is about (- for nothing)",
+    "/broadcast text  tell every member of every room   /invite NICK [#room]     let somebody in",
+    "/room password | nopassword | invite on|off | hidden on|off                 who may come in",
+    "operators:       /admin FILE (become one, by the secret in it)  /kick NICK [#room] [reason]  /ban WHO [10m] [reason]",
+    "                 /unban WHO  /bans  /mute NICK [10m]  /unmute NICK  /op NICK  /deop NICK  /log [N]  /shutdown [reason]",
+    "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair /entrar /deixar /salas /assunto /todos /convidar",
+    "      /sala /expulsar /banir /silenciar /encerrar",
 ];
 
 /// Refuses a block from the clipboard.
@@ -72,6 +81,9 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
         | Notice::Closed { .. } => presence(notice),
         Notice::Message(arrival) => message(arrival, at, limit),
         Notice::Sent { message, text, is_echo } => sent(message, text, *is_echo, at, limit),
+        Notice::Held { message } => {
+            one(Tone::Dim, format!("  ◷ held by the relay until its receiver comes: {}", quoted(message)))
+        }
         Notice::Delivered { message, rtt } => {
             one(Tone::Good, format!("  ✓ delivered in {}: {}", milliseconds(*rtt), quoted(message)))
         }
@@ -86,9 +98,11 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
             let head = format!("{} {}: Echo: ", time_of_day(at), name(from));
             body(Tone::Plain, head, text, &format!("  (after {})", milliseconds(*rtt)), limit)
         }
-        Notice::Receiver(party) => {
-            one(Tone::Dim, format!("* lines without a slash go to {} now; /to ADDR changes it", name(party)))
+        Notice::Receiver(to) => {
+            let (to, hint) = (receiver(to), if matches!(to, Receiver::Peer(_)) { "ADDR" } else { "WHO" });
+            one(Tone::Dim, format!("* lines without a slash go to {to} now; /to {hint} changes it"))
         }
+        Notice::Relay(notice) => relay::describe(notice),
         Notice::Roster(members) => roster(members),
         Notice::Help => HELP.iter().flat_map(|line| one(Tone::Dim, (*line).to_owned())).collect(),
         Notice::Info(text) => one(Tone::Dim, format!("* {text}")),
@@ -109,12 +123,45 @@ pub fn milliseconds(span: Duration) -> String {
     format!("{:.1} ms", span.as_secs_f64() * 1000.0)
 }
 
+/// Whom words go to, as shown.
+pub fn receiver(to: &Receiver) -> String {
+    match to {
+        Receiver::Peer(party) => name(party),
+        Receiver::Room(room) => filter::nick(room),
+        Receiver::Member(nick) => format!("{} (private)", relay::member(nick)),
+        Receiver::Everyone => "everyone".to_owned(),
+    }
+}
+
+/// Whoever wrote, as shown: a member of a relay goes by the name that is its alone there.
+pub fn sender(party: &Party, is_relayed: bool) -> String {
+    match &party.nick {
+        Some(nick) if is_relayed => relay::member(nick),
+        _ => name(party),
+    }
+}
+
 /// What the terminal shows before the line that is being typed.
 pub fn prompt(status: &Status) -> String {
-    match &status.receiver {
-        Some(receiver) if status.receiver_is_gone => format!("to {receiver} (gone)"),
-        Some(receiver) => format!("to {receiver}"),
+    let words = match &status.receiver {
+        Some(Receiver::Room(room)) => filter::nick(room),
+        Some(to) => format!("to {}", receiver(to)),
+        None if status.has_relay => "no receiver, /join ROOM or /msg WHO text".to_owned(),
         None => "no receiver, /msg ADDR text".to_owned(),
+    };
+    let state = match () {
+        () if status.receiver_is_gone => " (gone)",
+        () if status.receiver_waits => " (reconnecting)",
+        () => "",
+    };
+    format!("{words}{state}")
+}
+
+/// What the terminal shows before a secret.
+pub fn question(question: &Question) -> String {
+    match question {
+        Question::Password { room } => format!("password of {} (Ctrl-C: none)", filter::nick(room)),
+        Question::NewPassword { room } => format!("new password of {} (Ctrl-C: none)", filter::nick(room)),
     }
 }
 
@@ -136,7 +183,7 @@ pub fn reply_moved(sender: Option<&str>) -> String {
     )
 }
 
-fn one(tone: Tone, text: String) -> Vec<Line> {
+pub(super) fn one(tone: Tone, text: String) -> Vec<Line> {
     vec![Line { tone, text }]
 }
 
@@ -171,6 +218,12 @@ fn presence(notice: &Notice) -> Vec<Line> {
 }
 
 fn closed(party: &Party, reason: &CloseReason) -> Vec<Line> {
+    let (tone, reason) = reason_of_end(reason);
+    one(tone, format!("* {}: {reason}", name(party)))
+}
+
+/// Why a connection ended, filtered, and how bad that is.
+pub(super) fn reason_of_end(reason: &CloseReason) -> (Tone, String) {
     let tone = match reason {
         CloseReason::ByPeer { .. } | CloseReason::ByUs => Tone::Dim,
         CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => Tone::Doubt,
@@ -178,25 +231,36 @@ fn closed(party: &Party, reason: &CloseReason) -> Vec<Line> {
     };
     // Some reasons quote the other side.
     let reason = filter::shorten(&reason.to_string(), 120);
-    one(tone, format!("* {}: {reason}", name(party)))
+    (tone, reason)
 }
 
 fn message(arrival: &Arrival, at: WallTime, limit: Limit) -> Vec<Line> {
-    let head = format!("{} {}: ", time_of_day(at), name(&arrival.from));
+    let from = sender(&arrival.from, arrival.way != Way::Direct);
+    let (before, after) = match &arrival.way {
+        Way::Direct | Way::Room { is_only: true, .. } => (String::new(), ""),
+        Way::Room { room, is_only: false } => (format!("{} ", filter::nick(room)), ""),
+        Way::Letter => (String::new(), " (private)"),
+        Way::Everyone => (String::new(), " (to everyone)"),
+    };
     let mut tail = String::new();
     if let Some(quote) = &arrival.reply_to {
         tail.push_str(&format!("  (reply to \"{}\")", filter::shorten(&quote.text, 32)));
+    }
+    if arrival.is_history {
+        let head = format!("history {} {before}{from}{after}: ", date_and_time(arrival.sent_at));
+        return body(Tone::Dim, head, &arrival.text, &tail, limit);
     }
     // Clocks differ by seconds everywhere; by more than a minute it is the message that is old, or the clock that is wrong.
     if at.as_unix_micros().abs_diff(arrival.sent_at.as_unix_micros()) > 60_000_000 {
         tail.push_str(&format!("  (sent {} by the sender's clock)", date_and_time(arrival.sent_at)));
     }
+    let head = format!("{} {before}{from}{after}: ", time_of_day(at));
     body(Tone::Plain, head, &arrival.text, &tail, limit)
 }
 
 fn sent(message: &Outgoing, text: &str, is_echo: bool, at: WallTime, limit: Limit) -> Vec<Line> {
     let verb = if is_echo { "return, please: " } else { "" };
-    let head = format!("{} → {}: {verb}", time_of_day(at), name(&message.to));
+    let head = format!("{} → {}: {verb}", time_of_day(at), receiver(&message.to));
     body(Tone::Own, head, text, "  … sending", limit)
 }
 
@@ -232,7 +296,7 @@ fn cut(mut line: String, chars: usize) -> String {
 }
 
 fn quoted(message: &Outgoing) -> String {
-    format!("\"{}\" to {}", message.preview, name(&message.to))
+    format!("\"{}\" to {}", message.preview, receiver(&message.to))
 }
 
 fn failure(reason: &FailReason) -> String {
@@ -256,11 +320,11 @@ fn roster(members: &[Member]) -> Vec<Line> {
     members.iter().map(line).collect()
 }
 
-fn time_of_day(wall: WallTime) -> String {
+pub(super) fn time_of_day(wall: WallTime) -> String {
     local(wall, "%H:%M:%S")
 }
 
-fn date_and_time(wall: WallTime) -> String {
+pub(super) fn date_and_time(wall: WallTime) -> String {
     local(wall, "%Y-%m-%d %H:%M:%S")
 }
 
@@ -275,6 +339,7 @@ fn local(wall: WallTime, format: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::MessageId;
 
     #[track_caller]
     fn check(notice: &Notice, limit: Limit, expected: &[&str]) {
@@ -306,6 +371,39 @@ mod tests {
             Limit::NONE,
             &["* bob@127.0.0.1:6001: the other side left: ␛]0;title␇"],
         );
+    }
+
+    #[test]
+    fn messages_tell_how_they_came_in_words() {
+        let arrival = |way, is_history| {
+            let from = Party { address: ([127, 0, 0, 1], 6001).into(), nick: Some("ana".to_owned()) };
+            let (id, text, sent_at) = (MessageId::new("x", 1), "oi".to_owned(), WallTime::default());
+            Notice::Message(Arrival { id, from, way, is_history, text, sent_at, reply_to: None })
+        };
+        let room = |is_only| Way::Room { room: "#sala".to_owned(), is_only };
+        let (time, date) = (time_of_day(WallTime::default()), date_and_time(WallTime::default()));
+        for (way, is_history, expected) in [
+            (Way::Direct, false, format!("{time} ana@127.0.0.1:6001: oi")),
+            (room(true), false, format!("{time} ana: oi")),
+            (room(false), false, format!("{time} #sala ana: oi")),
+            (room(false), true, format!("history {date} #sala ana: oi")),
+            (Way::Letter, false, format!("{time} ana (private): oi")),
+            (Way::Everyone, false, format!("{time} ana (to everyone): oi")),
+        ] {
+            check(&arrival(way, is_history), Limit::NONE, &[&expected]);
+        }
+    }
+
+    #[test]
+    fn prompt_tells_where_a_line_goes() {
+        let prompt_of = |receiver, receiver_waits| {
+            prompt(&Status { receiver, receiver_waits, has_relay: true, ..Status::default() })
+        };
+        assert_eq!(prompt_of(Some(Receiver::Room("#sala".to_owned())), false), "#sala");
+        assert_eq!(prompt_of(Some(Receiver::Room("#sala".to_owned())), true), "#sala (reconnecting)");
+        assert_eq!(prompt_of(Some(Receiver::Member("bob".to_owned())), false), "to bob (private)");
+        assert_eq!(prompt_of(Some(Receiver::Everyone), false), "to everyone");
+        assert_eq!(prompt_of(None, false), "no receiver, /join ROOM or /msg WHO text");
     }
 
     #[test]

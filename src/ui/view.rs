@@ -2,18 +2,39 @@
 
 use std::io;
 
-use super::notice::Notice;
+use super::notice::{Notice, Receiver};
 use crate::time::WallTime;
 
 /// What the line that is being typed is shown with. The names are exact; a view filters them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Whom a plain line goes to.
-    pub receiver: Option<String>,
+    pub receiver: Option<Receiver>,
     /// Whether that conversation has ended, so that a line would begin another.
     pub receiver_is_gone: bool,
+    /// Whether the receiver is at a relay that is being tried again, so that a line waits.
+    pub receiver_waits: bool,
+    /// Whether there is a relay, and so rooms to join.
+    pub has_relay: bool,
     /// Whom `/reply` answers.
     pub last_sender: Option<String>,
+    /// What is asked of the user instead of a line, such as a password: not shown while it is typed.
+    pub question: Option<Question>,
+}
+
+/// Something secret that the user is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The password of a room, to come in.
+    Password {
+        /// Which.
+        room: String,
+    },
+    /// A room's password from now on.
+    NewPassword {
+        /// Which.
+        room: String,
+    },
 }
 
 /// What came from the keyboard.
@@ -21,6 +42,8 @@ pub struct Status {
 pub enum Typed {
     /// A whole line.
     Line(String),
+    /// The answer to the question of the status; None: the user declined.
+    Answer(Option<String>),
     /// Nothing more at the moment.
     Nothing,
     /// There is more, but others shall have a turn.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
 
 mod program;
+mod relay;
 
 use program::{Input, Program, exit_code, lines_of, run_to_end, texts};
 

@@ -45,6 +45,20 @@ impl Program {
         Self::start(command, "addr")
     }
 
+    /// A peer with something in its environment.
+    pub fn peer_with(flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = udpchat(&["peer", "--json", "--bind", "127.0.0.1:0"]);
+        command.args(flags).envs(environment.iter().copied());
+        Self::start(command, "addr")
+    }
+
+    /// A relay that keeps its things in `data`.
+    pub fn relay(bind: &str, data: &str, flags: &[&str]) -> Self {
+        let mut command = udpchat(&["relay", "--json", "--bind", bind, "--data", data]);
+        command.args(flags);
+        Self::start(command, "addr")
+    }
+
     /// A proxy on a port of its own in front of `target`. It ends by itself, should the test not end it.
     pub fn proxy(target: &str, link: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lossy-proxy"));
@@ -121,9 +135,15 @@ impl Program {
 
     /// Ends it as a power cut would; tells what it had printed.
     pub fn kill(mut self) -> Vec<Value> {
-        self.child.kill().unwrap();
+        self.kill_now();
         self.read_rest();
         std::mem::take(&mut self.events)
+    }
+
+    /// The same, and its port is free.
+    pub fn kill_now(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn read_rest(&mut self) {

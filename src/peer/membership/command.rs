@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::member::{Member, Phase, Room};
 use super::outbox::{Ask, Content, Entry, Target, Text};
-use super::{MemberEvent, Membership};
-use crate::chat::{EVERYONE, MAX_TEXT_BYTES, MessageId, Request, is_nick};
+use super::{MemberEvent, Membership, Refusal};
+use crate::chat::{EVERYONE, MAX_TEXT_BYTES, MessageId, RefusalCode, Request, is_nick};
 use crate::peer::{CommandError, ConversationId, Destination, Peer, Quote};
 use crate::time::Now;
 
@@ -26,8 +26,14 @@ impl Peer {
             Some(member) => member.wish_for(membership.rooms),
             None => conversation.member = Some(Box::new(Member::new(membership))),
         }
-        // The conversation may have been one before it became a membership.
-        self.come_in(now, id);
+        // The conversation may have been one before it became a membership; then all that are open know who we are.
+        for handle in
+            self.conversations.get(&id).map(|it| it.handles().collect::<Vec<_>>()).unwrap_or_default()
+        {
+            if self.is_open(handle) {
+                self.come_in(now, id, handle);
+            }
+        }
         Ok(id)
     }
 
@@ -134,8 +140,13 @@ impl Peer {
         let id = self.next_id().1;
         if let Some(member) = self.member_mut(relay) {
             member.nick = nick;
+            member.set_retried();
             member.enter_for = Some(id.clone());
             member.phase = Phase::Outside;
+        }
+        // The relay does not wait for ever for somebody to think of a name.
+        if self.connect_if_needed(now, relay).is_err() {
+            self.schedule_retry(now, relay);
         }
         self.pump(now, relay);
         Ok(id)
@@ -147,8 +158,15 @@ impl Peer {
             return Err(CommandError::ShuttingDown);
         }
         let id = self.next_id().1;
+        let mut joins = Vec::new();
         if let Some(member) = self.member_mut(relay) {
             member.forget_room(&room);
+            joins = member.outbox.remove_where(|entry| entry.is_join_of(&room));
+        }
+        for join in joins {
+            let words = "the room was left before it was joined".to_owned();
+            let refusal = Refusal { code: RefusalCode::Other, words, suggestion: None };
+            self.tell_member(relay, MemberEvent::Done { id: join.id, result: Err(refusal) });
         }
         self.tell_member(relay, MemberEvent::Parted { room });
         self.tell_member(relay, MemberEvent::Done { id: id.clone(), result: Ok(()) });

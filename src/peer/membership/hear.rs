@@ -17,9 +17,10 @@ impl Peer {
     pub(in crate::peer) fn hear_relay(&mut self, now: Now, id: ConversationId, handle: Handle, say: Say<'_>) {
         if let Said::Introduce { run } = &say.said {
             self.recognise(now, id, handle, run);
-            self.announce_relay(id, say.from.nick);
-            return;
         }
+        // Of words it is somebody else's name.
+        let nick = say.from.nick.clone().filter(|_| !matches!(say.said, Said::Words(_)));
+        self.announce(id, handle, nick);
         let is_current = self.member(id).is_some_and(|member| member.connection == Some(handle));
         match say.said {
             Said::Request { id: request, .. } => self.refuse_request(now, id, handle, request, say.at),
@@ -47,8 +48,12 @@ impl Peer {
         at: WallTime,
     ) {
         let is_inside = self.member(id).is_some_and(|member| member.phase == Phase::Inside);
-        let Some(place) = words.place.filter(|_| is_inside && !words.is_echo) else {
-            // Somebody who is no relay, or none that we are in: the words are not shown, and their sender may know.
+        if words.place.is_some() && !is_inside {
+            self.unreadable += 1;
+            return;
+        }
+        let Some(place) = words.place.filter(|_| !words.is_echo) else {
+            // Somebody who is no relay: the words are not shown, and their sender may know.
             self.unreadable += 1;
             let refusal = Receipt::refused(words.id, at, "only a relay's lines are shown here");
             self.answer(id, handle, now.wall, Said::Receipt(refusal));
@@ -60,6 +65,7 @@ impl Peer {
             None => self.move_past_letter(id, place.pos, place.stored_at),
         };
         if is_letter {
+            // UC-RELAY-024: each time that it comes, or the relay brings it for ever.
             let receipt = Receipt { pos: Some(place.pos), ..Receipt::taken(words.id.clone(), at) };
             self.answer(id, handle, now.wall, Said::Receipt(receipt));
         } else if !is_new {
@@ -207,6 +213,7 @@ impl Peer {
             Content::Words(_) => None,
         });
         self.tell_member(id, MemberEvent::NotEntered(refusal.clone()));
+        let may_pass = may_pass(refusal.code);
         if let Some(asked) = asked_as {
             self.tell_member(id, MemberEvent::Done { id: asked, result: Err(refusal) });
         }
@@ -216,15 +223,22 @@ impl Peer {
             }
             (member.nick, member.enter_for, member.phase) = (nick, Some(name), Phase::Outside);
             self.pump(now, id);
-        } else {
-            self.finish_goodbye(now, id);
+            return;
         }
+        if may_pass {
+            self.schedule_retry(now, id);
+        }
+        self.finish_goodbye(now, id);
     }
 
     /// We are not let into a room: what waited for it was never sent and will not be.
     fn stay_out_of_room(&mut self, now: Now, id: ConversationId, name: String, refusal: Refusal) {
         let Some(member) = self.member_mut(id) else { return };
         if member.room(&name).is_none_or(|room| room.is_in) {
+            return;
+        }
+        if refusal.code == RefusalCode::Closing && member.room(&name).is_some_and(|room| room.is_wish) {
+            // The relay is about to close the connection, and the room is asked for again on the next one.
             return;
         }
         member.forget_room(&name);
@@ -281,14 +295,11 @@ impl Peer {
         self.relieve(id);
         self.finish_goodbye(now, id);
     }
+}
 
-    /// Tells once that the relay is there, under the name that it gives itself.
-    pub(super) fn announce_relay(&mut self, id: ConversationId, nick: Option<String>) {
-        let Some(conversation) = self.conversations.get(&id) else { return };
-        if let Some(handle) = conversation.primary {
-            self.announce(id, handle, nick);
-        }
-    }
+/// Whether a relay that does not let us in for this reason may do so later, under the same name.
+const fn may_pass(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::TooMany | RefusalCode::Storage | RefusalCode::Closing)
 }
 
 fn refusal(receipt: &Receipt<'_>) -> Refusal {

@@ -23,6 +23,8 @@ pub(in crate::peer) struct Member {
     pub(super) token: String,
     pub(super) patience: Option<Duration>,
     pub(super) memory: RelayMemory,
+    /// The connections on which we said who we are, which comes before everything else.
+    pub(super) introduced: Vec<Handle>,
     /// The connection to be a member on, once it is open.
     pub(super) connection: Option<Handle>,
     pub(super) phase: Phase,
@@ -107,6 +109,7 @@ impl Member {
             token,
             patience,
             memory,
+            introduced: Vec::new(),
             connection: None,
             phase: Phase::Outside,
             rooms: Vec::new(),
@@ -202,8 +205,8 @@ impl Member {
         self.nick = nick;
     }
 
-    /// Whether words came from this very run: they are shown as said, and not as heard. Somebody else could use ids like ours, and
-    /// the relay says whose they are.
+    /// Whether words came from this very run: they are shown as said, and not as heard (UC-RELAY-025). Somebody else
+    /// could use ids like ours, and the relay says whose they are.
     pub(super) fn is_own(&self, run: &str, id: &MessageId, nick: Option<&str>) -> bool {
         let is_ours = id.as_str().strip_prefix(run).is_some_and(|rest| rest.starts_with('-'));
         is_ours && nick.is_some_and(|nick| self.own_nicks.iter().any(|own| own == nick))
@@ -257,7 +260,7 @@ impl Member {
 
     /// Whether the relay's own word on something is awaited.
     pub(in crate::peer) fn is_awaiting(&self) -> bool {
-        !self.asked.is_empty() || self.outbox.awaited() > 0
+        !self.asked.is_empty() || self.phase == Phase::Inside && self.outbox.awaited() > 0
     }
 
     /// What has no outcome, letters that the relay holds not counted.

@@ -12,6 +12,9 @@ mod outbox;
 mod reconnect;
 mod send;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! What a relay tells its member: that it is in, that it is in a room, who came and went.
 //!
-//! A relay is a stranger like any other: news of a room that we are not in, or that nobody asked for, are counted and dropped.
+//! A relay is a stranger like any other (UC-RELAY-026): news of a room that we are not in, or that nobody asked for, are
+//! counted and dropped.
 
 use super::MemberEvent;
 use super::member::{OwnRequest, Phase};
@@ -71,7 +72,6 @@ impl Peer {
         let News::Entered { nick, log, operator, everyone_head, motd } = news else {
             return;
         };
-        self.announce_relay(id, None);
         let Some(member) = self.member_mut(id) else { return };
         member.phase = Phase::Inside;
         member.go_by(nick.clone());

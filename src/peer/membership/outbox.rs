@@ -92,6 +92,12 @@ impl Entry {
         }
     }
 
+    /// Whether it asks to join that room.
+    pub(super) fn is_join_of(&self, name: &str) -> bool {
+        let Content::Request(ask) = &self.content else { return false };
+        matches!(&ask.request, Request::Join { room, .. } if room == name)
+    }
+
     fn is_for_room(&self, name: &str) -> bool {
         matches!(&self.content, Content::Words(Text { to: Target::Room(room), .. }) if room == name)
     }

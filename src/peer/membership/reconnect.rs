@@ -1,5 +1,6 @@
 //! A relay that was lost is tried again, for as long as the user's patience lasts; and how a membership ends.
 
+use super::member::Phase;
 use super::outbox::{Content, Entry};
 use super::{MemberEvent, Refusal};
 use crate::arq::Closed;
@@ -35,6 +36,8 @@ impl Peer {
             (conversation.primary.is_some(), self.shutting_down || conversation.closing_at.is_some());
         let Some(member) = &mut conversation.member else { return };
         let is_closing = is_closing || member.is_closing;
+        let was_refused = member.phase == Phase::Refused && member.reconnect.retry_at.is_none();
+        member.introduced.retain(|other| *other != handle);
         if member.connection == Some(handle) {
             member.lose(handle);
             member.reconnect.lost_at.get_or_insert(now.instant);
@@ -46,7 +49,8 @@ impl Peer {
             return;
         }
         if has_heir {
-            self.come_in(now, id);
+            // If it is not open yet, its opening follows.
+            self.move_in(now, id);
             return;
         }
         if let Some(conversation) = self.conversations.get_mut(&id) {
@@ -57,16 +61,22 @@ impl Peer {
         let unsent = if is_unanswered { FailReason::NoAnswer } else { FailReason::NotSent };
         if is_closing || is_unanswered || !is_worth_another_try(&closed) {
             self.end_membership(id, end(closed), &unsent);
-        } else {
-            if let Some(member) = self.member_mut(id) {
-                member.reconnect.reason = reason(closed);
+            return;
+        }
+        if let Some(member) = self.member_mut(id) {
+            member.reconnect.reason = reason(closed);
+            if was_refused {
+                // Whoever did not want us under that name will not want us under it now: the user's next name calls again.
+                member.phase = Phase::Refused;
             }
-            self.fail_waiting(id, &unsent);
+        }
+        self.fail_waiting(id, &unsent);
+        if !was_refused {
             self.schedule_retry(now, id);
         }
     }
 
-    fn schedule_retry(&mut self, now: Now, id: ConversationId) {
+    pub(super) fn schedule_retry(&mut self, now: Now, id: ConversationId) {
         let Some(member) = self.conversations.get_mut(&id).and_then(|it| it.member.as_mut()) else { return };
         let delay = member.reconnect.next_delay(&mut self.random);
         member.reconnect.retry_at = Some(now.instant + delay);
@@ -87,7 +97,11 @@ impl Peer {
                 continue;
             }
             member.set_retried();
-            if self.connect_if_needed(now, id).is_err() {
+            if member.connection.is_some() {
+                // It is still there, and did not want us for a reason that may have passed.
+                member.phase = Phase::Outside;
+                self.pump(now, id);
+            } else if self.connect_if_needed(now, id).is_err() {
                 self.schedule_retry(now, id);
             }
         }
@@ -145,7 +159,7 @@ impl Peer {
             let may_have_arrived = entry.may_have_arrived();
             match entry.content {
                 Content::Words(_) if may_have_arrived => {
-                    self.events.push_back(Event::Unknown { id: entry.id })
+                    self.events.push_back(Event::Unknown { id: entry.id });
                 }
                 Content::Words(_) => {
                     self.events.push_back(Event::Failed { id: entry.id, reason: unsent.clone() });
@@ -181,8 +195,8 @@ impl Peer {
     }
 }
 
-/// Whether a relay that ended the connection so may let us in again. One that put us out will not; one that has another session
-/// of ours would only see the two take turns.
+/// Whether a relay that ended the connection so may let us in again (UC-RELAY-023). One that put us out will not; one that has
+/// another session of ours would only see the two take turns.
 fn is_worth_another_try(closed: &Closed) -> bool {
     match closed {
         Closed::NoAnswer { .. } | Closed::Silent | Closed::Restarted => true,

@@ -12,18 +12,26 @@ use crate::peer::{CommandError, ConversationId, Event, FailReason, Peer, remote_
 use crate::time::{Now, WallTime};
 
 impl Peer {
-    /// Asks for entry on the conversation's connection, if that is open and not the one that we have.
-    pub(in crate::peer) fn come_in(&mut self, now: Now, id: ConversationId) {
+    /// We said who we are on this connection: if it is the conversation's, it is the one to ask for entry on.
+    pub(in crate::peer) fn come_in(&mut self, now: Now, id: ConversationId, handle: Handle) {
+        if let Some(member) = self.member_mut(id)
+            && !member.introduced.contains(&handle)
+        {
+            member.introduced.push(handle);
+        }
+        self.move_in(now, id);
+    }
+
+    /// Asks for entry on the conversation's connection, unless we have one.
+    pub(super) fn move_in(&mut self, now: Now, id: ConversationId) {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
-        let open = conversation.primary.filter(|&handle| {
-            self.endpoint.connection(handle).is_some_and(|connection| connection.is_open())
-        });
-        if let (Some(handle), Some(member)) = (open, conversation.member.as_mut())
-            && member.connection.is_none()
-        {
-            member.connection = Some(handle);
+        let Some(member) = &mut conversation.member else {
+            return;
+        };
+        if member.connection.is_none() {
+            member.connection = conversation.primary.filter(|primary| member.introduced.contains(primary));
         }
         self.pump(now, id);
     }
@@ -84,7 +92,8 @@ impl Peer {
         }
     }
 
-    /// Sends what waits from `number` on, up to the first that cannot be sent.
+    /// Sends what waits from `number` on, up to the first that cannot be sent; after a loss, again under the same names
+    /// (UC-RELAY-022).
     pub(super) fn send_waiting(
         &mut self,
         id: ConversationId,

@@ -1,0 +1,252 @@
+//! Who we are at a relay, and what of it stays between two runs: the profile, secrets that come from files and the environment.
+//!
+//! No secret is ever taken from the command line, where every user of the machine can read it.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
+
+use super::args::PeerArgs;
+use super::exit::Failure;
+use crate::chat::{MAX_SECRET_BYTES, is_nick};
+use crate::io::entropy;
+use crate::io::output::Output;
+use crate::io::resolve::Target;
+use crate::peer::{CommandError, Membership, RelayMemory, RoomWish};
+use crate::store::profile::{Profile, ProfileError};
+use crate::time::Instant;
+use crate::ui::notice::Notice;
+
+/// The environment's variable with a room's password, for those who have no terminal.
+pub(super) const PASSWORD_VARIABLE: &str = "UDPCHAT_ROOM_PASSWORD";
+
+/// How often what was shown is written down: a crash repeats no more than this, marked as history.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a pipe waits for a relay that was lost. A person waits as long as they like.
+const PIPE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A member's side of a relay that the relay itself does not know.
+pub(super) struct Attendee {
+    /// The relay as it was written, which is what the profile knows it by.
+    relay: Target,
+    nick: String,
+    rooms: Vec<String>,
+    history: Option<u64>,
+    token: String,
+    profile: Option<Profile>,
+    /// The operators' secret, for after each entry.
+    secret: Option<String>,
+    /// The rooms whose password from the environment was tried.
+    tried: Vec<String>,
+    /// What was shown and not written down yet.
+    unwritten: Option<RelayMemory>,
+    next_write: Instant,
+}
+
+impl Attendee {
+    /// Reads what there is to read, asks for what must be asked; None without a relay. The notices tell what is not as usual.
+    pub(super) fn prepare(flags: &PeerArgs, notices: &mut Vec<Notice>) -> Result<Option<Self>, Failure> {
+        let Some(relay) = &flags.relay else {
+            return Ok(None);
+        };
+        let nick = match &flags.nick {
+            Some(nick) => nick.clone(),
+            None => ask_for_nick()?,
+        };
+        if !is_nick(&nick) {
+            return Err(Failure::usage(format!("--nick: {}", CommandError::BadNick)));
+        }
+        let secret = flags.admin_secret.as_deref().map(read_secret).transpose().map_err(Failure::failed)?;
+        let token = entropy::secret().map_err(Failure::failed)?;
+        let profile = open_profile(flags.data.as_deref(), &nick, &token, notices)?;
+        let mut rooms: Vec<String> = Vec::new();
+        for room in &flags.rooms {
+            if !rooms.contains(room) {
+                rooms.push(room.clone());
+            }
+        }
+        Ok(Some(Self {
+            relay: relay.clone(),
+            rooms,
+            history: flags.history.map(|history| history.0),
+            token: profile.as_ref().map_or(token, |profile| profile.token().to_owned()),
+            nick,
+            profile,
+            secret,
+            tried: Vec::new(),
+            unwritten: None,
+            next_write: Instant::ZERO,
+        }))
+    }
+
+    /// The relay.
+    pub(super) const fn relay(&self) -> &Target {
+        &self.relay
+    }
+
+    /// The name that the user wants to go by.
+    pub(super) fn nick(&self) -> &str {
+        &self.nick
+    }
+
+    /// The rooms that the user asked for at the start; the first one is spoken in.
+    pub(super) fn rooms(&self) -> &[String] {
+        &self.rooms
+    }
+
+    /// How many earlier lines are wanted of a room at its first join.
+    pub(super) const fn history(&self) -> Option<u64> {
+        self.history
+    }
+
+    /// What the peer needs to know.
+    pub(super) fn membership(&self, has_person: bool) -> Membership {
+        let wish = |room: &String| RoomWish { room: room.clone(), history: self.history, password: None };
+        let relay = self.relay.to_string();
+        Membership {
+            nick: self.nick.clone(),
+            token: self.token.clone(),
+            rooms: self.rooms.iter().map(wish).collect(),
+            memory: self.profile.as_ref().map(|profile| profile.memory(&relay)).unwrap_or_default(),
+            patience: (!has_person).then_some(PIPE_PATIENCE),
+        }
+    }
+
+    /// The operators' secret, if the user has it.
+    pub(super) fn secret(&self) -> Option<&str> {
+        self.secret.as_deref()
+    }
+
+    /// Has the secret said again after every entry.
+    pub(super) fn keep_secret(&mut self, secret: String) {
+        self.secret = Some(secret);
+    }
+
+    /// Whether the environment's password was tried for a room, which is of no use twice.
+    pub(super) fn has_tried(&self, room: &str) -> bool {
+        self.tried.iter().any(|tried| tried == room)
+    }
+
+    /// The environment's password for a room.
+    pub(super) fn password(&mut self, room: &str) -> Option<String> {
+        let password = password_of_environment()?;
+        self.tried.push(room.to_owned());
+        Some(password)
+    }
+
+    /// Takes in how far the relay's logs were shown.
+    pub(super) fn remember(&mut self, memory: RelayMemory) {
+        if self.profile.is_some() {
+            self.unwritten = Some(memory);
+        }
+    }
+
+    /// When to call [`Attendee::write`].
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.unwritten.as_ref().map(|_| self.next_write)
+    }
+
+    /// Writes down what was shown, if it is time, or if nothing follows.
+    pub(super) fn write(&mut self, now: Instant, is_end: bool) {
+        if !is_end && now < self.next_write {
+            return;
+        }
+        if let (Some(memory), Some(profile)) = (self.unwritten.take(), &mut self.profile) {
+            self.next_write = now + WRITE_INTERVAL;
+            if let Err(error) = profile.keep(&self.relay.to_string(), memory) {
+                log::error!("what was shown will be shown again: {error}");
+            }
+        }
+    }
+}
+
+/// A room's password from the environment.
+pub(super) fn password_of_environment() -> Option<String> {
+    env::var(PASSWORD_VARIABLE).ok().filter(|password| !password.is_empty())
+}
+
+/// A secret from a file, without the line's end.
+pub(super) fn read_secret(path: &Path) -> Result<String, String> {
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(MAX_SECRET_BYTES as u64 + 2).read_to_string(&mut text)?;
+        Ok::<_, io::Error>(text)
+    };
+    let text = read().map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() || secret.len() > MAX_SECRET_BYTES || secret.contains('\n') {
+        return Err(format!(
+            "{} holds no secret: one line of at most {MAX_SECRET_BYTES} bytes",
+            path.display()
+        ));
+    }
+    Ok(secret.to_owned())
+}
+
+/// Asks before anything else happens. Standard output is for data, which begins later.
+fn ask_for_nick() -> Result<String, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("--relay needs a name: add --nick NAME (there is no terminal to ask at)"));
+    }
+    let mut stderr = Output::stderr();
+    loop {
+        stderr.push("nick: ");
+        stderr.flush();
+        let mut line = String::new();
+        let read = io::stdin().read_line(&mut line);
+        let count = read.map_err(|error| Failure::failed(format!("the name cannot be read: {error}")))?;
+        if count == 0 {
+            stderr.push_line("");
+            stderr.flush();
+            return Err(Failure::usage("--relay needs a name: add --nick NAME"));
+        }
+        let nick = line.trim();
+        if is_nick(nick) {
+            return Ok(nick.to_owned());
+        }
+        stderr.push_line(&CommandError::BadNick.to_string());
+    }
+}
+
+/// A token that others can read is an error; a folder that cannot be used only means being somebody new.
+fn open_profile(
+    data: Option<&Path>,
+    nick: &str,
+    token: &str,
+    notices: &mut Vec<Notice>,
+) -> Result<Option<Profile>, Failure> {
+    let mut tell = |words: String| notices.push(Notice::Info(words));
+    let Some(data) = data.map(Path::to_owned).or_else(data_folder) else {
+        tell(
+            "there is no home folder for the profile; name one with --data DIR to be known again".to_owned(),
+        );
+        return Ok(None);
+    };
+    let profile = match Profile::open(&data, nick, token) {
+        Ok(profile) => profile,
+        Err(error @ (ProfileError::Exposed { .. } | ProfileError::Damaged { .. })) => {
+            return Err(Failure::failed(error));
+        }
+        Err(error @ (ProfileError::System { .. } | ProfileError::TooMany { .. })) => {
+            tell(format!("{error}; without a profile the relay will not know you again"));
+            return Ok(None);
+        }
+    };
+    if profile.name() != nick {
+        tell(format!("the profile {nick} is in use by another program, so this one has {}", profile.name()));
+    }
+    if let Some(damage) = profile.damage() {
+        tell(format!("{damage}; what was shown before is shown again"));
+    }
+    Ok(Some(profile))
+}
+
+/// Where this system keeps a program's data.
+fn data_folder() -> Option<PathBuf> {
+    Some(etcetera::choose_base_strategy().ok()?.data_dir().join("udpchat"))
+}

@@ -1,0 +1,403 @@
+//! What a member of a relay does, and what the relay's news make us do.
+
+use std::path::Path;
+
+use super::super::attendee::{Attendee, password_of_environment, read_secret};
+use super::super::directory::Obstacle;
+use super::super::exit::Exit;
+use super::Talk;
+use crate::chat::{EVERYONE, Moderation, News, RefusalCode, Request, is_nick, room_name};
+use crate::io::resolve::Target;
+use crate::peer::{
+    CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, MemberEvent, Peer,
+};
+use crate::time::Now;
+use crate::ui::filter;
+use crate::ui::notice::{Notice, Presence};
+use crate::ui::relay::{Asked, RelayAction, RelayNotice, RelayState};
+use crate::ui::view::Question;
+
+/// Questions that wait for the user; more rooms with a password than anybody joins at once.
+const MAX_QUESTIONS: usize = 16;
+
+impl Talk {
+    /// Becomes a member of a relay that was looked up. Its first room gets the plain lines, unless somebody was named for them.
+    pub(in crate::cli) fn attend(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        attendee: Attendee,
+        addresses: Vec<std::net::SocketAddr>,
+    ) -> Result<(), Obstacle> {
+        let target = attendee.relay().clone();
+        let membership = attendee.membership(self.front.has_person);
+        let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
+        let rooms = attendee.rooms().iter().cloned();
+        self.model.attend(RelayState::new(relay, attendee.nick().to_owned(), rooms));
+        if let (None, Some(room)) = (self.model.receiver(), attendee.rooms().first()) {
+            self.model.choose_receiver(Destination::Room { relay, room: room.clone() });
+        }
+        self.attendee = Some(attendee);
+        Ok(())
+    }
+
+    /// Somebody as the user writes them. At a relay whatever is no address is a member's name: a letter to somebody absent must
+    /// not become words to whoever claims that name elsewhere.
+    pub(super) fn destination(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        who: &str,
+    ) -> Result<Destination, Obstacle> {
+        let Some(state) = self.model.relay() else {
+            if who == EVERYONE || who.starts_with('#') {
+                return Err(Obstacle::Refused(CommandError::NoMember));
+            }
+            return self.directory.find(now, peer, &mut self.model, who).map(Destination::Peer);
+        };
+        let relay = state.conversation();
+        if who == EVERYONE {
+            return Ok(Destination::Everyone { relay });
+        }
+        if who.starts_with('#') {
+            let room = room_name(who).ok_or(Obstacle::NoRoom)?;
+            if !state.is_or_will_be_in(&room) {
+                return Err(Obstacle::NotInRoom(room));
+            }
+            return Ok(Destination::Room { relay, room });
+        }
+        if who.parse::<Target>().is_ok() {
+            return self.directory.find(now, peer, &mut self.model, who).map(Destination::Peer);
+        }
+        if !is_nick(who) {
+            return Err(Obstacle::Refused(CommandError::BadNick));
+        }
+        Ok(Destination::Member { relay, nick: who.to_owned() })
+    }
+
+    /// Without a person to see it refused, a line waits until its room was joined.
+    pub(super) fn waits_for_room(&self, to: &Destination) -> bool {
+        let Destination::Room { room, .. } = to else { return false };
+        let awaited =
+            self.model.relay().is_some_and(|state| !state.is_in(room) && state.is_or_will_be_in(room));
+        awaited && !self.front.has_person
+    }
+
+    /// The relay, if it is there or is being tried.
+    fn open_relay(&self) -> Option<ConversationId> {
+        let relay = self.model.relay()?.conversation();
+        (self.model.presence(relay) != Some(Presence::Gone)).then_some(relay)
+    }
+
+    pub(super) fn who(&mut self, now: Now, peer: &mut Peer, room: Option<&str>) -> Result<(), Obstacle> {
+        if self.open_relay().is_none() && room.is_none() {
+            let roster = self.model.roster();
+            return self.tell(Notice::Roster(roster));
+        }
+        self.ask(now, peer, Request::Who { room: room.map(str::to_owned) }, "/who", false)
+    }
+
+    /// At a relay the name is the relay's to give; the other conversations follow once it did.
+    pub(super) fn rename(&mut self, now: Now, peer: &mut Peer, nick: &str) -> Result<(), Obstacle> {
+        let nick = nick.to_owned();
+        if self.open_relay().is_none() {
+            self.command(now, peer, Command::Rename { nick: nick.clone() })?;
+            return self.tell(Notice::Info(crate::ui::text::renamed(&nick)));
+        }
+        if !is_nick(&nick) {
+            return Err(Obstacle::Refused(CommandError::BadNick));
+        }
+        let what = format!("/nick {nick}");
+        self.ask(now, peer, Request::Rename { nick }, &what, false)
+    }
+
+    pub(super) fn act(&mut self, now: Now, peer: &mut Peer, action: &RelayAction) -> Result<(), Obstacle> {
+        match action {
+            RelayAction::Join { room } => self.join(now, peer, room, None),
+            RelayAction::Part { room, reason } => self.part(now, peer, room.as_deref(), reason.as_deref()),
+            RelayAction::Rooms => self.ask(now, peer, Request::Rooms, "/rooms", false),
+            RelayAction::Broadcast { text } => {
+                let relay = self.model.relay().map(RelayState::conversation);
+                let relay = relay.ok_or(Obstacle::Refused(CommandError::NoMember))?;
+                self.say(now, peer, Destination::Everyone { relay }, text)
+            }
+            RelayAction::Topic { text } => self.topic(now, peer, text.as_deref()),
+            RelayAction::Invite { nick, room } => {
+                let room = room.clone().map_or_else(|| self.current_room(), Ok)?;
+                let what = format!("/invite {nick} {room}");
+                self.ask(now, peer, Request::Invite { room, nick: nick.clone() }, &what, true)
+            }
+            RelayAction::SetPassword => {
+                let room = self.current_room()?;
+                if self.can_ask() {
+                    self.question(Question::NewPassword { room });
+                    return Ok(());
+                }
+                let password = password_of_environment().ok_or(Obstacle::NoPassword(room.clone()))?;
+                self.guard(now, peer, room, Some(password))
+            }
+            RelayAction::Guard { open, invite_only, hidden } => {
+                let (room, password) = (self.current_room()?, open.then(String::new));
+                let what = format!("/room {room}");
+                let (invite_only, hidden) = (*invite_only, *hidden);
+                self.ask(now, peer, Request::Guard { room, password, invite_only, hidden }, &what, true)
+            }
+            RelayAction::Admin { file } => {
+                let secret = read_secret(Path::new(file)).map_err(Obstacle::NoSecret)?;
+                if let Some(attendee) = &mut self.attendee {
+                    attendee.keep_secret(secret.clone());
+                }
+                self.ask(now, peer, Request::Authorize { secret }, "/admin", false)
+            }
+            RelayAction::Moderate(moderation) => {
+                let (what, is_silent) = described(moderation);
+                self.ask(now, peer, Request::Moderate(moderation.clone()), &what, is_silent)
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        room: &str,
+        password: Option<String>,
+    ) -> Result<(), Obstacle> {
+        let state = self.model.relay().ok_or(Obstacle::Refused(CommandError::NoMember))?;
+        let relay = state.conversation();
+        if !state.is_or_will_be_in(room) {
+            let history = self.attendee.as_ref().and_then(Attendee::history);
+            let request = Request::Join { room: room.to_owned(), after: None, history, password };
+            // Whether we got in is told by an event of its own.
+            self.ask(now, peer, request, "", false)?;
+            if let Some(state) = self.model.relay_mut() {
+                state.await_room(room.to_owned());
+            }
+        }
+        self.model.choose_receiver(Destination::Room { relay, room: room.to_owned() });
+        Ok(())
+    }
+
+    fn part(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        room: Option<&str>,
+        words: Option<&str>,
+    ) -> Result<(), Obstacle> {
+        // A room without its sign is one if we are in it.
+        let (first, rest) = words.map_or(("", ""), |words| words.split_once(' ').unwrap_or((words, "")));
+        let named = room_name(first).filter(|room| self.model.relay().is_some_and(|state| state.is_in(room)));
+        let (room, reason) = match (room, named) {
+            (Some(room), _) => (room.to_owned(), words),
+            (None, Some(room)) => (room, (!rest.is_empty()).then_some(rest)),
+            (None, None) => (self.current_room()?, words),
+        };
+        let what = format!("/part {room}");
+        self.ask(now, peer, Request::Part { room, reason: reason.map(str::to_owned) }, &what, false)
+    }
+
+    fn topic(&mut self, now: Now, peer: &mut Peer, text: Option<&str>) -> Result<(), Obstacle> {
+        let room = self.current_room()?;
+        if let Some(text) = text {
+            return self.ask(now, peer, Request::Topic { room, text: text.to_owned() }, "/topic", false);
+        }
+        let text = self.model.relay().and_then(|state| state.topic(&room)).unwrap_or_default().to_owned();
+        self.tell(Notice::Relay(RelayNotice::Topic { room, text, by: None }))
+    }
+
+    fn guard(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        room: String,
+        password: Option<String>,
+    ) -> Result<(), Obstacle> {
+        let what = format!("/room password of {room}");
+        self.ask(now, peer, Request::Guard { room, password, invite_only: None, hidden: None }, &what, true)
+    }
+
+    /// The room that plain lines go to.
+    fn current_room(&self) -> Result<String, Obstacle> {
+        match self.model.receiver() {
+            Some(Destination::Room { room, .. }) => Ok(room.clone()),
+            _ if self.model.relay().is_none() => Err(Obstacle::Refused(CommandError::NoMember)),
+            _ => Err(Obstacle::NoCurrentRoom),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        request: Request,
+        what: &str,
+        is_silent: bool,
+    ) -> Result<(), Obstacle> {
+        let relay = self.model.relay().map(RelayState::conversation);
+        let relay = relay.ok_or(Obstacle::Refused(CommandError::NoMember))?;
+        let id = self.command(now, peer, Command::Ask { relay, request })?;
+        if let (Id::Message(id), Some(state)) = (id, self.model.relay_mut()) {
+            state.ask(id, Asked { what: filter::shorten(what, 60), is_silent });
+        }
+        Ok(())
+    }
+
+    /// What an event makes us do, after it was shown.
+    pub(super) fn react(&mut self, now: Now, peer: &mut Peer, event: &Event) {
+        match event {
+            Event::Connected { conversation, .. } if self.fails_connections => {
+                self.fail(now, peer, *conversation);
+            }
+            Event::Closed { conversation, reason, .. } => {
+                let is_relay = self.model.relay().is_some_and(|state| state.conversation() == *conversation);
+                if is_relay {
+                    self.leave_relay(now, peer, reason);
+                }
+            }
+            Event::Member { event, .. } => self.react_to_relay(now, peer, event),
+            _ => {}
+        }
+    }
+
+    fn react_to_relay(&mut self, now: Now, peer: &mut Peer, event: &MemberEvent) {
+        match event {
+            MemberEvent::Entered { nick, is_operator, .. } => {
+                self.follow_name(now, peer, nick);
+                let secret = self.attendee.as_ref().and_then(Attendee::secret).map(str::to_owned);
+                if let Some(secret) = secret.filter(|_| !is_operator) {
+                    let asked =
+                        self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
+                    self.refuse_if(asked);
+                }
+            }
+            MemberEvent::NotEntered(_) => self.fail_pipe(now, peer, Exit::Failed),
+            MemberEvent::NotJoined { room, refusal } if refusal.code == RefusalCode::Password => {
+                self.try_password(now, peer, room);
+            }
+            MemberEvent::NotJoined { .. } | MemberEvent::Done { result: Err(_), .. } => {
+                self.something_refused |= !self.front.has_person;
+            }
+            MemberEvent::News(News::Renamed { nick, .. }) => {
+                let is_own = self.model.relay().is_some_and(|state| state.nick() == nick);
+                if is_own {
+                    self.follow_name(now, peer, nick);
+                }
+            }
+            MemberEvent::News(News::Removed { room: None, .. }) => self.fail_pipe(now, peer, Exit::Failed),
+            _ => {}
+        }
+    }
+
+    /// The direct conversations see the name that the relay gave us.
+    fn follow_name(&mut self, now: Now, peer: &mut Peer, nick: &str) {
+        if peer.nick() != Some(nick) {
+            let renamed = self.command(now, peer, Command::Rename { nick: nick.to_owned() });
+            self.refuse_if(renamed.map(drop));
+        }
+    }
+
+    /// A room wants a password: a person is asked, a pipe has an environment.
+    fn try_password(&mut self, now: Now, peer: &mut Peer, room: &str) {
+        if self.can_ask() {
+            return self.question(Question::Password { room: room.to_owned() });
+        }
+        if self.attendee.as_ref().is_some_and(|attendee| attendee.has_tried(room)) {
+            // That it is the wrong one was told.
+            self.something_refused |= !self.front.has_person;
+            return;
+        }
+        match self.attendee.as_mut().and_then(|attendee| attendee.password(room)) {
+            Some(password) => {
+                let joined = self.join(now, peer, room, Some(password));
+                self.refuse_if(joined);
+            }
+            None => self.refuse(&Obstacle::NoPassword(room.to_owned()).to_string()),
+        }
+    }
+
+    fn can_ask(&self) -> bool {
+        self.front.lines.is_none()
+    }
+
+    fn question(&mut self, question: Question) {
+        if self.questions.len() < MAX_QUESTIONS && !self.questions.contains(&question) {
+            self.questions.push_back(question);
+        }
+    }
+
+    /// The user answered the question that was shown, or declined.
+    pub(super) fn answer(&mut self, now: Now, peer: &mut Peer, answer: Option<String>) {
+        self.is_asking = false;
+        let (Some(question), Some(password)) = (self.questions.pop_front(), answer) else {
+            return;
+        };
+        let done = match question {
+            Question::Password { room } => self.join(now, peer, &room, Some(password)),
+            Question::NewPassword { room } => self.guard(now, peer, room, Some(password)),
+        };
+        self.refuse_if(done);
+    }
+
+    fn refuse_if(&mut self, result: Result<(), Obstacle>) {
+        if let Err(obstacle) = result {
+            self.refuse(&obstacle.to_string());
+        }
+    }
+
+    /// The relay is lost for good: a person may go on with others, a pipe has nothing left to do.
+    fn leave_relay(&mut self, now: Now, peer: &mut Peer, reason: &CloseReason) {
+        match reason {
+            CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => {
+                self.fail_pipe(now, peer, Exit::NoAnswer);
+            }
+            CloseReason::ByPeer { .. } | CloseReason::Violation { .. } => {
+                self.fail_pipe(now, peer, Exit::Failed);
+            }
+            CloseReason::ByUs => {}
+        }
+    }
+
+    fn fail_pipe(&mut self, now: Now, peer: &mut Peer, exit: Exit) {
+        if !self.front.has_person && self.ending.is_none() {
+            self.end(now, peer, Some(exit));
+        }
+    }
+
+    /// The switch that breaks connections on purpose: both ends see it happen.
+    fn fail(&mut self, now: Now, peer: &mut Peer, conversation: ConversationId) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.model
+            .tell(Notice::Error("connection fault (switch): the connection failed on purpose".to_owned()));
+        let failed = self.command(now, peer, Command::Fail { conversation });
+        self.refuse_if(failed.map(drop));
+        self.end(now, peer, Some(Exit::Failed));
+    }
+
+    /// Writes down how far the relay's logs were shown, now that they were.
+    pub(super) fn remember(&mut self, now: Now, peer: &mut Peer, is_end: bool) {
+        let Some(attendee) = &mut self.attendee else { return };
+        while let Some((_, memory)) = peer.poll_memory() {
+            attendee.remember(memory);
+        }
+        attendee.write(now.instant, is_end);
+    }
+}
+
+/// An operator's action in the words that the user typed, and whether nothing but the receipt tells that it was done.
+fn described(moderation: &Moderation) -> (String, bool) {
+    match moderation {
+        Moderation::Kick { nick, .. } => (format!("/kick {nick}"), true),
+        Moderation::Ban { who, .. } => (format!("/ban {who}"), true),
+        Moderation::Unban { who } => (format!("/unban {who}"), true),
+        Moderation::Mute { nick, .. } => (format!("/mute {nick}"), true),
+        Moderation::Unmute { nick } => (format!("/unmute {nick}"), true),
+        Moderation::Op { nick } => (format!("/op {nick}"), true),
+        Moderation::Deop { nick } => (format!("/deop {nick}"), true),
+        Moderation::Bans => ("/bans".to_owned(), false),
+        Moderation::Log { .. } => ("/log".to_owned(), false),
+        Moderation::Shutdown { .. } => ("/shutdown".to_owned(), false),
+    }
+}

@@ -1,0 +1,402 @@
+//! A person's own folder: the token by which a relay knows them again, and how far each relay's logs were shown.
+//!
+//! One program at a time uses a profile, since two with the same identity would throw each other out. It must never let anybody
+//! else on the machine read the token.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::MAX_SECRET_BYTES;
+use crate::peer::RelayMemory;
+
+/// As many programs of one person on one machine as anybody starts by hand.
+const MAX_NUMBER: u32 = 64;
+
+/// Relays that are remembered; beyond that, those that come last in the alphabet are forgotten.
+const MAX_RELAYS: usize = 256;
+
+/// Far more than [`MAX_RELAYS`] take; what is longer was not written by us.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A profile in use.
+#[derive(Debug)]
+pub struct Profile {
+    folder: PathBuf,
+    name: String,
+    token: String,
+    memories: BTreeMap<String, RelayMemory>,
+    damage: Option<ProfileError>,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+/// Why a profile cannot be used.
+#[derive(Debug)]
+pub enum ProfileError {
+    /// The system refused something.
+    System {
+        /// The file or the folder.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// Others on this machine may read the token.
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file holds something that was not written there by us.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Every number is in use.
+    TooMany {
+        /// The folder of the first.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for ProfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System { path, error } => write!(f, "{} cannot be used: {error}", path.display()),
+            Self::Exposed { path } => write!(
+                f,
+                "{} can be read by other users of this machine, who could pass for you; run chmod 600 on it, or delete it to \
+                 be somebody new",
+                path.display()
+            ),
+            Self::Damaged { path } => {
+                write!(f, "{} is damaged; delete it, and a new one is made", path.display())
+            }
+            Self::TooMany { path } => {
+                write!(f, "{} and {MAX_NUMBER} more are in use by other programs", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ProfileError {}
+
+impl Profile {
+    /// The profile of `nick` in the data folder, made if there is none, with `fresh_token` as its token. If another program uses
+    /// it, the next one that is free: `nick-2`, `nick-3`, …
+    pub fn open(data: &Path, nick: &str, fresh_token: &str) -> Result<Self, ProfileError> {
+        let first = folder_name(nick);
+        let profiles = data.join("profiles");
+        for number in 1..=MAX_NUMBER {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let folder = profiles.join(format!("{first}{suffix}"));
+            make_folder(&folder).map_err(|error| system(&folder, error))?;
+            if let Some(lock) = lock(&folder.join("lock"))? {
+                let token = token(&folder.join("token"), fresh_token)?;
+                let name = format!("{nick}{suffix}");
+                let mut profile =
+                    Self { folder, name, token, memories: BTreeMap::new(), damage: None, _lock: lock };
+                // Without it the person sees some lines again, which is no reason to stop.
+                match profile.read_memories() {
+                    Ok(memories) => profile.memories = memories,
+                    Err(damage) => profile.damage = Some(damage),
+                }
+                return Ok(profile);
+            }
+        }
+        Err(ProfileError::TooMany { path: profiles.join(first) })
+    }
+
+    /// Whose it is: the nick, with a number if that one's own profile was in use.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What proves to a relay that the same person comes back. Secret.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Why nothing is remembered of earlier runs, if something should be.
+    pub const fn damage(&self) -> Option<&ProfileError> {
+        self.damage.as_ref()
+    }
+
+    /// How far the logs of `relay` were shown in earlier runs.
+    pub fn memory(&self, relay: &str) -> RelayMemory {
+        self.memories.get(relay).cloned().unwrap_or_default()
+    }
+
+    /// Keeps how far the logs of `relay` were shown. The file is whole at any moment: either the old one or the new one.
+    pub fn keep(&mut self, relay: &str, memory: RelayMemory) -> Result<(), ProfileError> {
+        self.memories.insert(relay.to_owned(), memory);
+        while self.memories.len() > MAX_RELAYS {
+            let last = self.memories.keys().rfind(|known| *known != relay).cloned();
+            self.memories.remove(&last.expect("there is more than one"));
+        }
+        let kept = Kept {
+            relays: self.memories.iter().map(|(relay, memory)| (relay.clone(), memory.into())).collect(),
+        };
+        let path = self.memories_path();
+        let bytes = serde_json::to_vec_pretty(&kept).map_err(|error| system(&path, error.into()))?;
+        write_whole(&path, &bytes)
+    }
+
+    fn memories_path(&self) -> PathBuf {
+        self.folder.join("relays.json")
+    }
+
+    fn read_memories(&self) -> Result<BTreeMap<String, RelayMemory>, ProfileError> {
+        let path = self.memories_path();
+        let Some(bytes) = read(&path)? else {
+            return Ok(BTreeMap::new());
+        };
+        let kept: Kept = serde_json::from_slice(&bytes).map_err(|_| ProfileError::Damaged { path })?;
+        Ok(kept.relays.into_iter().map(|(relay, memory)| (relay, memory.into())).collect())
+    }
+}
+
+/// `relays.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    relays: BTreeMap<String, KeptRelay>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptRelay {
+    log: Option<String>,
+    letters_after: u64,
+    everyone_after: Option<u64>,
+    rooms: BTreeMap<String, u64>,
+}
+
+impl From<&RelayMemory> for KeptRelay {
+    fn from(memory: &RelayMemory) -> Self {
+        let RelayMemory { log, letters_after, everyone_after, rooms } = memory.clone();
+        Self { log, letters_after, everyone_after, rooms }
+    }
+}
+
+impl From<KeptRelay> for RelayMemory {
+    fn from(kept: KeptRelay) -> Self {
+        let KeptRelay { log, letters_after, everyone_after, rooms } = kept;
+        Self { log, letters_after, everyone_after, rooms }
+    }
+}
+
+/// A nick as the name of a folder on any system: what is not a letter, a digit, `-` or `_` is written as its number.
+fn folder_name(nick: &str) -> String {
+    let mut name = String::with_capacity(nick.len());
+    for character in nick.chars() {
+        if character.is_ascii() && !character.is_ascii_alphanumeric() && !matches!(character, '-' | '_') {
+            name.push_str(&format!("%{:02X}", u32::from(character)));
+        } else {
+            name.push(character);
+        }
+    }
+    name
+}
+
+/// The lock; None while another program has it.
+fn lock(path: &Path) -> Result<Option<File>, ProfileError> {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(|error| system(path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(system(path, error)),
+    }
+}
+
+/// The token in the file, or the fresh one, which is there from then on.
+fn token(path: &Path, fresh: &str) -> Result<String, ProfileError> {
+    let Some(bytes) = read(path)? else {
+        write_whole(path, format!("{fresh}\n").as_bytes())?;
+        return Ok(fresh.to_owned());
+    };
+    if is_exposed(path).map_err(|error| system(path, error))? {
+        return Err(ProfileError::Exposed { path: path.to_owned() });
+    }
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let token = text.trim_end();
+    let is_whole =
+        (16..=MAX_SECRET_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_whole { Ok(token.to_owned()) } else { Err(ProfileError::Damaged { path: path.to_owned() }) }
+}
+
+/// The bytes of a file; None if there is no such file.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, ProfileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(system(path, error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|error| system(path, error))?;
+    Ok(Some(bytes))
+}
+
+/// Puts another file in the place of `path`, which only we may read.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ProfileError> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        // Not the one that a crash left behind: its mode might be another one.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = File::options();
+        options.create_new(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&fresh)?.write_all(bytes)?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(|error| system(path, error))
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+#[cfg(unix)]
+fn is_exposed(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_exposed(_path: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+fn system(path: &Path, error: io::Error) -> ProfileError {
+    ProfileError::System { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    /// A data folder that goes away with the test.
+    struct Data(PathBuf);
+
+    impl Data {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let folder = format!("udpchat-profile-{}-{number}", std::process::id());
+            Self(std::env::temp_dir().join(folder))
+        }
+
+        fn open(&self, nick: &str, token: &str) -> Result<Profile, ProfileError> {
+            Profile::open(&self.0, nick, token)
+        }
+
+        fn path(&self, file: &str) -> PathBuf {
+            self.0.join("profiles").join(file)
+        }
+    }
+
+    impl Drop for Data {
+        fn drop(&mut self) {
+            // What could not be removed is the system's business.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn memory(position: u64) -> RelayMemory {
+        RelayMemory {
+            log: Some("log".to_owned()),
+            letters_after: 3,
+            everyone_after: None,
+            rooms: BTreeMap::from([("#sala".to_owned(), position)]),
+        }
+    }
+
+    #[test]
+    fn the_same_person_comes_back() {
+        let data = Data::new();
+        let mut profile = data.open("ana", TOKEN).unwrap();
+        assert_eq!((profile.name(), profile.token()), ("ana", TOKEN));
+        assert_eq!(profile.memory("relay:6100"), RelayMemory::default());
+        profile.keep("relay:6100", memory(16)).unwrap();
+        profile.keep("relay:6100", memory(17)).unwrap();
+        drop(profile);
+        let profile = data.open("ana", "another token of another run").unwrap();
+        assert_eq!(profile.token(), TOKEN);
+        assert_eq!(profile.memory("relay:6100"), memory(17));
+        assert_eq!(profile.memory("elsewhere:6100"), RelayMemory::default());
+        assert!(profile.damage().is_none());
+    }
+
+    #[test]
+    fn profile_in_use_gives_way_to_the_next() {
+        let data = Data::new();
+        let first = data.open("ana", TOKEN).unwrap();
+        let second = data.open("ana", "fedcba9876543210fedcba9876543210").unwrap();
+        assert_eq!((first.name(), second.name()), ("ana", "ana-2"));
+        assert_ne!(first.token(), second.token());
+        drop(first);
+        assert_eq!(data.open("ana", "x").unwrap().name(), "ana");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_the_token() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let data = Data::new();
+        drop(data.open("ana", TOKEN).unwrap());
+        let mode = |file: &str| fs::metadata(data.path(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("ana"), mode("ana/token")), (0o700, 0o600));
+        fs::set_permissions(data.path("ana/token"), fs::Permissions::from_mode(0o644)).unwrap();
+        let error = data.open("ana", TOKEN).unwrap_err().to_string();
+        assert!(error.contains("can be read by other users of this machine"), "{error}");
+    }
+
+    #[test]
+    fn damage_is_told_and_never_taken_for_content() {
+        let data = Data::new();
+        data.open("ana", TOKEN).unwrap().keep("relay:6100", memory(1)).unwrap();
+        fs::write(data.path("ana/relays.json"), "{").unwrap();
+        let profile = data.open("ana", TOKEN).unwrap();
+        assert_eq!(profile.memory("relay:6100"), RelayMemory::default());
+        assert!(profile.damage().unwrap().to_string().contains("relays.json is damaged"));
+        drop(profile);
+        fs::write(data.path("ana/token"), "").unwrap();
+        assert!(data.open("ana", TOKEN).unwrap_err().to_string().contains("token is damaged"));
+    }
+
+    #[test]
+    fn any_nick_has_a_folder_of_its_own() {
+        for (nick, folder) in
+            [("ana", "ana"), ("..", "%2E%2E"), ("a/b", "a%2Fb"), ("a%2Fb", "a%252Fb"), ("josé-1", "josé-1")]
+        {
+            assert_eq!(folder_name(nick), folder);
+        }
+        let data = Data::new();
+        drop(data.open("../../x", TOKEN).unwrap());
+        assert!(data.path("%2E%2E%2F%2E%2E%2Fx/token").exists());
+    }
+
+    #[test]
+    fn folder_that_cannot_be_made_is_an_error_with_its_name() {
+        let data = Data::new();
+        fs::create_dir_all(&data.0).unwrap();
+        fs::write(data.0.join("profiles"), "a file").unwrap();
+        let error = data.open("ana", TOKEN).unwrap_err().to_string();
+        assert!(error.contains("ana cannot be used: "), "{error}");
+    }
+}

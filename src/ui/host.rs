@@ -1,0 +1,195 @@
+//! What whoever runs a relay sees of it: where it is to be reached, what happens, what was counted.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::filter;
+use super::json::escape;
+use crate::chat::format_timestamp;
+use crate::endpoint::Statistics;
+use crate::relay::{Record, What};
+
+/// A relay that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready<'a> {
+    /// What its socket is bound to.
+    pub address: SocketAddr,
+    /// Where it can be reached.
+    pub reachable: &'a [SocketAddr],
+    /// Whether nothing is kept beyond the end.
+    pub in_memory: bool,
+    /// Its folder.
+    pub data: &'a Path,
+    /// The folder of its log.
+    pub logs: &'a Path,
+    /// The file that makes operators.
+    pub admin_secret: &'a Path,
+}
+
+/// What was counted in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters<'a> {
+    /// By the endpoint.
+    pub endpoint: &'a Statistics,
+    /// Datagrams that were dropped on purpose.
+    pub dropped: u64,
+    /// Messages that said nothing.
+    pub unreadable: u64,
+}
+
+impl Ready<'_> {
+    /// For people.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("listening on {}", self.address)];
+        lines.extend(self.reachable.iter().map(|address| format!("reachable at {address}")));
+        lines.push("CLEAR: not encrypted; whoever is on the way can read what is said".to_owned());
+        lines.push(if self.in_memory {
+            "rooms, names and history are forgotten at the end (--memory)".to_owned()
+        } else {
+            format!("data in {}", self.data.display())
+        });
+        lines.push(format!("log in {}", self.logs.display()));
+        lines.push(format!("operators join with --admin-secret {}", self.admin_secret.display()));
+        lines
+    }
+
+    /// For programs.
+    pub fn json(&self) -> String {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            event: &'static str,
+            addr: SocketAddr,
+            addrs: &'a [SocketAddr],
+            clear: bool,
+            memory: bool,
+            data: String,
+            logs: String,
+            admin_secret: String,
+        }
+        encode(&Event {
+            event: "ready",
+            addr: self.address,
+            addrs: self.reachable,
+            clear: true,
+            memory: self.in_memory,
+            data: self.data.display().to_string(),
+            logs: self.logs.display().to_string(),
+            admin_secret: self.admin_secret.display().to_string(),
+        })
+    }
+}
+
+impl Counters<'_> {
+    /// For people.
+    pub fn line(&self) -> String {
+        let counted = self.endpoint;
+        let fates: Vec<String> =
+            counted.dispositions().map(|(name, count)| format!("{name} {count}")).collect();
+        let fates = if fates.is_empty() { String::new() } else { format!(" ({})", fates.join(", ")) };
+        let mut line = format!(
+            "{} datagrams received{fates}, {} sent; {} bytes in, {} out",
+            counted.datagrams_received, counted.datagrams_sent, counted.bytes_received, counted.bytes_sent
+        );
+        if self.unreadable > 0 {
+            line.push_str(&format!("; {} messages could not be read", self.unreadable));
+        }
+        line
+    }
+
+    /// What was dropped on purpose, of what.
+    pub fn dropped_line(&self) -> String {
+        let arrived = self.endpoint.datagrams_received + self.dropped;
+        format!("--fault receive dropped {} of {arrived} datagrams that arrived", self.dropped)
+    }
+
+    /// For programs.
+    pub fn json(&self) -> String {
+        #[derive(Serialize)]
+        struct Event {
+            event: &'static str,
+            datagrams_received: u64,
+            datagrams_sent: u64,
+            bytes_received: u64,
+            bytes_sent: u64,
+            dispositions: BTreeMap<&'static str, u64>,
+            unreadable_messages: u64,
+            dropped_on_purpose: u64,
+        }
+        let counted = self.endpoint;
+        encode(&Event {
+            event: "counters",
+            datagrams_received: counted.datagrams_received,
+            datagrams_sent: counted.datagrams_sent,
+            bytes_received: counted.bytes_received,
+            bytes_sent: counted.bytes_sent,
+            dispositions: counted.dispositions().collect(),
+            unreadable_messages: self.unreadable,
+            dropped_on_purpose: self.dropped,
+        })
+    }
+}
+
+/// A record of the log for people.
+pub fn record_line(record: &Record) -> String {
+    filter::visible(&record.to_string()).into_owned()
+}
+
+/// A record of the log for programs; what the operator must know is an error.
+pub fn record_json(record: &Record) -> String {
+    #[derive(Serialize)]
+    struct Event {
+        event: &'static str,
+        at: String,
+        text: String,
+    }
+    let event = if is_trouble(record) { "error" } else { "log" };
+    encode(&Event { event, at: format_timestamp(record.at), text: record.what.to_string() })
+}
+
+fn encode(event: &impl Serialize) -> String {
+    escape(serde_json::to_string(event).expect("texts and numbers are always JSON"))
+}
+
+/// Whether the operator must know of it, whatever else is shown.
+pub const fn is_trouble(record: &Record) -> bool {
+    matches!(record.what, What::Trouble { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::WallTime;
+
+    #[test]
+    fn texts_from_the_network_are_harmless_for_people_and_exact_for_programs() {
+        let at = WallTime::from_unix_micros(1_795_262_400_000_001);
+        let text = "a\n\u{1b}[2J".to_owned();
+        let record =
+            Record { at, what: What::Line { room: "#sala".to_owned(), nick: "ana".to_owned(), text } };
+        assert_eq!(record_line(&record), "2026-11-21T12:00:00.000001Z #sala ana: a␊␛[2J");
+        assert_eq!(
+            record_json(&record),
+            r##"{"event":"log","at":"2026-11-21T12:00:00.000001Z","text":"#sala ana: a\n\u001b[2J"}"##
+        );
+    }
+
+    #[test]
+    fn beginning_tells_where_and_that_it_is_clear() {
+        let address = "0.0.0.0:6100".parse().expect("it is one");
+        let reachable = ["10.0.0.1:6100".parse().expect("it is one")];
+        let (data, logs, admin_secret) = (Path::new("d"), Path::new("d/logs"), Path::new("d/admin-secret"));
+        let ready = Ready { address, reachable: &reachable, in_memory: false, data, logs, admin_secret };
+        let lines = [
+            "listening on 0.0.0.0:6100",
+            "reachable at 10.0.0.1:6100",
+            "CLEAR: not encrypted; whoever is on the way can read what is said",
+            "data in d",
+            "log in d/logs",
+            "operators join with --admin-secret d/admin-secret",
+        ];
+        assert_eq!(ready.lines(), lines);
+    }
+}

@@ -1,0 +1,319 @@
+//! A relay and its members, as the real programs: rooms, names, history, letters, faults, and a relay that is killed again and
+//! again.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::program::{Input, Program, exit_code, run_to_end, texts};
+
+/// A folder of its own for each test; it goes with the value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("relay-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A relay and where it keeps its things.
+struct Hall {
+    folder: Folder,
+    relay: Program,
+}
+
+impl Hall {
+    fn new(flags: &[&str]) -> Self {
+        let folder = Folder::new();
+        let relay = Program::relay("127.0.0.1:0", &folder.path("relay"), flags);
+        Self { folder, relay }
+    }
+
+    /// As by a power cut, and started again at once on the same port.
+    fn kill_and_restart(&mut self) {
+        let address = self.relay.address.clone();
+        self.relay.kill_now();
+        self.relay = Program::relay(&address, &self.folder.path("relay"), &[]);
+    }
+
+    /// A member with a profile of its own, in a room.
+    fn member(&self, nick: &str, flags: &[&str]) -> Program {
+        self.member_at(&self.relay.address, nick, flags)
+    }
+
+    fn member_at(&self, address: &str, nick: &str, flags: &[&str]) -> Program {
+        let mut program = Program::peer(&self.member_flags(address, nick, flags));
+        program.read_until(r#""event":"joined""#, 1);
+        program
+    }
+
+    fn member_flags<'a>(&self, address: &'a str, nick: &'a str, flags: &[&'a str]) -> Vec<&'a str> {
+        let data: &'static str = Box::leak(self.folder.path(&format!("data-{nick}")).into_boxed_str());
+        let mut all = vec!["--relay", address, "--nick", nick, "--data", data];
+        all.extend(["--room", "#sala"]);
+        all.extend(flags);
+        all
+    }
+
+    /// A member that runs to its end on what it is given to say.
+    fn run_member(&self, nick: &str, flags: &[&str], input: &str) -> std::process::Output {
+        let mut arguments = vec!["peer", "--json", "--bind", "127.0.0.1:0"];
+        arguments.extend(self.member_flags(&self.relay.address, nick, flags));
+        run_to_end(&arguments, Input::Text(input))
+    }
+}
+
+fn history_of(events: &[Value]) -> Vec<(String, bool)> {
+    events
+        .iter()
+        .filter(|event| event["event"] == "message")
+        .map(|event| (event["text"].as_str().unwrap().to_owned(), event["history"] == true))
+        .collect()
+}
+
+#[test]
+fn members_talk_and_a_newcomer_reads_what_was_said() {
+    let hall = Hall::new(&[]);
+    let mut ana = hall.member("ana", &[]);
+    let mut bob = hall.member("bob", &[]);
+    ana.read_until(r#""nick":"bob""#, 1);
+    ana.write_line("oi");
+    let heard = bob.read_until(r#""text":"oi""#, 1).pop().unwrap();
+    assert_eq!(
+        (&heard["room"], &heard["from"]["nick"], &heard["history"]),
+        (&"#sala".into(), &"ana".into(), &false.into())
+    );
+    ana.read_until(r#""event":"delivered""#, 1);
+    bob.write_line("/reply tudo bem?");
+    assert_eq!(ana.read_until("tudo bem", 1).pop().unwrap()["re"]["text"], "oi");
+    let mut cid = hall.member("cid", &[]);
+    cid.read_until("tudo bem", 1);
+    ana.write_line("welcome, cid");
+    cid.read_until("welcome", 1);
+    let (code, events) = cid.finish();
+    assert_eq!(code, 0);
+    let expected = [("oi", true), ("tudo bem?", true), ("welcome, cid", false)];
+    assert_eq!(history_of(&events), expected.map(|(text, history)| (text.to_owned(), history)));
+    let left = ana.read_until(r#""event":"left""#, 1).pop().unwrap();
+    assert_eq!(left["nick"], "cid");
+    // The same one again gets what was missed, and nothing else.
+    ana.write_line("are you still there?");
+    ana.read_until(r#""event":"delivered""#, 1);
+    let back = hall.run_member("cid", &[], "");
+    assert_eq!(exit_code(&back), 0);
+    let again = hall.run_member("dan", &["--history", "1"], "");
+    assert_eq!(exit_code(&again), 0);
+}
+
+#[test]
+fn who_returns_gets_what_was_missed_and_the_name() {
+    let hall = Hall::new(&[]);
+    let mut ana = hall.member("ana", &[]);
+    let mut bob = hall.member("bob", &[]);
+    ana.write_line("one");
+    bob.read_until(r#""text":"one""#, 1);
+    drop(bob.kill());
+    ana.write_line("two");
+    ana.write_line("three");
+    ana.read_until(r#""event":"delivered""#, 3);
+    // Its ghost is still there, and gives way at once.
+    let mut bob = hall.member("bob", &[]);
+    bob.read_until(r#""text":"three""#, 1);
+    ana.write_line("four");
+    bob.read_until(r#""text":"four""#, 1);
+    assert_eq!(texts(&bob.finish().1), ["two", "three", "four"]);
+}
+
+#[test]
+fn a_taken_name_is_refused_with_a_free_one() {
+    let hall = Hall::new(&[]);
+    let _ana = hall.member("ana", &[]);
+    let other = hall.folder.path("somebody-else");
+    let refused = run_to_end(
+        &[
+            "peer",
+            "--json",
+            "--bind",
+            "127.0.0.1:0",
+            "--relay",
+            &hall.relay.address,
+            "--nick",
+            "Ana",
+            "--data",
+            &other,
+        ],
+        Input::Text("hello\n"),
+    );
+    assert_eq!(exit_code(&refused), 1);
+    let output = String::from_utf8(refused.stdout).unwrap();
+    assert!(output.contains("Ana-2"), "{output}");
+}
+
+#[test]
+fn a_letter_is_held_until_its_receiver_comes() {
+    let hall = Hall::new(&[]);
+    let bob = hall.member("bob", &[]);
+    bob.finish();
+    let mut ana = hall.member("ana", &[]);
+    let mut eve = hall.member("eve", &[]);
+    ana.write_line("/msg bob only for you");
+    let held = ana.read_until(r#""event":"held""#, 1).pop().unwrap();
+    let mut bob = hall.member("bob", &[]);
+    let letter = bob.read_until("only for you", 1).pop().unwrap();
+    assert_eq!((&letter["room"], &letter["from"]["nick"]), (&Value::Null, &"ana".into()));
+    let delivered = ana.read_until(r#""event":"delivered""#, 1).pop().unwrap();
+    assert_eq!(delivered["id"], held["id"]);
+    ana.write_line("for everybody");
+    eve.read_until("for everybody", 1);
+    assert_eq!(texts(&eve.finish().1), ["for everybody"]);
+}
+
+#[test]
+fn fifty_members_hear_the_same_in_the_same_order_through_a_bad_link() {
+    const MEMBERS: usize = 50;
+    const LINES: usize = 4;
+    let hall = Hall::new(&[]);
+    let proxy =
+        Program::proxy(&hall.relay.address, &["--drop", "0.2", "--duplicate", "0.05", "--reorder", "0.05"]);
+    let names: Vec<String> = (0..MEMBERS).map(|number| format!("m{number:02}")).collect();
+    let mut members: Vec<Program> =
+        names.iter().map(|nick| hall.member_at(&proxy.address, nick, &[])).collect();
+    for line in 0..LINES {
+        for (nick, member) in names.iter().zip(&mut members) {
+            member.write_line(&format!("{nick} says {line}"));
+        }
+    }
+    let heard: Vec<Vec<String>> = members
+        .into_iter()
+        .map(|mut member| {
+            member.read_until(r#""event":"message""#, (MEMBERS - 1) * LINES);
+            let (code, events) = member.finish();
+            assert_eq!(code, 0);
+            texts(&events)
+        })
+        .collect();
+    // Nobody is shown what they said themselves; with that put aside, everybody has seen the same.
+    let of_all = texts(&lines(&hall.run_member("observer", &[], "").stdout));
+    assert_eq!(of_all.len(), MEMBERS * LINES);
+    for (nick, heard) in names.iter().zip(heard) {
+        let expected: Vec<&String> = of_all.iter().filter(|text| !text.starts_with(nick.as_str())).collect();
+        assert_eq!(heard.iter().collect::<Vec<_>>(), expected, "{nick}");
+    }
+}
+
+#[test]
+fn a_relay_that_is_killed_twenty_times_loses_nothing_that_it_confirmed() {
+    const KILLS: usize = 20;
+    const LINES: usize = 25;
+    let mut hall = Hall::new(&[]);
+    let mut bob = hall.member("bob", &[]);
+    let mut ana = hall.member("ana", &[]);
+    for kill in 0..KILLS {
+        for line in 0..LINES {
+            ana.write_line(&format!("{kill}.{line}"));
+        }
+        // In the middle: after some of the receipts, another number each time.
+        ana.read_until(r#""event":"delivered""#, kill % LINES);
+        hall.kill_and_restart();
+        ana.read_until(r#""event":"delivered""#, LINES - kill % LINES);
+    }
+    let expected: Vec<String> =
+        (0..KILLS).flat_map(|kill| (0..LINES).map(move |line| format!("{kill}.{line}"))).collect();
+    bob.read_until(&format!(r#""text":"{}""#, expected.last().unwrap()), 1);
+    assert_eq!(texts(&bob.finish().1), expected, "bob was there all the time");
+    let (code, events) = ana.finish();
+    assert_eq!(code, 0);
+    let outcomes = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((outcomes("delivered"), outcomes("failed"), outcomes("unknown")), (KILLS * LINES, 0, 0));
+    let history = texts(&lines(&hall.run_member("newcomer", &[], "").stdout));
+    assert_eq!(history, expected, "a newcomer");
+}
+
+#[test]
+fn an_operator_closes_the_relay_for_everyone() {
+    let hall = Hall::new(&[]);
+    let secret = PathBuf::from(hall.folder.path("relay")).join("admin-secret");
+    let mut bob = hall.member("bob", &[]);
+    let mut ana = hall.member("ana", &["--admin-secret", secret.to_str().unwrap()]);
+    bob.write_line("/kick ana");
+    bob.read_until(r#""event":"error""#, 1);
+    ana.write_line("/mute bob 10m");
+    bob.read_until("muted", 1);
+    bob.write_line("hello?");
+    bob.read_until(r#""event":"failed""#, 1);
+    ana.write_line("/shutdown good night");
+    bob.read_until("good night", 1);
+    let (code, _) = hall.relay.wait();
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn a_room_with_a_password_asks_for_it() {
+    let hall = Hall::new(&[]);
+    let mut ana = Program::peer_with(
+        &hall.member_flags(&hall.relay.address, "ana", &["--room", "#den"]),
+        &[("UDPCHAT_ROOM_PASSWORD", "cheese")],
+    );
+    ana.read_until(r##""event":"joined","room":"#den""##, 1);
+    ana.write_line("/room password");
+    ana.write_line("/rooms");
+    ana.read_until(r#""event":"rooms""#, 1);
+    let refused = hall.run_member("bob", &["--room", "#den"], "");
+    let output = String::from_utf8(refused.stdout).unwrap();
+    assert!(output.contains("password"), "{output}");
+    let mut cid = Program::peer_with(
+        &hall.member_flags(&hall.relay.address, "cid", &["--room", "#den"]),
+        &[("UDPCHAT_ROOM_PASSWORD", "cheese")],
+    );
+    cid.read_until(r##""event":"joined","room":"#den""##, 1);
+}
+
+#[test]
+fn each_fault_switch_shows_its_failure() {
+    let hall = Hall::new(&["--fault", "send"]);
+    let mut ana = hall.member("ana", &[]);
+    ana.write_line("never heard");
+    let failed = ana.read_until(r#""event":"failed""#, 1).pop().unwrap();
+    assert!(failed["reason"].as_str().unwrap().contains("fault"), "{failed}");
+    let newcomer = hall.run_member("bob", &[], "");
+    assert_eq!(texts(&lines(&newcomer.stdout)), Vec::<String>::new());
+
+    let hall = Hall::new(&["--fault", "connect"]);
+    let refused = hall.run_member("ana", &[], "hello\n");
+    assert_eq!(exit_code(&refused), 1, "{}", String::from_utf8_lossy(&refused.stderr));
+    let hall = Hall::new(&[]);
+    let failed = hall.run_member("ana", &["--fault", "connect"], "hello\n");
+    assert_eq!(exit_code(&failed), 1, "{}", String::from_utf8_lossy(&failed.stderr));
+    let mut bob = hall.member("bob", &[]);
+    bob.write_line("the relay serves on");
+    bob.read_until(r#""event":"delivered""#, 1);
+
+    let hall = Hall::new(&["--fault", "receive=0.3"]);
+    let mut ana = hall.member("ana", &[]);
+    for number in 0..100 {
+        ana.write_line(&number.to_string());
+    }
+    ana.read_until(r#""event":"delivered""#, 100);
+    let newcomer = hall.run_member("bob", &[], "");
+    assert_eq!(texts(&lines(&newcomer.stdout)).len(), 100);
+}
+
+fn lines(output: &[u8]) -> Vec<Value> {
+    crate::program::lines_of(output).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
