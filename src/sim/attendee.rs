@@ -286,6 +286,9 @@ impl Attendee {
     }
 
     fn stay_outside(&mut self, now: Now, refusal: Refusal) -> Deed {
+        // It may have been in, on a connection that the relay knows nothing of any more.
+        self.lose();
+        self.deeds.push(Deed::Lost);
         let at = self.soon(now);
         let (what, nick) = match refusal.code {
             RefusalCode::NameTaken => ("name-taken", refusal.suggestion),

@@ -67,7 +67,10 @@ fn is_due(
     // Own words are shown as they are said. Those of an earlier life may have come back to it.
     let is_own = speech.node == node && speech.life <= life;
     match (&line.key, &speech.to) {
-        (LogKey::Mailbox(_), _) => minutes.receiver(&line.id) == Some(node),
+        // A letter that was shown may be settled before its receiver stored that, and then it does not come again.
+        (LogKey::Mailbox(_), _) => {
+            minutes.receiver(&line.id) == Some(node) && !speech.shown_to.contains(&node)
+        }
         (LogKey::Everyone, _) => {
             !is_own && attendee.everyone_since.is_some_and(|since| since.0 == ledger && pos > since.1)
         }
