@@ -2,6 +2,7 @@
 //!
 //! - `campaign`: random schedules, every invariant watched; `UDPCHAT_SIM_SCHEDULES` and `UDPCHAT_SIM_START` choose which.
 //! - `one_seed`: one of them again, made as small as it gets if it fails; `UDPCHAT_SIM_SEED` says which.
+//! - `relay_campaign` and `relay_seed`: the same for gatherings, which are attendees at a relay, with invariants of their own.
 //! - the scenarios, each a short script, and a table of what a lossy link costs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -9,6 +10,8 @@
 
 #[path = "simulation/campaign.rs"]
 mod campaign;
+#[path = "simulation/gatherings.rs"]
+mod gatherings;
 #[path = "simulation/golden.rs"]
 mod golden;
 #[path = "simulation/scenarios.rs"]

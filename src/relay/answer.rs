@@ -7,7 +7,7 @@ use super::{Relay, What};
 use crate::chat::MessageId;
 use crate::chat::{Moderation, Receipt, RefusalCode};
 use crate::endpoint::Handle;
-use crate::ledger::{Answer, Draft, Entry, LedgerError, LetterFate, LogKey, Reply};
+use crate::ledger::{Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request};
 use crate::time::{Now, WallTime};
 
 /// What a job was for.
@@ -25,8 +25,8 @@ pub(super) enum Pending {
     Line { handle: Handle, draft: Draft },
     /// A letter.
     Letter { handle: Handle, draft: Draft },
-    /// A letter's receiver gave its receipt.
-    Settle { handle: Handle, fate: LetterFate },
+    /// A letter's receiver gave its receipt. No handle: it is asked for once more, and nobody waits for it.
+    Settle { handle: Option<Handle>, letter: (Identity, u64), fate: LetterFate },
     /// Lines for a cursor that is behind what is in memory. `head` was the log's last position when it was asked for.
     Page { handle: Handle, log: LogKey, head: u64 },
     /// Letters that waited too long.
@@ -114,10 +114,14 @@ impl Relay {
                 let request = (letter.id, letter.sent_at);
                 self.tell_fate(now, letter.author, request, letter.pos, fate);
             }
-            // Settled before; or not now, and then the letter comes again at the next entry.
-            (Pending::Settle { .. }, _) => {}
+            // Settled before.
+            (Pending::Settle { .. }, Ok(_)) => {}
+            (Pending::Settle { letter, fate, .. }, Err(_)) => self.settle_later(now, letter, fate),
             (Pending::Page { handle, log, head }, result) => {
                 let entries = if let Ok(Reply::Page { entries }) = result { Some(entries) } else { None };
+                if entries.is_none() {
+                    self.try_later(now);
+                }
                 self.finish_page(now, handle, log, head, entries);
             }
             (Pending::Expire, Ok(Reply::Expired { letters })) => {
@@ -155,6 +159,35 @@ impl Relay {
             self.next_trouble_at = now.instant + PAUSE;
             let text = format!("the relay could not store or read: {error}");
             self.log(now, What::Trouble { text });
+        }
+    }
+
+    /// Something that nobody asks for again is to be tried again.
+    fn try_later(&mut self, now: Now) {
+        /// An operator who makes room sees at once that it helped; and a disk in trouble is not asked all the time.
+        const PAUSE: Duration = Duration::from_secs(1);
+        self.retry_at.get_or_insert(now.instant + PAUSE);
+    }
+
+    /// Remembers what became of a letter until the ledger takes it. Its author waits for that, and its receiver has given
+    /// its receipt and gives no other before it comes back.
+    fn settle_later(&mut self, now: Now, letter: (Identity, u64), fate: LetterFate) {
+        /// Of more, the rest comes again when their receivers do.
+        const MOST: usize = 4_096;
+        if self.unsettled.len() < MOST {
+            self.unsettled.insert(letter, fate);
+        }
+        self.try_later(now);
+    }
+
+    /// Asks the ledger again for what it could not do.
+    pub(super) fn ask_again(&mut self, now: Now) {
+        for ((mailbox, pos), fate) in std::mem::take(&mut self.unsettled) {
+            let pending = Pending::Settle { handle: None, letter: (mailbox, pos), fate };
+            self.ask(now, Request::Settle { mailbox, pos, fate }, pending);
+        }
+        for handle in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.pump(now, handle);
         }
     }
 
@@ -276,12 +309,12 @@ impl Pending {
             | Self::Seek { handle, .. }
             | Self::Line { handle, .. }
             | Self::Letter { handle, .. }
-            | Self::Settle { handle, .. }
             | Self::Page { handle, .. }
             | Self::Save { handle, .. }
             | Self::Holder { handle, .. }
             | Self::Rooms { handle, .. }
             | Self::LogTail { handle, .. } => Some(*handle),
+            Self::Settle { handle, .. } => *handle,
             Self::Expire => None,
         }
     }

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use crate::arq;
 use crate::endpoint::{self, Endpoint, Handle};
-use crate::ledger::{self, Ban, BanTarget, Foundation, Identity, Job};
+use crate::ledger::{self, Ban, BanTarget, Foundation, Identity, Job, LetterFate};
 use crate::machine::{Path, Transmit};
 use crate::random::Random;
 use crate::time::{Instant, Now, WallTime};
@@ -57,6 +57,8 @@ pub enum Reason {
     Session,
     /// Letters may have waited too long.
     Expire,
+    /// The ledger could not do something, and may now.
+    Retry,
     /// The endpoint's own reason.
     Endpoint(endpoint::Reason),
 }
@@ -67,6 +69,7 @@ impl Reason {
         match self {
             Self::Session => "session",
             Self::Expire => "expire",
+            Self::Retry => "retry",
             Self::Endpoint(reason) => reason.name(),
         }
     }
@@ -98,6 +101,10 @@ pub struct Relay {
     arrivals: BTreeMap<IpAddr, Bucket>,
     wakes: BTreeSet<(Instant, Handle)>,
     expire_at: Instant,
+    /// What became of letters that the ledger could not take.
+    unsettled: BTreeMap<(Identity, u64), LetterFate>,
+    /// When to ask the ledger again for what it could not do.
+    retry_at: Option<Instant>,
     events: VecDeque<Event>,
     /// Set while the relay closes: what everyone is told.
     closing: Option<Closing>,
@@ -142,6 +149,8 @@ impl Relay {
             arrivals: BTreeMap::new(),
             wakes: BTreeSet::new(),
             expire_at: now.instant + Self::EXPIRE_INTERVAL,
+            unsettled: BTreeMap::new(),
+            retry_at: None,
             events: VecDeque::new(),
             closing: None,
             next_trouble_at: Instant::ZERO,
@@ -178,6 +187,10 @@ impl Relay {
             self.wakes.pop_first();
             self.wake(now, handle);
         }
+        if self.retry_at.is_some_and(|at| at <= now.instant) {
+            self.retry_at = None;
+            self.ask_again(now);
+        }
         if self.expire_at <= now.instant {
             self.expire_at = now.instant + Self::EXPIRE_INTERVAL;
             let lifetime_us =
@@ -203,7 +216,8 @@ impl Relay {
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         let endpoint = self.endpoint.poll_timeout().map(|(at, reason)| (at, Reason::Endpoint(reason)));
         let session = self.wakes.first().map(|&(at, _)| (at, Reason::Session));
-        [endpoint, session, Some((self.expire_at, Reason::Expire))].into_iter().flatten().min()
+        let retry = self.retry_at.map(|at| (at, Reason::Retry));
+        [endpoint, session, retry, Some((self.expire_at, Reason::Expire))].into_iter().flatten().min()
     }
 
     /// Whether the relay was closed, nobody is left, and the ledger has done everything.
@@ -237,8 +251,11 @@ impl Relay {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 endpoint::Event::Accepted { handle } => self.accept(now, handle),
-                // A relay begins no connection, so none of its own is ever replaced.
-                endpoint::Event::Replaced { .. } => {}
+                // A member's program was started anew, as the endpoint found out by calling it. Members call by themselves;
+                // one that took this connection for its own would wait for ever.
+                endpoint::Event::Replaced { new, .. } => {
+                    self.endpoint.close(now, new, "done", "a relay is called and does not call");
+                }
                 endpoint::Event::Connection { handle, event } => self.follow_connection(now, handle, event),
             }
         }

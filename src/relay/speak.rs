@@ -134,7 +134,7 @@ impl Relay {
         } else {
             LetterFate::Refused(receipt.code.unwrap_or(RefusalCode::Other))
         };
-        let pending = Pending::Settle { handle, fate };
+        let pending = Pending::Settle { handle: Some(handle), letter: (mailbox, pos), fate };
         self.ask_for(now, handle, Request::Settle { mailbox, pos, fate }, pending);
     }
 

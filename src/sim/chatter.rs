@@ -175,7 +175,7 @@ impl Node for Chatter {
     }
 }
 
-const fn word_of(error: CommandError) -> &'static str {
+pub(super) const fn word_of(error: CommandError) -> &'static str {
     match error {
         CommandError::NoConversation => "no-conversation",
         CommandError::NothingToReplyTo => "nothing-to-reply-to",

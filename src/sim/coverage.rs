@@ -71,6 +71,9 @@ impl Coverage {
             Report::Fate { id, .. } | Report::Said { id, .. } => {
                 u64::from(crc32c::crc32c(id.as_str().as_bytes()))
             }
+            Report::Deed(deed) => {
+                deed.subject().map_or(0, |id| u64::from(crc32c::crc32c(id.as_str().as_bytes())))
+            }
             _ => 0,
         };
         crate::random::keyed_draw(&[word, more])
@@ -129,5 +132,6 @@ fn word_of(report: &Report) -> &'static str {
             Fate::Unknown => "unknown",
         },
         Report::Echoed { .. } => "echoed",
+        Report::Deed(deed) => deed.word(),
     }
 }

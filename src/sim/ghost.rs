@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::minutes::Minutes;
 use super::node::{Fate, Report, Submission};
+use super::scenario::Scenario;
 use crate::arq::{Outcome, Ranges};
 use crate::chat::MessageId;
 use crate::endpoint::Endpoint;
@@ -23,6 +25,8 @@ pub struct Ghost {
     pub words: BTreeMap<MessageId, Words>,
     /// One for each node.
     pub nodes: Vec<Standing>,
+    /// What happened at the hall, if there is one.
+    pub minutes: Minutes,
     next_words: u64,
 }
 
@@ -131,9 +135,13 @@ pub struct Words {
 }
 
 impl Ghost {
-    /// Nothing seen yet of `count` nodes.
-    pub fn new(count: usize) -> Self {
-        Self { nodes: vec![Standing::new(0, Instant::ZERO); count], ..Self::default() }
+    /// Nothing seen yet.
+    pub fn new(scenario: &Scenario) -> Self {
+        Self {
+            minutes: Minutes::new(scenario),
+            nodes: vec![Standing::new(0, Instant::ZERO); scenario.nodes.len()],
+            ..Self::default()
+        }
     }
 
     /// Whether the end's node still remembers it.
@@ -155,6 +163,7 @@ impl Ghost {
     pub fn restart(&mut self, node: usize, now: Instant) {
         let standing = &mut self.nodes[node];
         *standing = Standing::new(standing.life + 1, now);
+        self.minutes.restart(node);
     }
 
     /// Whether the two ends of a connection are both alive, and the one that asked for it knows where the other is.
@@ -274,6 +283,7 @@ impl Ghost {
                 }
             }
             Report::Reading { on } => self.nodes[node].is_reading = *on,
+            Report::Deed(deed) => self.minutes.record(node, life, deed),
             _ => self.record_chat(node, life, report),
         }
     }

@@ -8,11 +8,17 @@
 //! This module must never read a clock, name a socket, a file or a thread, or let hash order decide anything: a seed repeats a
 //! run to the last byte.
 
+mod attendee;
 mod chatter;
 mod check;
 mod coverage;
+mod deed;
+mod disk;
+mod gathering;
 mod ghost;
+mod hall;
 mod hostile;
+mod minutes;
 mod network;
 mod node;
 mod scenario;
@@ -23,12 +29,18 @@ mod world;
 
 pub use check::{Bounds, Checker, Invariant, Seen, Stage, Trace, Violation};
 pub use coverage::Coverage;
+pub use deed::{Audience, Deed};
+pub use gathering::gathering;
 pub use ghost::Ghost;
-pub use node::{Fate, Node, Report, Submission, Wish};
-pub use scenario::{Action, LinkOf, MessagePlan, NodeKind, NodePlan, Scenario, Step};
+pub use node::{Estate, Fate, Node, Report, Submission, Wish};
+pub use scenario::{
+    Action, AttendeePlan, HallPlan, LinkOf, MessagePlan, NAMES, NodeKind, NodePlan, Place, ROOMS, Scenario,
+    Step,
+};
 pub use shrink::shrink;
 pub use swarm::swarm;
 pub use world::{Run, World};
+pub use {attendee::Diary, disk::Disk};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -135,6 +135,11 @@ pub fn nowhere(key: u64) -> SocketAddr {
     SocketAddr::from(([198, 18 | (high & 1), port, low], 1_024 + u16::from(high)))
 }
 
+/// Where a node is before it is ever rebound.
+pub fn home_of(node: usize) -> SocketAddr {
+    address_of(node, 0)
+}
+
 fn address_of(node: usize, rebinds: u16) -> SocketAddr {
     let [high, low] = rebinds.to_be_bytes();
     // A scenario has a handful of nodes.

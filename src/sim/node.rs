@@ -5,6 +5,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::attendee::Diary;
+use super::deed::Deed;
+use super::disk::Disk;
 use super::scenario::Action;
 use crate::arq::{Closed, Outcome};
 use crate::chat::MessageId;
@@ -42,6 +45,27 @@ pub trait Node: fmt::Debug {
 
     /// Whether nothing is left to do: no connection, no message without an outcome.
     fn is_idle(&self) -> bool;
+
+    /// What its program leaves to the next one when it is killed.
+    fn estate(&mut self) -> Estate {
+        Estate::Nothing
+    }
+
+    /// Of a hall: how many members it says that it has, and how many rooms with somebody in them.
+    fn attendance(&self) -> Option<(usize, usize)> {
+        None
+    }
+}
+
+/// What outlives a program.
+#[derive(Debug)]
+pub enum Estate {
+    /// Nothing.
+    Nothing,
+    /// A hall's disk, with what was committed.
+    Disk(Box<Disk>),
+    /// What an attendee had stored.
+    Diary(Box<Diary>),
 }
 
 /// A line of the script as a node gets it.
@@ -204,6 +228,8 @@ pub enum Report {
         /// What, in a word.
         what: &'static str,
     },
+    /// Something at a relay.
+    Deed(Deed),
 }
 
 /// What became of a chatter's words.

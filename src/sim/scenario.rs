@@ -42,7 +42,67 @@ pub enum NodeKind {
     Talker,
     /// A [`crate::peer::Peer`].
     Chatter,
+    /// A [`crate::relay::Relay`] with a disk; always the first node.
+    Hall(HallPlan),
+    /// A [`crate::peer::Peer`] that is a member of the hall's relay.
+    Attendee(AttendeePlan),
 }
+
+/// How a relay's disk behaves, and what the relay allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HallPlan {
+    /// How long a commit takes, from and to.
+    pub commit: (Duration, Duration),
+    /// How long the answers take after it, at most.
+    pub answer_delay: Duration,
+    /// Whether it forgets everything with the program.
+    pub is_memory: bool,
+    /// How many messages a member may send in a second; None: as many as by default.
+    pub per_second: Option<u32>,
+    /// How many letters may wait for one receiver.
+    pub mailbox_letters: u64,
+}
+
+impl Default for HallPlan {
+    fn default() -> Self {
+        Self {
+            commit: (Duration::from_micros(200), Duration::from_millis(50)),
+            answer_delay: Duration::ZERO,
+            is_memory: false,
+            per_second: None,
+            mailbox_letters: 1_000,
+        }
+    }
+}
+
+/// Who an attendee is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttendeePlan {
+    /// Its name, by its place in [`NAMES`].
+    pub name: usize,
+    /// How many of [`ROOMS`] it joins.
+    pub rooms: usize,
+    /// How many earlier lines it asks for; None: what was missed, everything at first.
+    pub history: Option<u64>,
+    /// How often it stores how far it was shown; zero: each time something was shown.
+    pub store_every: Duration,
+    /// How long it tries to find a lost relay again.
+    pub patience: Option<Duration>,
+}
+
+impl AttendeePlan {
+    /// Who goes by that name, is in `rooms` rooms, and forgets nothing.
+    pub const fn named(name: usize, rooms: usize) -> Self {
+        Self { name, rooms, history: None, store_every: Duration::ZERO, patience: None }
+    }
+}
+
+/// What attendees are called. Some of these are the same name.
+pub const NAMES: [&str; 12] =
+    ["ana", "bruno", "carla", "davi", "elza", "fabio", "gil", "hugo", "Ana", "BRUNO", "ça", "ÇA"];
+
+/// Where they meet.
+pub const ROOMS: [&str; 2] = ["#sala", "#rua"];
 
 /// One direction of a link that goes wrong.
 #[derive(Clone, Debug)]
@@ -145,6 +205,57 @@ pub enum Action {
         /// How many.
         count: u32,
     },
+    /// The node's program is killed and started anew after a while, with what it had stored.
+    Kill {
+        /// After how long.
+        pause: Duration,
+    },
+    /// A hall's disk takes nothing.
+    Full {
+        /// For how long.
+        length: Duration,
+    },
+    /// An attendee wants to be a member, from now on.
+    Attend,
+    /// An attendee says goodbye.
+    Leave,
+    /// An attendee says something.
+    Speak {
+        /// Where.
+        to: Place,
+        /// How many bytes.
+        length: usize,
+        /// How often.
+        count: u32,
+    },
+    /// An attendee wants into one of [`ROOMS`].
+    Join {
+        /// Which.
+        room: usize,
+    },
+    /// An attendee wants out of one of [`ROOMS`].
+    Part {
+        /// Which.
+        room: usize,
+    },
+    /// An attendee wants to be called one of [`NAMES`].
+    Rename {
+        /// Which.
+        name: usize,
+    },
+}
+
+/// For whom an attendee's words are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// One of [`ROOMS`].
+    Room(usize),
+    /// Everybody.
+    Everyone,
+    /// Whoever is or was called one of [`NAMES`].
+    Name(usize),
+    /// The relay itself, which is to return them.
+    Relay,
 }
 
 /// A message to be sent.
@@ -164,6 +275,13 @@ impl MessagePlan {
     /// An ordered message without a deadline on stream 0.
     pub const fn plain(length: usize) -> Self {
         Self { stream: 0, length, unordered: false, deadline: None }
+    }
+}
+
+impl Scenario {
+    /// Whether the first node is a hall.
+    pub fn has_hall(&self) -> bool {
+        self.nodes.first().is_some_and(|node| matches!(node.kind, NodeKind::Hall(_)))
     }
 }
 

@@ -61,6 +61,7 @@ fn without(scenario: &Scenario, index: usize) -> Option<Scenario> {
 fn is_large(action: &Action) -> bool {
     match action {
         Action::Send { message, count, .. } => *count > 1 || message.length > 64,
+        Action::Speak { length, count, .. } => *count > 1 || *length > 64,
         Action::Replay { count, .. }
         | Action::Mutate { count }
         | Action::Garbage { count }
@@ -72,7 +73,9 @@ fn is_large(action: &Action) -> bool {
 fn halve(action: &mut Action) {
     match action {
         Action::Send { message, count, .. } if *count == 1 => message.length /= 2,
+        Action::Speak { length, count, .. } if *count == 1 => *length /= 2,
         Action::Send { count, .. }
+        | Action::Speak { count, .. }
         | Action::Replay { count, .. }
         | Action::Mutate { count }
         | Action::Garbage { count }

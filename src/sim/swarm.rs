@@ -12,7 +12,7 @@ use crate::random::Random;
 
 /// The scenario of a seed.
 pub fn swarm(seed: u64) -> Scenario {
-    let mut draw = Draw { random: Random::from_seed(seed) };
+    let mut draw = Draw::new(seed);
     let kind = if draw.percent(60) { NodeKind::Talker } else { NodeKind::Chatter };
     let count = if draw.percent(25) { 3 } else { 2 };
     let heal_at = draw.time_ms(4_000, 40_000);
@@ -25,34 +25,39 @@ pub fn swarm(seed: u64) -> Scenario {
 }
 
 /// Draws in words.
-struct Draw {
+pub(super) struct Draw {
     random: Random,
 }
 
 impl Draw {
-    fn percent(&mut self, percent: u32) -> bool {
+    /// The draws of a seed.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { random: Random::from_seed(seed) }
+    }
+
+    pub(super) fn percent(&mut self, percent: u32) -> bool {
         self.random.chance_ppm(percent * 10_000)
     }
 
-    fn number(&mut self, low: u64, high: u64) -> u64 {
+    pub(super) fn number(&mut self, low: u64, high: u64) -> u64 {
         self.random.between(low, high)
     }
 
-    fn index(&mut self, count: usize) -> usize {
+    pub(super) fn index(&mut self, count: usize) -> usize {
         // Below `count`, so the cast keeps the value.
         self.random.below(count as u64) as usize
     }
 
-    fn time_ms(&mut self, low: u64, high: u64) -> Duration {
+    pub(super) fn time_ms(&mut self, low: u64, high: u64) -> Duration {
         // Microseconds, so that two lines rarely share a time: their times are part of their keys.
         Duration::from_micros(self.number(low * 1_000, high * 1_000))
     }
 
-    fn moment(&mut self, until: Duration) -> Duration {
+    pub(super) fn moment(&mut self, until: Duration) -> Duration {
         Duration::from_micros(self.random.below(u64::try_from(until.as_micros()).unwrap_or(u64::MAX)))
     }
 
-    fn one_of<T: Copy>(&mut self, options: &[T]) -> T {
+    pub(super) fn one_of<T: Copy>(&mut self, options: &[T]) -> T {
         options[self.index(options.len())]
     }
 }
@@ -109,9 +114,9 @@ fn links(draw: &mut Draw, count: usize, heal_at: Duration, delay_after: Duration
 }
 
 /// How many kinds [`fault`] knows.
-const FAULT_KINDS: usize = 13;
+pub(super) const FAULT_KINDS: usize = 13;
 
-fn fault(draw: &mut Draw, kind: usize, heal_at: Duration) -> Rule {
+pub(super) fn fault(draw: &mut Draw, kind: usize, heal_at: Duration) -> Rule {
     let ppm = |percent: u64| (percent * 10_000) as u32;
     let fault = match kind {
         0 => Fault::Drop { share_ppm: ppm(draw.number(1, 40)) },

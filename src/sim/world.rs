@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::attendee::Attendee;
 use super::chatter::Chatter;
 use super::check::{self, Bounds, Checker, Invariant, Seen, Stage, Trace, Violation};
 use super::coverage::Coverage;
 use super::ghost::Ghost;
+use super::hall::Hall;
 use super::hostile::Hostile;
-use super::network::Network;
-use super::node::{Node, Report, Wish};
+use super::network::{Network, home_of};
+use super::node::{Estate, Node, Report, Wish};
 use super::scenario::{Action, NodeKind, NodePlan, Scenario, Step};
 use super::talker::Talker;
 use crate::machine::Path;
@@ -84,7 +86,13 @@ impl World {
         let mut order: Vec<usize> = (0..scenario.script.len()).collect();
         order.sort_by_key(|&index| scenario.script[index].at);
         let seats = (0..scenario.nodes.len()).map(|index| Seat {
-            node: start(&scenario.nodes[index], keyed_draw(&[scenario.seed, index as u64, 0]), now),
+            node: start(
+                index,
+                &scenario.nodes[index],
+                Estate::Nothing,
+                keyed_draw(&[scenario.seed, index as u64, 0]),
+                now,
+            ),
             frozen_until: Instant::ZERO,
             rounds: 0,
             rounds_at: Instant::ZERO,
@@ -92,7 +100,7 @@ impl World {
         Self {
             seats: seats.collect(),
             network: Network::new(&scenario, now.instant),
-            ghost: Ghost::new(scenario.nodes.len()),
+            ghost: Ghost::new(&scenario),
             checkers: check::all(&scenario),
             hostile: Hostile::new(scenario.seed),
             order,
@@ -155,6 +163,8 @@ impl World {
         self.run_until(self.scenario.heal_at)?;
         for seat in 0..self.seats.len() {
             self.perform(seat, &Action::Read { on: true }, 0)?;
+            // Whoever left comes back.
+            self.perform(seat, &Action::Attend, 0)?;
         }
         for seat in &self.seats {
             for (_, connection) in seat.node.endpoint().connections() {
@@ -168,6 +178,13 @@ impl World {
         self.check_stage(Stage::Recovered)?;
         self.run_until(self.scenario.heal_at + bounds.learning)?;
         self.check_stage(Stage::Learned)?;
+        if self.scenario.has_hall() && self.scenario.seed % 4 < 2 {
+            for seat in 1..self.seats.len() {
+                self.perform(seat, &Action::Shutdown, 0)?;
+            }
+            self.run_until(self.elapsed() + bounds.ending)?;
+            self.check_stage(Stage::Left)?;
+        }
         for seat in 0..self.seats.len() {
             self.perform(seat, &Action::Shutdown, 0)?;
             // Half of the runs end on all sides at once, half one after the other.
@@ -223,10 +240,14 @@ impl World {
         self.trace.note(&[1, node as u64, key]);
         match action {
             Action::Rebind => self.rebind(node),
-            Action::Restart => self.restart(node, key),
+            Action::Restart => self.restart(node, key)?,
+            Action::Kill { pause } => {
+                self.restart(node, key)?;
+                self.freeze(node, *pause);
+                self.coverage.add(if node == 0 { "hall-killed" } else { "attendee-killed" }, 1);
+            }
             Action::Freeze { length } => {
-                self.seats[node].frozen_until = self.now.instant + *length;
-                self.ghost.nodes[node].awake_since = self.seats[node].frozen_until;
+                self.freeze(node, *length);
                 self.coverage.add("frozen", 1);
             }
             Action::Replay { .. } | Action::Mutate { .. } | Action::Garbage { .. } | Action::Flood { .. } => {
@@ -261,12 +282,20 @@ impl World {
         self.coverage.add("rebound", 1);
     }
 
-    fn restart(&mut self, node: usize, key: u64) {
+    fn freeze(&mut self, node: usize, length: Duration) {
+        self.seats[node].frozen_until = self.now.instant + length;
+        self.ghost.nodes[node].awake_since = self.seats[node].frozen_until;
+    }
+
+    fn restart(&mut self, node: usize, key: u64) -> Result<(), Violation> {
         let life = u64::from(self.ghost.nodes[node].life) + 1;
         let seed = keyed_draw(&[self.scenario.seed, node as u64, life, key]);
-        self.seats[node].node = start(&self.scenario.nodes[node], seed, self.now);
+        let estate = self.seats[node].node.estate();
+        self.seats[node].node = start(node, &self.scenario.nodes[node], estate, seed, self.now);
         self.ghost.restart(node, self.now.instant);
         self.coverage.add("restarted", 1);
+        // What a program says of itself at its start.
+        self.follow_reports(node).map(|_| ())
     }
 
     /// Hands over what is due.
@@ -415,6 +444,11 @@ impl World {
         let waiting = self.ghost.words.values().filter(|words| words.fate.is_none());
         let (bytes, messages) =
             waiting.fold((0, 0), |(bytes, count), words| (bytes + words.text.len() as u64, count + 1));
+        // Whatever was said at a hall may still have to go to everybody.
+        let said = self.ghost.minutes.words.values();
+        let (bytes, messages) = said.fold((bytes, messages), |(bytes, count), speech| {
+            (bytes + speech.text.len() as u64 + 600, count + 1)
+        });
         queued.values().fold((bytes, messages), |(bytes, count), &(more, messages)| {
             (bytes + more as u64, count + messages as u64)
         })
@@ -437,18 +471,25 @@ fn check_all(
     Ok(())
 }
 
-/// Starts a node's program.
-fn start(plan: &NodePlan, seed: u64, now: Now) -> Box<dyn Node> {
-    match plan.kind {
-        NodeKind::Talker => Box::new(Talker::new(plan.endpoint.clone(), seed)),
-        NodeKind::Chatter => {
-            let config = PeerConfig {
-                local_port: 6_000,
-                connect_timeout: plan.endpoint.connect_timeout,
-                endpoint: plan.endpoint.clone(),
-                ..PeerConfig::default()
-            };
-            Box::new(Chatter::new(Peer::new(config, seed, now)))
+/// Starts a node's program, with what the one before it left.
+fn start(index: usize, plan: &NodePlan, estate: Estate, seed: u64, now: Now) -> Box<dyn Node> {
+    let peer = || {
+        let config = PeerConfig {
+            local_port: 6_000,
+            connect_timeout: plan.endpoint.connect_timeout,
+            endpoint: plan.endpoint.clone(),
+            ..PeerConfig::default()
+        };
+        Peer::new(config, seed, now)
+    };
+    match (plan.kind, estate) {
+        (NodeKind::Talker, _) => Box::new(Talker::new(plan.endpoint.clone(), seed)),
+        (NodeKind::Chatter, _) => Box::new(Chatter::new(peer())),
+        (NodeKind::Hall(plan), Estate::Disk(disk)) => Box::new(Hall::new(plan, Some(*disk), seed, now)),
+        (NodeKind::Hall(plan), _) => Box::new(Hall::new(plan, None, seed, now)),
+        (NodeKind::Attendee(plan), estate) => {
+            let diary = if let Estate::Diary(diary) = estate { Some(*diary) } else { None };
+            Box::new(Attendee::new(peer(), index, home_of(0), plan, diary, seed, now))
         }
     }
 }

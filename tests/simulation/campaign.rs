@@ -105,53 +105,83 @@ struct Total {
 
 #[test]
 fn campaign() {
-    let start = number("UDPCHAT_SIM_START").unwrap_or(0);
-    let count = number("UDPCHAT_SIM_SCHEDULES").unwrap_or(SCHEDULES);
-    let began = wall_clock();
-    let total = run_all(start, count);
-    let wall = began.elapsed();
-    let hours = total.simulated.as_secs_f64() / 3_600.0;
-    println!(
-        "{count} schedules from seed {start}: {hours:.0} simulated hours, {} datagrams, {:.1} s on the wall, \
-         {:.1} simulated hours per CPU second; most datagrams: {} in seed {}",
-        total.datagrams,
-        wall.as_secs_f64(),
-        hours / total.busy.as_secs_f64(),
-        total.largest.0,
-        total.largest.1,
-    );
-    println!("{}", total.coverage);
-    if let Some((seed, violation)) = total.broken {
-        explain(&swarm(seed), &violation);
-        panic!("seed {seed}: {violation}");
-    }
-    let missing: Vec<&str> =
-        SOMETIMES.into_iter().filter(|what| total.coverage.count_of(what) == 0).collect();
-    // A storm of repetitions keeps every invariant above and would show nowhere else: the busiest schedules need 3 000.
-    assert!(
-        total.largest.0 < 20_000,
-        "{} datagrams in one schedule: {}",
-        total.largest.0,
-        command(total.largest.1)
-    );
-    assert!(count < 1_000 || missing.is_empty(), "never occurred: {missing:?}");
+    let plan = Campaign {
+        scenario: swarm,
+        schedules: SCHEDULES,
+        // A storm of repetitions keeps every invariant and would show nowhere else: the busiest schedules need 3 000.
+        most_datagrams: 20_000,
+        repeat: "one_seed",
+    };
+    plan.run(&SOMETIMES);
 }
 
 #[test]
 fn one_seed() {
+    run_one(swarm, "one_seed");
+}
+
+/// Random schedules of one kind.
+#[derive(Clone, Copy)]
+pub struct Campaign {
+    pub scenario: fn(u64) -> Scenario,
+    /// How many, unless the environment says otherwise.
+    pub schedules: u64,
+    /// More than any schedule needs.
+    pub most_datagrams: u64,
+    /// The test that repeats one of them.
+    pub repeat: &'static str,
+}
+
+impl Campaign {
+    /// Runs the schedules that the environment names. All of `sometimes` must occur.
+    pub fn run(self, sometimes: &[&str]) {
+        let start = number("UDPCHAT_SIM_START").unwrap_or(0);
+        let count = number("UDPCHAT_SIM_SCHEDULES").unwrap_or(self.schedules);
+        let began = wall_clock();
+        let total = run_all(self, start, count);
+        let wall = began.elapsed();
+        let hours = total.simulated.as_secs_f64() / 3_600.0;
+        println!(
+            "{count} schedules from seed {start}: {hours:.0} simulated hours, {} datagrams, {:.1} s on the wall, \
+         {:.1} simulated hours per CPU second; most datagrams: {} in seed {}",
+            total.datagrams,
+            wall.as_secs_f64(),
+            hours / total.busy.as_secs_f64(),
+            total.largest.0,
+            total.largest.1,
+        );
+        println!("{}", total.coverage);
+        if let Some((seed, violation)) = total.broken {
+            explain(&(self.scenario)(seed), &violation, self.repeat);
+            panic!("seed {seed}: {violation}");
+        }
+        let missing: Vec<&&str> =
+            sometimes.iter().filter(|what| total.coverage.count_of(what) == 0).collect();
+        assert!(
+            total.largest.0 < self.most_datagrams,
+            "{} datagrams in one schedule: {}",
+            total.largest.0,
+            command(total.largest.1, self.repeat)
+        );
+        assert!(count < self.schedules.min(1_000) || missing.is_empty(), "never occurred: {missing:?}");
+    }
+}
+
+/// Runs the schedule whose seed the environment names, if it does.
+pub fn run_one(scenario: fn(u64) -> Scenario, repeat: &str) {
     let Some(seed) = number("UDPCHAT_SIM_SEED") else { return };
-    let scenario = swarm(seed);
+    let scenario = scenario(seed);
     match run_twice(&scenario).violation {
         None => println!("seed {seed} keeps every invariant: {scenario}"),
         Some(violation) => {
-            explain(&scenario, &violation);
+            explain(&scenario, &violation, repeat);
             panic!("seed {seed}: {violation}");
         }
     }
 }
 
 /// Shares the schedules out over the cores; after the first broken one no new one is begun.
-fn run_all(start: u64, count: u64) -> Total {
+fn run_all(plan: Campaign, start: u64, count: u64) -> Total {
     let next = AtomicU64::new(start);
     let total = Mutex::new(Total::default());
     thread::scope(|scope| {
@@ -163,7 +193,7 @@ fn run_all(start: u64, count: u64) -> Total {
                         return;
                     }
                     let began = wall_clock();
-                    let (run, times) = run_seed(seed);
+                    let (run, times) = run_seed(plan, seed);
                     total.lock().unwrap().add(seed, run, began.elapsed(), times);
                 }
             });
@@ -173,10 +203,10 @@ fn run_all(start: u64, count: u64) -> Total {
 }
 
 /// A seed's run, and how often it was run. One that takes longer than any bound allows counts as a loop without end.
-fn run_seed(seed: u64) -> (Run, u32) {
+fn run_seed(plan: Campaign, seed: u64) -> (Run, u32) {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::spawn(move || {
-        let scenario = swarm(seed);
+        let scenario = (plan.scenario)(seed);
         let result =
             if seed.is_multiple_of(TWICE_EVERY) { (run_twice(&scenario), 2) } else { (run(&scenario), 1) };
         // Nobody listens any more only if the watcher gave up.
@@ -187,7 +217,7 @@ fn run_seed(seed: u64) -> (Run, u32) {
             worker.join().unwrap();
             result
         }
-        Err(_) => panic!("seed {seed} does not end; {}", command(seed)),
+        Err(_) => panic!("seed {seed} does not end; {}", command(seed, plan.repeat)),
     }
 }
 
@@ -208,8 +238,8 @@ impl Total {
 }
 
 /// Makes the scenario as small as it gets and tells what happens in it.
-fn explain(scenario: &Scenario, violation: &Violation) {
-    println!("{violation}\n{scenario}\nto repeat it: {}", command(scenario.seed));
+fn explain(scenario: &Scenario, violation: &Violation, repeat: &str) {
+    println!("{violation}\n{scenario}\nto repeat it: {}", command(scenario.seed, repeat));
     let small = shrink(scenario, violation.invariant, SHRINK_TRIES, |smaller| {
         run_twice(smaller).violation.map(|violation| violation.invariant)
     });
@@ -226,8 +256,8 @@ fn explain(scenario: &Scenario, violation: &Violation) {
     }
 }
 
-fn command(seed: u64) -> String {
-    format!("UDPCHAT_SIM_SEED={seed} cargo test --release --test simulation one_seed -- --nocapture")
+fn command(seed: u64, repeat: &str) -> String {
+    format!("UDPCHAT_SIM_SEED={seed} cargo test --release --test simulation {repeat} -- --nocapture")
 }
 
 fn number(name: &str) -> Option<u64> {

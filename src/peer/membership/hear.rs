@@ -175,7 +175,12 @@ impl Peer {
                 self.events.push_back(Event::Held { id: receipt.id });
             }
         } else if let Some(entry) = member.outbox.remove(number) {
+            // Nothing of it was stored this time; it may have been on the connection before.
+            let may_be_stored = entry.was_sent && receipt.pos.is_none();
             self.events.push_back(match refusal {
+                Some(Refusal { code, .. }) if may_be_stored && !is_final(code) => {
+                    Event::Unknown { id: entry.id }
+                }
                 None => Event::Delivered { id: entry.id, rtt: now.instant.since(entry.since) },
                 Some(Refusal { words, .. }) => {
                     Event::Failed { id: entry.id, reason: FailReason::Refused { words } }
@@ -279,7 +284,7 @@ impl Peer {
         let Content::Request(ask) = entry.content else { return };
         match (&result, ask.request) {
             (Ok(()), Request::Part { room, .. }) => {
-                member.forget_room(&room);
+                member.leave_room(&room);
                 self.tell_member(id, MemberEvent::Parted { room });
             }
             (Ok(()), Request::Rename { nick }) => member.go_by(nick),
@@ -292,9 +297,17 @@ impl Peer {
             _ => {}
         }
         self.tell_member(id, MemberEvent::Done { id: entry.id, result });
+        // Another wish for the same room may have waited for this one.
+        self.pump(now, id);
         self.relieve(id);
         self.finish_goodbye(now, id);
     }
+}
+
+/// Whether a relay that refuses words with this code, said for the second time, did not take them the first time either: it
+/// looked for them.
+const fn is_final(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::NoSuchName | RefusalCode::MailboxFull | RefusalCode::Expired)
 }
 
 /// Whether a relay that does not let us in for this reason may do so later, under the same name.

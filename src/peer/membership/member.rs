@@ -190,7 +190,31 @@ impl Member {
             Content::Words(Text { to: Target::Room(name), .. }) => {
                 self.room(name).is_none_or(|room| room.is_in || !room.is_wish && room.asked.is_none())
             }
-            _ => true,
+            Content::Request(ask) => match &ask.request {
+                Request::Join { room, .. } | Request::Part { room, .. } => self.is_next_for(room, entry),
+                _ => true,
+            },
+            Content::Words(_) => true,
+        }
+    }
+
+    /// Whether a wish to join or to leave a room may go out: the one before it is answered. Its answer and what it brings may
+    /// overtake each other, and the relay may still be looking the room up.
+    fn is_next_for(&self, name: &str, entry: &Entry) -> bool {
+        let first = self.outbox.entries().find(|other| other.is_join_of(name) || other.is_part_of(name));
+        let asked = self.room(name).and_then(|room| room.asked.as_ref());
+        let is_joining = asked.is_some_and(|asked| self.outbox.number(asked).is_none());
+        !is_joining && first.is_none_or(|first| first.id == entry.id)
+    }
+
+    /// We are in a room no longer; it is forgotten unless it is to be joined again.
+    pub(super) fn leave_room(&mut self, name: &str) {
+        if self.outbox.entries().any(|entry| entry.is_join_of(name)) {
+            if let Some(room) = self.room_mut(name) {
+                room.is_in = false;
+            }
+        } else {
+            self.forget_room(name);
         }
     }
 

@@ -92,6 +92,12 @@ impl Entry {
         }
     }
 
+    /// Whether it asks to leave that room.
+    pub(super) fn is_part_of(&self, name: &str) -> bool {
+        let Content::Request(ask) = &self.content else { return false };
+        matches!(&ask.request, Request::Part { room, .. } if room == name)
+    }
+
     /// Whether it asks to join that room.
     pub(super) fn is_join_of(&self, name: &str) -> bool {
         let Content::Request(ask) = &self.content else { return false };

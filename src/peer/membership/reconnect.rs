@@ -120,9 +120,23 @@ impl Peer {
     /// Requests that must not be done twice, and those that the loss itself fulfilled.
     fn drop_unrepeatable(&mut self, id: ConversationId) {
         let Some(member) = self.member_mut(id) else { return };
+        let mut joins: Vec<(&MessageId, &str)> = Vec::new();
+        let mut void = Vec::new();
+        for entry in member.outbox.entries() {
+            let Content::Request(ask) = &entry.content else { continue };
+            match &ask.request {
+                Request::Join { room, .. } => joins.push((&entry.id, room.as_str())),
+                Request::Part { room: left, .. } => {
+                    let before = joins.extract_if(.., |(_, room)| *room == left.as_str());
+                    void.extend(before.map(|(join, _)| join.clone()));
+                }
+                _ => {}
+            }
+        }
         let over = member.outbox.remove_where(|entry| {
             let Content::Request(ask) = &entry.content else { return false };
             match &ask.request {
+                Request::Join { .. } => void.contains(&entry.id),
                 Request::Part { .. } => true,
                 Request::Moderate(_) => entry.was_sent,
                 _ => false,
@@ -133,10 +147,15 @@ impl Peer {
             match ask.request {
                 Request::Part { room, .. } => {
                     if let Some(member) = self.member_mut(id) {
-                        member.forget_room(&room);
+                        member.leave_room(&room);
                     }
                     self.tell_member(id, MemberEvent::Parted { room });
                     self.tell_member(id, MemberEvent::Done { id: name, result: Ok(()) });
+                }
+                Request::Join { .. } => {
+                    let words = "the room was left before it was joined".to_owned();
+                    let refusal = Refusal { code: RefusalCode::Other, words, suggestion: None };
+                    self.tell_member(id, MemberEvent::Done { id: name, result: Err(refusal) });
                 }
                 _ => self.tell_unanswered(id, name),
             }

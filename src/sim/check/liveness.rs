@@ -5,9 +5,11 @@ use std::time::Duration;
 use super::{Checker, Invariant, Seen, Stage};
 use crate::arq::{Config, Reason};
 use crate::fault::{Fault, Rule};
+use crate::sim::attendee::LONGEST_PAUSE;
 use crate::sim::ghost::Ghost;
+use crate::sim::hall::worst_job;
 use crate::sim::node::Node;
-use crate::sim::scenario::{Action, Scenario};
+use crate::sim::scenario::{Action, NodeKind, Scenario};
 use crate::time::Instant;
 
 /// How long the stages after the last fault may take.
@@ -66,15 +68,28 @@ impl Bounds {
             (2 * probe + round_trip.saturating_mul(rounds)).max(connect) + search + Duration::from_secs(2);
         let learning = recovery + idle + connect + probe;
         let ending = Duration::from_secs(3) + flush + 12 * probe + idle + connect;
-        Self { recovery, learning, ending }
+        let more = at_a_hall(scenario, outstanding_messages).unwrap_or_default();
+        let more = if more.is_zero() { more } else { more + idle + connect };
+        Self { recovery: recovery + more, learning: learning + more, ending }
     }
+}
+
+/// What it takes to be back at a hall, where there is one, on top of what a connection takes: the relay's loss is noticed by
+/// silence, the next attempt waits for its pause, the disk for its commits, a user whose name is taken tries another one, and
+/// what is said is read no faster than the relay allows.
+fn at_a_hall(scenario: &Scenario, outstanding_messages: u64) -> Option<Duration> {
+    let NodeKind::Hall(plan) = scenario.nodes.first()?.kind else { return None };
+    /// The longest pause between two attempts, and a quarter more.
+    const RECONNECT: Duration = Duration::from_millis(18_750);
+    let reading = outstanding_messages / u64::from(plan.per_second.unwrap_or(50)).max(1);
+    Some(RECONNECT + 4 * LONGEST_PAUSE + 40 * worst_job(&plan) + Duration::from_secs(reading))
 }
 
 /// The longest round trip that the faults allow: the sum of all delays in both directions, with full queues.
 fn worst_round_trip(scenario: &Scenario) -> Duration {
     let rules = scenario.links.iter().flat_map(|link| &link.plan.rules);
     let freezes = scenario.script.iter().map(|step| match step.action {
-        Action::Freeze { length } => length,
+        Action::Freeze { length } | Action::Kill { pause: length } => length,
         _ => Duration::ZERO,
     });
     rules.map(worst_delay).sum::<Duration>() + freezes.sum::<Duration>()

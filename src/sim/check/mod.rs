@@ -8,6 +8,7 @@ mod amplification;
 mod bounds;
 mod closed;
 mod delivery;
+mod gathering;
 mod liveness;
 mod order;
 mod outcome;
@@ -50,6 +51,24 @@ pub enum Invariant {
     /// No bytes cause a panic, each datagram is counted once, timers do not spin, a repeated datagram changes nothing, and the
     /// same seed gives the same run.
     TotalAndDeterministic,
+    /// Everybody who is shown a log of a relay is shown it in the one order that its positions have.
+    TotalOrder,
+    /// An attendee's lines to a room stand there in the order in which they were said.
+    AuthorOrder,
+    /// What has a receipt is stored, once, whatever is killed.
+    Durable,
+    /// Attendees are shown what was said, as it was said, once.
+    ShownOnce,
+    /// Words are in the one log that they are for, and are shown to nobody else.
+    Private,
+    /// Each name has one member.
+    UniqueNames,
+    /// A relay holds no more than it may, and nothing for those who left.
+    BoundedHall,
+    /// Each of an attendee's words has exactly one outcome, and it is true.
+    TruthfulFate,
+    /// After the last fault everybody is back in time, and misses nothing.
+    Together,
 }
 
 impl Invariant {
@@ -66,6 +85,15 @@ impl Invariant {
             Self::TruthfulOutcome => "truthful outcome",
             Self::ClosedIsClosed => "closed is closed",
             Self::TotalAndDeterministic => "total and deterministic",
+            Self::TotalOrder => "total order",
+            Self::AuthorOrder => "author order",
+            Self::Durable => "durable",
+            Self::ShownOnce => "shown once",
+            Self::Private => "private",
+            Self::UniqueNames => "unique names",
+            Self::BoundedHall => "bounded hall",
+            Self::TruthfulFate => "truthful fate",
+            Self::Together => "together",
         }
     }
 }
@@ -147,6 +175,8 @@ pub enum Stage {
     Recovered,
     /// Whoever lost its partner has had time to learn it.
     Learned,
+    /// The attendees were told to stop and have had time to; the hall was not.
+    Left,
     /// Everybody was told to stop and has had time to.
     Ended,
 }
@@ -173,7 +203,7 @@ pub trait Checker: fmt::Debug {
 
 /// A fresh checker of every invariant.
 pub fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
-    vec![
+    let mut all: Vec<Box<dyn Checker>> = vec![
         Box::new(delivery::AtMostOnce),
         Box::new(delivery::NoInvention),
         Box::new(order::Order::default()),
@@ -184,5 +214,7 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
         Box::new(outcome::TruthfulOutcome),
         Box::new(closed::ClosedIsClosed),
         Box::new(total::Total),
-    ]
+    ];
+    all.extend(gathering::all(scenario));
+    all
 }
