@@ -29,7 +29,22 @@ fn debug_seed() {
     for s in 0..60 {
         world.run_until(std::time::Duration::from_secs(s)).unwrap();
         for n in 0..3 {
-            let c: Vec<String> = world.node(n).endpoint().connections().map(|(_, c)| format!("{} open={} closed={} {:?} q={:?} {:?}", c.local_id(), c.is_open(), c.is_closed(), c.remote_id(), c.queued(), c.poll_timeout())).collect();
+            let c: Vec<String> = world
+                .node(n)
+                .endpoint()
+                .connections()
+                .map(|(_, c)| {
+                    format!(
+                        "{} open={} closed={} {:?} q={:?} {:?}",
+                        c.local_id(),
+                        c.is_open(),
+                        c.is_closed(),
+                        c.remote_id(),
+                        c.queued(),
+                        c.poll_timeout()
+                    )
+                })
+                .collect();
             println!("{s} node {n}: {c:?} {:?}", world.node(n).poll_timeout());
         }
     }
