@@ -8,8 +8,6 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcetera::BaseStrategy;
-
 use super::args::PeerArgs;
 use super::exit::Failure;
 use crate::chat::{MAX_SECRET_BYTES, is_nick};
@@ -17,6 +15,7 @@ use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::peer::{CommandError, Membership, RelayMemory, RoomWish};
+use crate::store;
 use crate::store::profile::{Profile, ProfileError};
 use crate::time::Instant;
 use crate::ui::notice::Notice;
@@ -244,9 +243,4 @@ fn open_profile(
         tell(format!("{damage}; what was shown before is shown again"));
     }
     Ok(Some(profile))
-}
-
-/// Where this system keeps a program's data.
-fn data_folder() -> Option<PathBuf> {
-    Some(etcetera::choose_base_strategy().ok()?.data_dir().join("udpchat"))
 }
