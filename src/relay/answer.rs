@@ -7,7 +7,9 @@ use super::{Relay, What};
 use crate::chat::MessageId;
 use crate::chat::{Moderation, Receipt, RefusalCode};
 use crate::endpoint::Handle;
-use crate::ledger::{Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request};
+use crate::ledger::{
+    Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request, folded,
+};
 use crate::time::{Now, WallTime};
 
 /// What a job was for.
@@ -87,7 +89,10 @@ impl Relay {
                 self.finish_rename(now, handle, &request, nick, is_stranger);
             }
             (Pending::Rename { handle, request, nick }, _) => {
-                self.names.free(&nick, handle);
+                // Another spelling of the name that the member has is no other name.
+                if folded(&self.name_of(handle)) != folded(&nick) {
+                    self.names.free(&nick, handle);
+                }
                 self.refuse_for_storage(now, handle, &request);
             }
             (Pending::Join { handle, request, wish }, Ok(Reply::Room(Some(room)))) => {
