@@ -309,3 +309,30 @@ fn a_line_that_was_stored_and_is_refused_when_it_is_said_again_has_not_failed() 
         .finish();
     assert_eq!(count(&deeds, 1, |deed| matches!(deed, Deed::Fate { fate: Fate::Failed(_), .. })), 0);
 }
+
+#[test]
+fn a_name_that_is_asked_for_again_stays_taken_when_the_disk_is_full() {
+    let deeds = Script::new(&["delay=5ms", "delay=5ms"])
+        .at(2_000, 0, Action::Full { length: ms(2_000) })
+        .at(3_000, 1, Action::Rename { name: 8 })
+        .at(5_000, 2, Action::Rename { name: 0 })
+        .finish();
+    assert_eq!([1, 2].map(|node| count(&deeds, node, |deed| matches!(deed, Deed::Called { .. }))), [0, 0]);
+}
+
+#[test]
+fn whoever_wants_little_of_the_past_misses_nothing_of_what_comes_after_it() {
+    // The room is joined, and the earlier lines, longer than the news of it, are lost with the relay; then more is said than
+    // was asked for.
+    let mut script = Script::new(&["delay=5ms", "delay=50ms rate=200kbit/100kB@..8s"])
+        .attendee(2, |plan| plan.history = Some(5))
+        .at(1_000, 2, Action::Leave)
+        .at(2_000, 1, Action::Speak { to: Place::Room(0), length: 30_000, count: 5 })
+        .at(5_000, 2, Action::Attend)
+        .at(5_500, 0, Action::Kill { pause: ms(300) });
+    for round in 0..10 {
+        script = script.at(6_000 + 100 * round, 1, speak(Place::Room(0), 1));
+    }
+    let deeds = script.finish();
+    assert!(count(&deeds, 2, is_shown) >= 10);
+}

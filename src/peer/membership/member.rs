@@ -167,7 +167,10 @@ impl Member {
     /// The request to be in a room: what was missed if anything was ever shown, or as much as the user wants.
     pub(super) fn join(&self, room: &Room) -> Request {
         let remembered = self.memory.rooms.get(&room.name).copied();
-        let after = room.cursor.or(remembered.filter(|_| room.history.is_none()));
+        // Whoever was in it and lost the relay before the first of the earlier lines came does without those, and not without
+        // what was said since.
+        let since = Some(room.head).filter(|&head| room.history.is_some() && head > 0);
+        let after = room.cursor.or(remembered.filter(|_| room.history.is_none())).or(since);
         let history = room.history.filter(|_| after.is_none());
         Request::Join { room: room.name.clone(), after, history, password: room.password.clone() }
     }
@@ -258,7 +261,7 @@ impl Member {
         let had_one = self.memory.log.is_some();
         self.memory = RelayMemory { log: Some(log), ..RelayMemory::default() };
         for room in &mut self.rooms {
-            room.cursor = None;
+            (room.cursor, room.head) = (None, 0);
         }
         had_one
     }
