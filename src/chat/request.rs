@@ -153,7 +153,7 @@ pub enum Moderation {
         /// Whose.
         nick: String,
     },
-    /// Make somebody an operator, as long as they are here.
+    /// Make somebody an operator, until the relay ends.
     Op {
         /// Whom.
         nick: String,

@@ -8,8 +8,6 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcetera::BaseStrategy;
-
 use super::args::PeerArgs;
 use super::exit::Failure;
 use crate::chat::{MAX_SECRET_BYTES, is_nick};
@@ -17,6 +15,7 @@ use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::peer::{CommandError, Membership, RelayMemory, RoomWish};
+use crate::store;
 use crate::store::profile::{Profile, ProfileError};
 use crate::time::Instant;
 use crate::ui::notice::Notice;
@@ -25,7 +24,7 @@ use crate::ui::notice::Notice;
 pub(super) const PASSWORD_VARIABLE: &str = "UDPCHAT_ROOM_PASSWORD";
 
 /// How often what was shown is written down: a crash repeats no more than this, marked as history.
-const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a pipe waits for a relay that was lost. A person waits as long as they like.
 const PIPE_PATIENCE: Duration = Duration::from_secs(60);
@@ -244,9 +243,4 @@ fn open_profile(
         tell(format!("{damage}; what was shown before is shown again"));
     }
     Ok(Some(profile))
-}
-
-/// Where this system keeps a program's data.
-fn data_folder() -> Option<PathBuf> {
-    Some(etcetera::choose_base_strategy().ok()?.data_dir().join("udpchat"))
 }

@@ -212,7 +212,11 @@ impl Talk {
             }
             Action::Message { who, text } => {
                 let to = self.destination(now, peer, who)?;
-                self.model.choose_receiver(to.clone());
+                // A word aside in a room: the next line is for the room again.
+                let is_aside = matches!(to, Destination::Member { .. }) && self.model.receiver().is_some();
+                if !is_aside {
+                    self.model.choose_receiver(to.clone());
+                }
                 self.say(now, peer, to, text)
             }
             Action::Reply { text } => {
@@ -334,7 +338,8 @@ impl Talk {
         // A letter that a relay keeps is in good hands, and may have no other outcome for days.
         let asked = self.model.relay().map_or(0, RelayState::pending);
         let open = self.model.pending() + self.model.pending_echoes() + asked;
-        let settled = self.jobs.is_empty() && open == 0;
+        // Whoever only came to read gets what there is to read.
+        let settled = self.jobs.is_empty() && open == 0 && peer.is_caught_up();
         if self.input_ended && settled && self.ending.is_none() {
             self.end(now, peer, None);
         }

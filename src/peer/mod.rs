@@ -246,6 +246,11 @@ impl Peer {
         no_backlog && self.endpoint.connections().all(|(_, connection)| connection.queued().1 == 0)
     }
 
+    /// Whether every relay that we want to be at has let us into our rooms and told what had been said there, or refused.
+    pub fn is_caught_up(&self) -> bool {
+        self.conversations.values().filter_map(|it| it.member.as_ref()).all(|member| member.is_caught_up())
+    }
+
     /// Whether no connection is left, neither open nor being opened, and no relay is tried again.
     pub fn is_idle(&self) -> bool {
         self.conversations.values().all(Conversation::is_over)

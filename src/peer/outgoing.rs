@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::conversation::{Conversation, Outgoing, Waiting};
 use super::{CommandError, ConversationId, Destination, Event, FailReason, Peer, Quote, remote_party};
 use crate::arq::{MAX_MESSAGE_BYTES, Outcome, SendError, SendOptions};
-use crate::chat::{MAX_QUOTE_BYTES, MAX_TEXT_BYTES, MessageId, Said, Say, Words, stream};
+use crate::chat::{MAX_QUOTE_BYTES, MAX_TEXT_BYTES, MessageId, Said, Say, Words, cut, stream};
 use crate::endpoint::Handle;
 use crate::time::{Now, WallTime};
 
@@ -319,10 +319,4 @@ impl Peer {
 /// What a reply quotes, as it travels.
 pub(super) fn quoted(quote: &Quote) -> (MessageId, Cow<'_, str>, WallTime) {
     (quote.id.clone(), Cow::Borrowed(cut(&quote.text, MAX_QUOTE_BYTES)), quote.sent_at)
-}
-
-/// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
-fn cut(text: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or(0)]
 }

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use super::session::{Phase, SeatState};
 use super::{Relay, What};
-use crate::chat::MessageId;
-use crate::chat::{Moderation, Receipt, RefusalCode};
+use crate::chat::{MessageId, Moderation, News, Receipt, RefusalCode};
 use crate::endpoint::Handle;
-use crate::ledger::{
-    Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request, folded,
-};
+use crate::ledger::{self, Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request};
 use crate::time::{Now, WallTime};
 
 /// What a job was for.
@@ -34,13 +31,33 @@ pub(super) enum Pending {
     /// Letters that waited too long.
     Expire,
     /// Something was changed that the member asked for; the log tells it in these words.
-    Save { handle: Handle, request: (MessageId, WallTime), what: What },
+    Save { handle: Handle, request: (MessageId, WallTime), what: What, change: Change },
     /// Who held a name, for an invitation or an operator.
     Holder { handle: Handle, request: (MessageId, WallTime), then: Then },
     /// Every room.
     Rooms { handle: Handle, request: (MessageId, WallTime) },
     /// The end of the log, which is not the ledger's.
     LogTail { handle: Handle, request: (MessageId, WallTime) },
+}
+
+/// What was changed, and who is told once it is stored.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// A ban, or the end of one: it holds at once, whether it can be stored or not.
+    Ban,
+    /// What a room is like; it holds once it is stored.
+    Room { kept: Box<ledger::Room>, news: RoomNews },
+}
+
+/// Who is told of a room's change.
+#[derive(Debug)]
+pub(super) enum RoomNews {
+    /// Nobody.
+    None,
+    /// Everybody in it: its topic.
+    Topic { by: String },
+    /// Somebody who is let in.
+    Invitation { guest: Identity, by: String },
 }
 
 /// What a name's holder was asked for.
@@ -90,7 +107,7 @@ impl Relay {
             }
             (Pending::Rename { handle, request, nick }, _) => {
                 // Another spelling of the name that the member has is no other name.
-                if folded(&self.name_of(handle)) != folded(&nick) {
+                if ledger::folded(&self.name_of(handle)) != ledger::folded(&nick) {
                     self.names.free(&nick, handle);
                 }
                 self.refuse_for_storage(now, handle, &request);
@@ -137,9 +154,14 @@ impl Relay {
                 }
             }
             (Pending::Expire | Pending::LogTail { .. }, _) => {}
-            (Pending::Save { handle, request, what }, Ok(_)) => {
-                self.take(now, handle, &request.0, request.1);
-                self.log(now, what);
+            (Pending::Save { handle, request, what, change }, result) => {
+                self.finish_save(now, change, result.is_ok());
+                if result.is_ok() {
+                    self.log(now, what);
+                    self.take(now, handle, &request.0, request.1);
+                } else {
+                    self.refuse_for_storage(now, handle, &request);
+                }
             }
             (Pending::Holder { handle, request, then }, Ok(Reply::Holder(holder))) => {
                 self.go_on_with(now, handle, request, then, holder);
@@ -149,7 +171,6 @@ impl Relay {
             }
             (
                 Pending::Join { handle, request, .. }
-                | Pending::Save { handle, request, .. }
                 | Pending::Holder { handle, request, .. }
                 | Pending::Rooms { handle, request },
                 _,
@@ -164,6 +185,30 @@ impl Relay {
             self.next_trouble_at = now.instant + PAUSE;
             let text = format!("the relay could not store or read: {error}");
             self.log(now, What::Trouble { text });
+        }
+    }
+
+    /// A room's change holds from now on, or does not; and who it concerns is told.
+    fn finish_save(&mut self, now: Now, change: Change, is_stored: bool) {
+        let Change::Room { kept, news } = change else { return };
+        let Some(room) = self.rooms.get_mut(&kept.number) else { return };
+        room.finish_change(*kept, is_stored);
+        if !is_stored {
+            return;
+        }
+        let name = room.kept.name.clone();
+        match news {
+            RoomNews::None => {}
+            RoomNews::Topic { by } => {
+                let text = room.kept.topic.clone();
+                let members: Vec<Handle> = room.members.iter().copied().collect();
+                self.tell_all(now, &members, Some(&name), News::Topic { room: name.clone(), text, by });
+            }
+            RoomNews::Invitation { guest, by } => {
+                if let Some(&guest) = self.by_identity.get(&guest) {
+                    self.tell(now, guest, News::Invited { room: name, by });
+                }
+            }
         }
     }
 

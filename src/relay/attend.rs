@@ -1,13 +1,13 @@
 //! Being in rooms: joining, leaving, and what members may change about them.
 
-use super::answer::{JoinWish, Pending, Then};
+use super::answer::{Change, JoinWish, Pending, RoomNews, Then};
 use super::deliver::{self, attendance};
 use super::room::Room;
 use super::session::{Member, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
 use crate::chat::{
-    Change, MAX_REMARK_BYTES, MAX_SECRET_BYTES, MessageId, News, RefusalCode, Request, cut, room_name,
+    self, MAX_REMARK_BYTES, MAX_SECRET_BYTES, MessageId, News, RefusalCode, Request, cut, room_name,
 };
 use crate::endpoint::Handle;
 use crate::ledger::{self, Identity, LogKey};
@@ -161,7 +161,7 @@ impl Relay {
             let operator = self.operators.contains(&member.identity);
             let joined = attendance(member, address, now.wall, operator);
             // Its own coming is no news to a member: it begins after it.
-            seat.presence = room.note(Change::Joined { member: joined, stranger: member.is_stranger });
+            seat.presence = room.note(chat::Change::Joined { member: joined, stranger: member.is_stranger });
         }
         member.seats.push(seat);
         let nick = member.nick.clone();
@@ -215,18 +215,11 @@ impl Relay {
 
     fn hear_topic(&mut self, now: Now, handle: Handle, asked: Asked, room: &str, text: &str) {
         let Some(number) = self.own_room(now, handle, &asked, room) else { return };
-        let text = cut(text, MAX_REMARK_BYTES).to_owned();
-        let by = self.name_of(handle);
-        let Some(room) = self.rooms.get_mut(&number) else { return };
-        room.kept.topic.clone_from(&text);
-        let kept = room.kept.clone();
-        let members: Vec<Handle> = room.members.iter().copied().collect();
-        let name = kept.name.clone();
-        let action = format!("set the topic: {text}");
-        let what = What::Room { room: name.clone(), nick: by.clone(), action };
-        self.save_room(now, handle, asked, kept, what);
-        let news = News::Topic { room: name.clone(), text, by };
-        self.tell_all(now, &members, Some(&name), news);
+        let Some(room) = self.rooms.get(&number) else { return };
+        let text = cut(text, MAX_REMARK_BYTES);
+        let room = ledger::Room { topic: text.to_owned(), ..room.latest() };
+        let news = RoomNews::Topic { by: self.name_of(handle) };
+        self.save_room(now, handle, asked, room, format!("set the topic: {text}"), news);
     }
 
     fn hear_guard(
@@ -239,8 +232,9 @@ impl Relay {
     ) {
         let Some(number) = self.own_room(now, handle, &asked, room) else { return };
         let identity = self.identity_of(handle);
-        let Some(room) = self.rooms.get_mut(&number) else { return };
-        let may = identity == Some(room.kept.owner)
+        let Some(room) = self.rooms.get(&number) else { return };
+        let mut room = room.latest();
+        let may = identity == Some(room.owner)
             || identity.is_some_and(|identity| self.operators.contains(&identity));
         if !may {
             let reason = "only the one who made the room, or an operator, may do that";
@@ -251,47 +245,53 @@ impl Relay {
             return self.refuse(now, handle, &asked, RefusalCode::TooLong, reason);
         }
         if let Some(password) = password {
-            room.kept.password = Some(password).filter(|password| !password.is_empty());
+            room.password = Some(password).filter(|password| !password.is_empty());
         }
-        room.kept.is_invite_only = invite_only.unwrap_or(room.kept.is_invite_only);
-        room.kept.is_hidden = hidden.unwrap_or(room.kept.is_hidden);
-        let kept = room.kept.clone();
+        room.is_invite_only = invite_only.unwrap_or(room.is_invite_only);
+        room.is_hidden = hidden.unwrap_or(room.is_hidden);
         let action = format!(
             "guards it: password {}, invited only {}, hidden {}",
-            yes(kept.password.is_some()),
-            yes(kept.is_invite_only),
-            yes(kept.is_hidden)
+            yes(room.password.is_some()),
+            yes(room.is_invite_only),
+            yes(room.is_hidden)
         );
-        let what = What::Room { room: kept.name.clone(), nick: self.name_of(handle), action };
-        self.save_room(now, handle, asked, kept, what);
+        self.save_room(now, handle, asked, room, action, RoomNews::None);
     }
 
     /// Lets somebody into a room for the invited.
     pub(super) fn invite(&mut self, now: Now, handle: Handle, asked: Asked, number: u64, guest: Identity) {
         /// More than any room has members who must be named.
         const MAX_INVITED: usize = 4_096;
-        let by = self.name_of(handle);
-        let Some(room) = self.rooms.get_mut(&number) else {
+        let Some(room) = self.rooms.get(&number) else {
             return self.refuse(now, handle, &asked, RefusalCode::NoSuchRoom, "there is no such room");
         };
-        if !room.kept.invited.contains(&guest) {
-            if room.kept.invited.len() >= MAX_INVITED {
+        let mut room = room.latest();
+        if !room.invited.contains(&guest) {
+            if room.invited.len() >= MAX_INVITED {
                 let reason = "as many are invited to this room as may be";
                 return self.refuse(now, handle, &asked, RefusalCode::TooMany, reason);
             }
-            room.kept.invited.push(guest);
+            room.invited.push(guest);
         }
-        let kept = room.kept.clone();
-        let name = kept.name.clone();
-        let what = What::Room { room: name.clone(), nick: by.clone(), action: "invited somebody".to_owned() };
-        self.save_room(now, handle, asked, kept, what);
-        if let Some(&guest) = self.by_identity.get(&guest) {
-            self.tell(now, guest, News::Invited { room: name, by });
-        }
+        let news = RoomNews::Invitation { guest, by: self.name_of(handle) };
+        self.save_room(now, handle, asked, room, "invited somebody".to_owned(), news);
     }
 
-    fn save_room(&mut self, now: Now, handle: Handle, asked: Asked, room: ledger::Room, what: What) {
-        let pending = Pending::Save { handle, request: asked, what };
+    fn save_room(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        asked: Asked,
+        room: ledger::Room,
+        action: String,
+        news: RoomNews,
+    ) {
+        if let Some(open) = self.rooms.get_mut(&room.number) {
+            open.begin_change(room.clone());
+        }
+        let what = What::Room { room: room.name.clone(), nick: self.name_of(handle), action };
+        let change = Change::Room { kept: Box::new(room.clone()), news };
+        let pending = Pending::Save { handle, request: asked, what, change };
         self.ask_for(now, handle, ledger::Request::SaveRoom(room), pending);
     }
 

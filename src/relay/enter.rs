@@ -126,21 +126,10 @@ impl Relay {
         let Entering { nick, token, request, knows_log, everyone_after, mut inherited } = *entering;
         if let Some(ban) = self.ban_of(now, BanTarget::Identity(identity)) {
             let reason = ban.words();
-            self.names.free(&nick, handle);
             self.empty_seats(now, handle, &nick, &inherited, "banned");
-            self.refuse(now, handle, &request, RefusalCode::Banned, &reason);
-            self.log(now, What::Refused { nick, address, why: reason });
-            self.endpoint.close(now, handle, "removed", "banned");
-            return;
+            return self.turn_away(now, handle, &request, &nick, reason);
         }
-        // The same person under another name: that one is left.
-        if let Some(&other) = self.by_identity.get(&identity)
-            && other != handle
-        {
-            let name = self.sessions.get(&other).and_then(|s| s.nick()).unwrap_or_default().to_owned();
-            let seats = self.replace(now, other);
-            self.empty_seats(now, other, &name, &seats, "came back under another name");
-        }
+        self.leave_other_name(now, handle, identity);
         let kept_until = now.instant + SEATS_KEPT;
         for seat in &mut inherited {
             seat.state = SeatState::Kept(kept_until);
@@ -181,6 +170,32 @@ impl Relay {
         };
         self.tell(now, handle, news);
         self.take(now, handle, &request.0, request.1);
+    }
+
+    /// Somebody who is banned.
+    fn turn_away(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: &(MessageId, WallTime),
+        nick: &str,
+        reason: String,
+    ) {
+        let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
+        self.names.free(nick, handle);
+        self.refuse(now, handle, request, RefusalCode::Banned, &reason);
+        self.log(now, What::Refused { nick: nick.to_owned(), address, why: reason });
+        self.endpoint.close(now, handle, "removed", "banned");
+    }
+
+    /// The same person may be here under another name: that one is left.
+    fn leave_other_name(&mut self, now: Now, handle: Handle, identity: Identity) {
+        let Some(&other) = self.by_identity.get(&identity).filter(|other| **other != handle) else {
+            return;
+        };
+        let name = self.name_of(other);
+        let seats = self.replace(now, other);
+        self.empty_seats(now, other, &name, &seats, "came back under another name");
     }
 
     /// A member wants to go by another name. A guest that was refused enters again under it instead.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::answer::{Pending, Then};
+use super::answer::{Change, Pending, Then};
 use super::attend::is_same_secret;
 use super::{Event, Relay, What};
 use crate::chat::{BanInfo, MAX_REMARK_BYTES, MessageId, Moderation, News, RefusalCode, cut, room_name};
@@ -44,7 +44,7 @@ impl Relay {
                 let by = self.name_of(handle);
                 let what = What::Action { by, action: format!("unbanned {who}") };
                 self.bans.remove(&folded(&who));
-                let pending = Pending::Save { handle, request: asked, what };
+                let pending = Pending::Save { handle, request: asked, what, change: Change::Ban };
                 self.ask_for(now, handle, Request::Unban { who }, pending);
             }
             Moderation::Ban { who, seconds, reason } => {
@@ -226,7 +226,8 @@ impl Relay {
         self.bans.insert(folded(&who), ban.clone());
         let action = format!("banned {who}{}: {reason}", for_seconds(seconds));
         let what = What::Action { by: by.clone(), action };
-        self.ask_for(now, handle, Request::Ban(ban), Pending::Save { handle, request: asked, what });
+        let pending = Pending::Save { handle, request: asked, what, change: Change::Ban };
+        self.ask_for(now, handle, Request::Ban(ban), pending);
         let hit: Vec<Handle> = self
             .sessions
             .iter()

@@ -16,6 +16,10 @@ const MAX_CHANGES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) kept: ledger::Room,
+    /// How it will be when the changes that are being stored are: the next change begins here.
+    draft: Option<ledger::Room>,
+    /// How many changes are being stored.
+    saves: usize,
     pub(super) tail: Tail,
     pub(super) members: BTreeSet<Handle>,
     changes: VecDeque<Change>,
@@ -40,6 +44,8 @@ impl Room {
         Self {
             tail: Tail::new(kept.head),
             kept,
+            draft: None,
+            saves: 0,
             members: BTreeSet::new(),
             changes: VecDeque::new(),
             change_count: 0,
@@ -47,7 +53,29 @@ impl Room {
         }
     }
 
-    /// Notes a change; its number.
+    /// What a change is to be made of.
+    pub(super) fn latest(&self) -> ledger::Room {
+        self.draft.as_ref().unwrap_or(&self.kept).clone()
+    }
+
+    /// A change is being stored.
+    pub(super) fn begin_change(&mut self, draft: ledger::Room) {
+        self.draft = Some(draft);
+        self.saves += 1;
+    }
+
+    /// A change was stored, or not.
+    pub(super) fn finish_change(&mut self, kept: ledger::Room, is_stored: bool) {
+        if is_stored {
+            self.kept = kept;
+        }
+        self.saves = self.saves.saturating_sub(1);
+        if self.saves == 0 {
+            self.draft = None;
+        }
+    }
+
+    /// Notes a change of who is there; its number.
     pub(super) fn note(&mut self, change: Change) -> u64 {
         if self.changes.len() == MAX_CHANGES {
             self.changes.pop_front();

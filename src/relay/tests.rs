@@ -572,6 +572,8 @@ fn operators_kick_ban_and_mute_and_others_do_not() {
     let third = hall.come();
     hall.ask(third, enter("bob", "bob"));
     hall.check(third, &["no d-1: banned", "closed removed: banned"]);
+    let told = hall.records.join("\n");
+    assert!(!told.contains("open sesame") && !told.contains(TOKEN), "no secret is in the log: {told}");
     let actions: Vec<&String> = hall.records.iter().filter(|record| record.starts_with("* ana")).collect();
     assert_eq!(
         actions,
@@ -596,6 +598,8 @@ fn what_the_ledger_cannot_store_gets_no_receipt_and_nobody_sees_it() {
     hall.trouble = Some(full);
     hall.line(ana, "#sala", "lost");
     hall.check(ana, &["no a-3: storage"]);
+    hall.ask(ana, Request::Topic { room: "#sala".to_owned(), text: "trouble".to_owned() });
+    hall.check(ana, &["no a-4: storage"]);
     hall.check(bob, &[]);
     hall.trouble = None;
     hall.line(ana, "#sala", "kept");

@@ -11,3 +11,12 @@ pub mod profile;
 
 #[cfg(test)]
 mod tests;
+
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy;
+
+/// The folder that the system has for this program's data; None if it does not know whose program this is.
+pub fn data_folder() -> Option<PathBuf> {
+    Some(etcetera::choose_base_strategy().ok()?.data_dir().join("udpchat"))
+}

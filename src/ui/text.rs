@@ -47,7 +47,7 @@ impl Limit {
 
 /// How the commands are written.
 pub const HELP: &[&str] = &[
-    "/msg WHO text    send to an address, or a nick (of somebody at the relay, or listed by /who), and go on there",
+    "/msg WHO text    send to an address, or a nick (of somebody at the relay, or listed by /who), and go on there, unless in a room",
     "/to WHO          choose who gets the lines that begin with no slash: an address, a nick, a #room, * for everyone",
     "/reply text      answer the last message, whoever sent it",
     "/echo text       have the receiver (the relay, if it is there) return a text",

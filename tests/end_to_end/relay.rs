@@ -115,10 +115,15 @@ fn members_talk_and_a_newcomer_reads_what_was_said() {
     // The same one again gets what was missed, and nothing else.
     ana.write_line("are you still there?");
     ana.read_until(r#""event":"delivered""#, 1);
-    let back = hall.run_member("cid", &[], "");
-    assert_eq!(exit_code(&back), 0);
-    let again = hall.run_member("dan", &["--history", "1"], "");
-    assert_eq!(exit_code(&again), 0);
+    let missed = |nick, flags: &[&str]| {
+        let output = hall.run_member(nick, flags, "");
+        assert_eq!(exit_code(&output), 0);
+        texts(&lines(&output.stdout))
+    };
+    assert_eq!(missed("cid", &[]), ["are you still there?"]);
+    assert_eq!(missed("cid", &[]), Vec::<String>::new());
+    assert_eq!(missed("dan", &["--history", "2"]), ["welcome, cid", "are you still there?"]);
+    assert_eq!(missed("eva", &["--history", "none"]), Vec::<String>::new());
 }
 
 #[test]
@@ -128,16 +133,21 @@ fn who_returns_gets_what_was_missed_and_the_name() {
     let mut bob = hall.member("bob", &[]);
     ana.write_line("one");
     bob.read_until(r#""text":"one""#, 1);
-    drop(bob.kill());
+    bob.finish();
     ana.write_line("two");
     ana.write_line("three");
     ana.read_until(r#""event":"delivered""#, 3);
-    // Its ghost is still there, and gives way at once.
     let mut bob = hall.member("bob", &[]);
-    bob.read_until(r#""text":"three""#, 1);
     ana.write_line("four");
     bob.read_until(r#""text":"four""#, 1);
-    assert_eq!(texts(&bob.finish().1), ["two", "three", "four"]);
+    assert_eq!(texts(&bob.kill()), ["two", "three", "four"]);
+    // Its ghost is still there, and gives way at once. The room hears nothing of it.
+    let mut bob = hall.member("bob", &[]);
+    ana.write_line("five");
+    bob.read_until(r#""text":"five""#, 1);
+    let (_, events) = ana.finish();
+    let left = events.iter().filter(|event| event["event"] == "left").count();
+    assert_eq!(left, 1, "once, and that was the first time");
 }
 
 #[test]
@@ -174,7 +184,8 @@ fn a_letter_is_held_until_its_receiver_comes() {
     let mut eve = hall.member("eve", &[]);
     ana.write_line("/msg bob only for you");
     let held = ana.read_until(r#""event":"held""#, 1).pop().unwrap();
-    let mut bob = hall.member("bob", &[]);
+    // Letters come before the room does.
+    let mut bob = Program::peer(&hall.member_flags(&hall.relay.address, "bob", &[]));
     let letter = bob.read_until("only for you", 1).pop().unwrap();
     assert_eq!((&letter["room"], &letter["from"]["nick"]), (&Value::Null, &"ana".into()));
     let delivered = ana.read_until(r#""event":"delivered""#, 1).pop().unwrap();

@@ -5,9 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
-
 use crate::chat::MAX_SECRET_BYTES;
+use crate::store;
 
 /// The file with the secret.
 pub(super) const ADMIN_SECRET: &str = "admin-secret";
@@ -17,10 +16,8 @@ const MIN_SECRET_BYTES: usize = 16;
 
 /// The folder that is used if none is named.
 pub(super) fn default_folder() -> Result<PathBuf, String> {
-    let strategy = etcetera::choose_base_strategy();
-    let strategy =
-        strategy.map_err(|_| "your home folder is not known; name a folder with --data".to_owned())?;
-    Ok(strategy.data_dir().join("udpchat").join("relay"))
+    let unknown = "your home folder is not known; name a folder with --data";
+    Ok(store::data_folder().ok_or(unknown)?.join("relay"))
 }
 
 /// Makes the folder, for its owner alone, if it is not there.

@@ -314,6 +314,16 @@ impl Member {
         self.outbox.awaited() == 0 || self.phase == Phase::Refused
     }
 
+    /// Whether we are in all rooms that we want, and were shown what had been said before; or refused.
+    pub(in crate::peer) fn is_caught_up(&self) -> bool {
+        let is_shown = |room: &Room| room.is_in && room.cursor.unwrap_or(0) >= room.head;
+        match self.phase {
+            Phase::Refused => true,
+            Phase::Inside => self.rooms.iter().filter(|room| room.is_wish).all(is_shown),
+            Phase::Outside | Phase::Entering => false,
+        }
+    }
+
     /// When to try again, or to give up.
     pub(in crate::peer) fn poll_timeout(&self) -> Option<Instant> {
         self.reconnect.retry_at.into_iter().chain(self.end_of_patience()).min()
