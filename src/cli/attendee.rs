@@ -5,7 +5,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::args::PeerArgs;
@@ -220,7 +220,7 @@ fn open_profile(
     notices: &mut Vec<Notice>,
 ) -> Result<Option<Profile>, Failure> {
     let mut tell = |words: String| notices.push(Notice::Info(words));
-    let Some(data) = data.map(Path::to_owned).or_else(data_folder) else {
+    let Some(data) = data.map(Path::to_owned).or_else(store::data_folder) else {
         tell(
             "there is no home folder for the profile; name one with --data DIR to be known again".to_owned(),
         );
