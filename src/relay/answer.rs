@@ -106,7 +106,10 @@ impl Relay {
                 self.finish_rename(now, handle, &request, nick, is_stranger);
             }
             (Pending::Rename { handle, request, nick }, _) => {
-                self.names.free(&nick, handle);
+                // Another spelling of the name that the member has is no other name.
+                if ledger::folded(&self.name_of(handle)) != ledger::folded(&nick) {
+                    self.names.free(&nick, handle);
+                }
                 self.refuse_for_storage(now, handle, &request);
             }
             (Pending::Join { handle, request, wish }, Ok(Reply::Room(Some(room)))) => {

@@ -1,6 +1,6 @@
 //! A node that is a whole peer at a hall's relay, with a user who follows the script and, when refused, tries again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -36,7 +36,6 @@ pub struct Attendee {
     inside: BTreeSet<String>,
     /// What the user does by and by.
     chores: BTreeSet<(Instant, Chore)>,
-    renames: BTreeMap<MessageId, String>,
     /// Whom an answer would go to.
     last_from: Option<Audience>,
     random: Random,
@@ -96,7 +95,6 @@ impl Attendee {
             is_in: false,
             inside: BTreeSet::new(),
             chores: BTreeSet::new(),
-            renames: BTreeMap::new(),
             last_from: None,
             random: Random::from_seed(seed),
             has_named: false,
@@ -240,6 +238,8 @@ impl Attendee {
         let deed = match event {
             MemberEvent::Entered { nick, is_return, .. } => {
                 self.is_in = true;
+                // It may have lost the relay and found it again without a word between.
+                self.inside.clear();
                 self.diary.nick.clone_from(&nick);
                 let log = self.latest.log.as_deref().and_then(|log| log.parse().ok()).unwrap_or(0);
                 if is_return {
@@ -265,14 +265,8 @@ impl Attendee {
                 self.diary.nick.clone_from(&nick);
                 Deed::Called { nick }
             }
-            MemberEvent::Done { id, result } => match (self.renames.remove(&id), result) {
-                (Some(nick), Ok(())) if self.is_in => {
-                    self.diary.nick.clone_from(&nick);
-                    Deed::Called { nick }
-                }
-                (_, Ok(())) => Deed::Told { what: "done" },
-                (_, Err(_)) => Deed::Told { what: "not-done" },
-            },
+            MemberEvent::Done { result: Ok(()), .. } => Deed::Told { what: "done" },
+            MemberEvent::Done { result: Err(_), .. } => Deed::Told { what: "not-done" },
             MemberEvent::Reconnecting { .. } => {
                 self.lose();
                 Deed::Lost
@@ -351,9 +345,7 @@ impl Attendee {
             }
             Action::Rename { name } => {
                 let nick = NAMES[*name % NAMES.len()].to_owned();
-                if let Some(id) = self.ask(now, Request::Rename { nick: nick.clone() }) {
-                    self.renames.insert(id, nick);
-                }
+                _ = self.ask(now, Request::Rename { nick });
             }
             Action::Shutdown => {
                 self.diary.is_wanted = false;

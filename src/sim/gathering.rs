@@ -20,10 +20,11 @@ pub fn gathering(seed: u64) -> Scenario {
     let heal_at = draw.time_ms(4_000, 40_000);
     let delay_after = draw.time_ms(0, 150);
     let mut nodes = vec![hall(&mut draw)];
-    nodes.extend(attendees(&mut draw, count));
+    let rooms = draw.index(ROOMS.len()) + 1;
+    nodes.extend(attendees(&mut draw, count, rooms));
     let links = links(&mut draw, count, heal_at, delay_after);
     let mut script = arrivals(&mut draw, count);
-    script.extend(talk(&mut draw, count, heal_at));
+    script.extend(talk(&mut draw, count, rooms, heal_at));
     trouble(&mut draw, count, heal_at, &mut script);
     Scenario { seed, nodes, links, script, heal_at, delay_after }
 }
@@ -44,8 +45,7 @@ fn hall(draw: &mut Draw) -> NodePlan {
     NodePlan { kind: NodeKind::Hall(plan), endpoint: Hall::endpoint_config() }
 }
 
-fn attendees(draw: &mut Draw, count: usize) -> Vec<NodePlan> {
-    let rooms = draw.index(ROOMS.len()) + 1;
+fn attendees(draw: &mut Draw, count: usize, rooms: usize) -> Vec<NodePlan> {
     let (some_share_names, some_want_little, some_store_late, some_lose_patience, some_have_small_windows) =
         (draw.percent(15), draw.percent(25), draw.percent(25), draw.percent(15), draw.percent(20));
     (0..count)
@@ -53,7 +53,8 @@ fn attendees(draw: &mut Draw, count: usize) -> Vec<NodePlan> {
             let mut endpoint = EndpointConfig::default();
             if some_have_small_windows && draw.percent(50) {
                 let limits = &mut endpoint.connection.limits;
-                limits.stream_bytes = draw.one_of(&[32_768, 65_536, 262_144]);
+                // The longest line that a relay takes fits: what does not is nothing for a member with such a window.
+                limits.stream_bytes = draw.one_of(&[150_000, 200_000, 262_144]);
                 limits.message_bytes = limits.stream_bytes;
                 limits.connection_bytes = limits.stream_bytes * draw.number(1, 3);
                 limits.stream_messages = draw.number(2, 40);
@@ -107,7 +108,7 @@ fn arrivals(draw: &mut Draw, count: usize) -> Vec<Step> {
     (1..=count).map(|node| Step { at: draw.time_ms(0, most_ms), node, action: Action::Attend }).collect()
 }
 
-fn talk(draw: &mut Draw, count: usize, heal_at: Duration) -> Vec<Step> {
+fn talk(draw: &mut Draw, count: usize, rooms: usize, heal_at: Duration) -> Vec<Step> {
     let (letters, broadcasts, long, echoes) =
         (draw.percent(60), draw.percent(40), draw.percent(30), draw.percent(20));
     let bursts = draw.percent(60);
@@ -120,7 +121,8 @@ fn talk(draw: &mut Draw, count: usize, heal_at: Duration) -> Vec<Step> {
                 }
                 4 if broadcasts => Place::Everyone,
                 5 if echoes => Place::Relay,
-                _ => Place::Room(draw.index(ROOMS.len())),
+                _ if draw.percent(5) => Place::Room(draw.index(ROOMS.len())),
+                _ => Place::Room(draw.index(rooms)),
             };
             let length = match draw.number(0, 99) {
                 0..8 if long => draw.number(5_000, 70_000),

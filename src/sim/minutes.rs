@@ -220,6 +220,7 @@ impl Minutes {
         let attendee = self.attendees.entry(node).or_default();
         match deed {
             Deed::Entered { nick, log } => {
+                attendee.leave();
                 attendee.nick = Some(folded(nick));
                 if attendee.ledger != *log {
                     attendee.first_in.clear();

@@ -116,9 +116,12 @@ impl Peer {
                     if member.room(&room).is_none() {
                         member.rooms.push(Room::new(room.clone(), history, password.clone()));
                     }
+                    let is_next = member.is_next_for(&room, &id);
                     if let Some(known) = member.room_mut(&room) {
                         known.password = password.or(known.password.take());
-                        known.asked = Some(id.clone());
+                        if is_next {
+                            known.asked = Some(id.clone());
+                        }
                     }
                 }
                 Request::Part { room, .. } => {

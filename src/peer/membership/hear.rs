@@ -282,12 +282,12 @@ impl Peer {
         let Some(member) = self.member_mut(id) else { return };
         let Some(entry) = member.outbox.remove(number) else { return };
         let Content::Request(ask) = entry.content else { return };
+        // The receipt of a new name tells nothing: news of names come in the order in which they were given, and it does not.
         match (&result, ask.request) {
             (Ok(()), Request::Part { room, .. }) => {
                 member.leave_room(&room);
                 self.tell_member(id, MemberEvent::Parted { room });
             }
-            (Ok(()), Request::Rename { nick }) => member.go_by(nick),
             (Err(refusal), Request::Join { room, .. }) => {
                 if let Some(known) = member.room_mut(&room) {
                     known.asked = None;

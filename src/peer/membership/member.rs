@@ -167,7 +167,10 @@ impl Member {
     /// The request to be in a room: what was missed if anything was ever shown, or as much as the user wants.
     pub(super) fn join(&self, room: &Room) -> Request {
         let remembered = self.memory.rooms.get(&room.name).copied();
-        let after = room.cursor.or(remembered.filter(|_| room.history.is_none()));
+        // Whoever was in it and lost the relay before the first of the earlier lines came does without those, and not without
+        // what was said since.
+        let since = Some(room.head).filter(|&head| room.history.is_some() && head > 0);
+        let after = room.cursor.or(remembered.filter(|_| room.history.is_none())).or(since);
         let history = room.history.filter(|_| after.is_none());
         Request::Join { room: room.name.clone(), after, history, password: room.password.clone() }
     }
@@ -188,10 +191,12 @@ impl Member {
     pub(super) fn may_send(&self, entry: &Entry) -> bool {
         match &entry.content {
             Content::Words(Text { to: Target::Room(name), .. }) => {
-                self.room(name).is_none_or(|room| room.is_in || !room.is_wish && room.asked.is_none())
+                let is_to_come = || self.outbox.entries().any(|other| other.is_join_of(name));
+                self.room(name)
+                    .is_none_or(|room| room.is_in || !room.is_wish && room.asked.is_none() && !is_to_come())
             }
             Content::Request(ask) => match &ask.request {
-                Request::Join { room, .. } | Request::Part { room, .. } => self.is_next_for(room, entry),
+                Request::Join { room, .. } | Request::Part { room, .. } => self.is_next_for(room, &entry.id),
                 _ => true,
             },
             Content::Words(_) => true,
@@ -200,18 +205,30 @@ impl Member {
 
     /// Whether a wish to join or to leave a room may go out: the one before it is answered. Its answer and what it brings may
     /// overtake each other, and the relay may still be looking the room up.
-    fn is_next_for(&self, name: &str, entry: &Entry) -> bool {
+    pub(super) fn is_next_for(&self, name: &str, wish: &MessageId) -> bool {
         let first = self.outbox.entries().find(|other| other.is_join_of(name) || other.is_part_of(name));
         let asked = self.room(name).and_then(|room| room.asked.as_ref());
         let is_joining = asked.is_some_and(|asked| self.outbox.number(asked).is_none());
-        !is_joining && first.is_none_or(|first| first.id == entry.id)
+        !is_joining && first.is_none_or(|first| first.id == *wish)
+    }
+
+    /// The relay is asked to let us into a room.
+    pub(super) fn note_join(&mut self, number: u64) {
+        let Some(Content::Request(ask)) = self.outbox.entry(number).map(|entry| &entry.content) else {
+            return;
+        };
+        let Request::Join { room: name, .. } = &ask.request else { return };
+        let asked = self.outbox.entry(number).map(|entry| entry.id.clone());
+        if let Some(room) = self.rooms.iter_mut().find(|room| room.name == *name) {
+            room.asked = asked;
+        }
     }
 
     /// We are in a room no longer; it is forgotten unless it is to be joined again.
     pub(super) fn leave_room(&mut self, name: &str) {
         if self.outbox.entries().any(|entry| entry.is_join_of(name)) {
             if let Some(room) = self.room_mut(name) {
-                room.is_in = false;
+                (room.is_in, room.is_wish) = (false, false);
             }
         } else {
             self.forget_room(name);
@@ -244,7 +261,7 @@ impl Member {
         let had_one = self.memory.log.is_some();
         self.memory = RelayMemory { log: Some(log), ..RelayMemory::default() };
         for room in &mut self.rooms {
-            room.cursor = None;
+            (room.cursor, room.head) = (None, 0);
         }
         had_one
     }

@@ -128,6 +128,7 @@ impl Peer {
                     match self.endpoint.submit(handle, stream::WORDS, body, options) {
                         Ok(seq) => {
                             member.outbox.mark_sent(number, handle);
+                            member.note_join(number);
                             conversation.by_seq.insert((handle, stream::WORDS, seq), name);
                             self.endpoint.set_attentive(handle, true);
                         }
