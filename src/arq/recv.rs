@@ -125,6 +125,7 @@ impl RecvStreams {
     pub fn take(&mut self, stream: u32) -> Option<Received> {
         let state = self.streams.get_mut(&stream)?;
         let received = state.ready.pop_front()?;
+        super::give_back(&mut state.ready);
         let bytes = received.body.len() as u64;
         state.grant.consume(bytes);
         self.grant.consume(bytes);
@@ -133,7 +134,9 @@ impl RecvStreams {
 
     /// A stream that has something to take, once for each time that it got something.
     pub fn poll_readable(&mut self) -> Option<u32> {
-        self.readable.pop_front()
+        let stream = self.readable.pop_front();
+        super::give_back(&mut self.readable);
+        stream
     }
 
     /// Windows that are worth telling anew, the connection's first (UC-STR-010). [`RecvStreams::on_window_sent`] marks one as told.

@@ -223,6 +223,7 @@ impl SentPackets {
             self.packets.pop_front();
             self.low += 1;
         }
+        super::give_back(&mut self.packets);
     }
 }
 

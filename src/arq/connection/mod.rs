@@ -290,6 +290,7 @@ impl Connection {
     pub fn poll_event(&mut self) -> Option<Event> {
         self.announce_outcomes();
         let event = self.events.pop_front();
+        super::give_back(&mut self.events);
         if matches!(event, Some(Event::Closed(_))) {
             // After the close nothing is handed over (UC-CLOSE-005), so nothing is kept.
             self.recv = RecvStreams::new(self.config.limits);

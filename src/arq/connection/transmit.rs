@@ -100,6 +100,8 @@ impl Connection {
         let ack_due = self.arrivals.deadline().is_some_and(|at| at <= now);
         let may_send = self.sent.in_flight_bytes() < self.window_bytes() && self.has_content(now);
         if !ack_due && !may_send {
+            // Until there is something to say again, somebody else may have the memory.
+            self.scratch = Vec::new();
             return None;
         }
         let number = self.sent.next_number();

@@ -269,7 +269,9 @@ impl SendStreams {
 
     /// What became of a message, once for each.
     pub fn poll_outcome(&mut self) -> Option<(u32, u64, Outcome)> {
-        self.outcomes.pop_front()
+        let outcome = self.outcomes.pop_front();
+        super::give_back(&mut self.outcomes);
+        outcome
     }
 
     fn outgoing(&mut self, stream: u32, seq: u64) -> Option<&mut Outgoing> {
@@ -365,6 +367,7 @@ impl SendStreams {
             state.messages.pop_front();
             state.base += 1;
         }
+        super::give_back(&mut state.messages);
         state.next_new = state.next_new.max(state.base);
     }
 }
