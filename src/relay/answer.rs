@@ -18,8 +18,8 @@ pub(super) enum Pending {
     Rename { handle: Handle, request: (MessageId, WallTime), nick: String },
     /// A member wants into a room.
     Join { handle: Handle, request: (MessageId, WallTime), wish: JoinWish },
-    /// Where a seat's cursor begins.
-    Seek { handle: Handle, room: u64 },
+    /// Where a seat's cursor begins, and the log's last position when it was taken.
+    Seek { handle: Handle, room: u64, head: u64 },
     /// A line.
     Line { handle: Handle, draft: Draft },
     /// A letter.
@@ -116,9 +116,10 @@ impl Relay {
                 self.open_room(room);
                 self.finish_join(now, handle, &request, wish);
             }
-            (Pending::Seek { handle, room }, result) => {
+            (Pending::Seek { handle, room, head }, result) => {
                 let after = if let Ok(Reply::Sought { after }) = result { after } else { 0 };
-                self.finish_seek(now, handle, room, after);
+                // What was said while the ledger was looking is no history, however little of that is wanted.
+                self.finish_seek(now, handle, room, after.min(head));
             }
             (Pending::Line { handle, draft }, Ok(Reply::Appended { log, pos, is_duplicate, .. })) => {
                 self.finish_line(now, handle, draft, log, pos, is_duplicate);

@@ -175,7 +175,7 @@ impl Relay {
         }
         if let Some(newest) = seek {
             let request = ledger::Request::Seek { log: LogKey::Room(number), newest };
-            self.ask(now, request, Pending::Seek { handle, room: number });
+            self.ask(now, request, Pending::Seek { handle, room: number, head });
         }
         if !was_seated {
             self.log(now, What::Joined { room: name, nick });

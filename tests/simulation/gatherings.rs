@@ -336,3 +336,17 @@ fn whoever_wants_little_of_the_past_misses_nothing_of_what_comes_after_it() {
     let deeds = script.finish();
     assert!(count(&deeds, 2, is_shown) >= 10);
 }
+
+#[test]
+fn what_is_said_while_the_relay_looks_for_the_newest_lines_is_not_one_of_them() {
+    let mut script = Script::new(&["delay=5ms", "delay=5ms"])
+        .attendee(2, |plan| plan.history = Some(1))
+        .at(1_000, 2, Action::Leave)
+        .at(2_000, 1, speak(Place::Room(0), 3))
+        .at(5_000, 2, Action::Attend);
+    // All the time while it comes in.
+    for at_ms in 5_000..5_300 {
+        script = script.at(at_ms, 1, speak(Place::Room(0), 1));
+    }
+    script.finish();
+}

@@ -267,7 +267,8 @@ fn a_room_that_is_closed_to_us_on_return_fails_what_it_never_saw_and_asks_about_
     ]);
     stage.refuse("sent for #sala", RefusalCode::NotJoined, "you are not in that room");
     stage.run(50);
-    stage.expect(&["ana: failed: refused: you are not in that room"]);
+    // It may have been stored before the room was closed to us: only a yes would tell.
+    stage.expect(&["ana: unknown"]);
 }
 
 #[test]
