@@ -62,6 +62,8 @@ pub(super) struct Talk {
     is_asking: bool,
     /// The fault switch: every connection fails as soon as it is there.
     fails_connections: bool,
+    /// It did its work: nothing that a relay says after it is believed, or shown.
+    has_failed: bool,
     ending: Option<Ending>,
 }
 
@@ -87,6 +89,7 @@ impl Talk {
             questions: VecDeque::new(),
             is_asking: false,
             fails_connections,
+            has_failed: false,
             ending: None,
         }
     }
@@ -180,8 +183,7 @@ impl Talk {
     /// Carries out what waits, as far as it goes.
     fn work(&mut self, now: Now, peer: &mut Peer) {
         if self.ending.is_some() {
-            // Said already: why it ends.
-            self.jobs.clear();
+            self.fail_jobs();
         }
         self.directory.take_answers();
         while !self.blocked
@@ -200,6 +202,17 @@ impl Talk {
                     }
                     self.refuse(&obstacle.to_string());
                 }
+            }
+        }
+    }
+
+    /// Why it ends was said already; words that were read from a pipe have an outcome all the same.
+    fn fail_jobs(&mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            if let (Action::Say { text }, Some(to), false) =
+                (job, self.model.receiver().cloned(), self.front.has_person)
+            {
+                self.model.not_sent(to, &text);
             }
         }
     }
@@ -438,6 +451,9 @@ impl Handler<Peer> for Talk {
     fn handle_event(&mut self, now: Now, peer: &mut Peer, event: Event) {
         if matches!(event, Event::Writable { .. }) {
             self.blocked = false;
+        }
+        if self.has_failed && matches!(event, Event::Member { .. } | Event::Message(_)) {
+            return;
         }
         let is_about_presence =
             matches!(event, Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. });

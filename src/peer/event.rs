@@ -147,6 +147,11 @@ pub enum CloseReason {
         /// The other side's words, possibly empty. From the network.
         words: String,
     },
+    /// The other side broke the connection on purpose, to show what happens.
+    Fault {
+        /// The other side's words, possibly empty. From the network.
+        words: String,
+    },
     /// We said goodbye.
     ByUs,
     /// Nobody answered the attempts to connect.
@@ -170,6 +175,8 @@ impl fmt::Display for CloseReason {
         match self {
             Self::ByPeer { words } if words.is_empty() => f.write_str("the other side left"),
             Self::ByPeer { words } => write!(f, "the other side left: {words}"),
+            Self::Fault { words } if words.is_empty() => f.write_str("a fault switch failed the connection"),
+            Self::Fault { words } => write!(f, "the connection failed: {words}"),
             Self::ByUs => f.write_str("closed here"),
             Self::NoAnswer { hint: None } => f.write_str("no answer"),
             Self::NoAnswer { hint: Some(hint) } => {

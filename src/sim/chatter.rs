@@ -96,6 +96,7 @@ impl Chatter {
             Event::Member { .. } => told("member"),
             Event::Closed { reason, .. } => told(match reason {
                 CloseReason::ByPeer { .. } => "closed-by-peer",
+                CloseReason::Fault { .. } => "closed-by-fault",
                 CloseReason::ByUs => "closed-by-us",
                 CloseReason::NoAnswer { .. } => "closed-no-answer",
                 CloseReason::Silent => "closed-silent",

@@ -43,6 +43,8 @@ pub struct Model {
     last_sender: Option<Sender>,
     relay: Option<RelayState>,
     tally: Tally,
+    /// How many texts were given up before the peer had them, which gives them their names.
+    not_sent: u64,
     notices: VecDeque<Notice>,
 }
 
@@ -147,6 +149,18 @@ impl Model {
             self.echoes.insert(id.clone(), to.conversation());
         }
         self.outgoing.insert(id, Pending { to, preview, is_held: false });
+    }
+
+    /// Notes that a text will not be given to the peer any more.
+    pub fn not_sent(&mut self, to: Destination, text: &str) {
+        self.not_sent += 1;
+        let id = MessageId::new("unsent", self.not_sent);
+        self.sent(id.clone(), to, text, false);
+        self.settle(
+            id,
+            |tally| &mut tally.unsent,
+            |message| Notice::Failed { message, reason: FailReason::NotSent },
+        );
     }
 
     /// Adds something to show that no event told.

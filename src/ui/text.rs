@@ -227,7 +227,7 @@ pub(super) fn reason_of_end(reason: &CloseReason) -> (Tone, String) {
     let tone = match reason {
         CloseReason::ByPeer { .. } | CloseReason::ByUs => Tone::Dim,
         CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => Tone::Doubt,
-        CloseReason::Violation { .. } => Tone::Bad,
+        CloseReason::Violation { .. } | CloseReason::Fault { .. } => Tone::Bad,
     };
     // Some reasons quote the other side.
     let reason = filter::shorten(&reason.to_string(), 120);

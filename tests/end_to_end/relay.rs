@@ -308,9 +308,13 @@ fn each_fault_switch_shows_its_failure() {
     let hall = Hall::new(&["--fault", "connect"]);
     let refused = hall.run_member("ana", &[], "hello\n");
     assert_eq!(exit_code(&refused), 1, "{}", String::from_utf8_lossy(&refused.stderr));
+    let events = lines(&refused.stdout);
+    assert!(events.iter().any(|event| event["event"] == "failed"), "{events:?}");
     let hall = Hall::new(&[]);
     let failed = hall.run_member("ana", &["--fault", "connect"], "hello\n");
     assert_eq!(exit_code(&failed), 1, "{}", String::from_utf8_lossy(&failed.stderr));
+    let events = lines(&failed.stdout);
+    assert!(!events.iter().any(|event| event["event"] == "entered"), "{events:?}");
     let mut bob = hall.member("bob", &[]);
     bob.write_line("the relay serves on");
     bob.read_until(r#""event":"delivered""#, 1);

@@ -16,7 +16,7 @@ use crate::relay::{Command, Event, Record, What};
 use crate::store::journal::{Journal, Told};
 use crate::store::keeper::Keeper;
 use crate::time::{Instant, Now};
-use crate::ui::host::{Counters, Ready, is_trouble, record_json, record_line};
+use crate::ui::host::{Counters, Ready, is_fault, is_trouble, record_json, record_line};
 
 /// How long the members may take to hear that the relay closes, and the disk to finish.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -96,7 +96,7 @@ impl<'a> Host<'a> {
     fn show(&mut self, record: &Record) {
         if self.flags.json {
             self.stdout.push_line(&record_json(record));
-        } else if is_trouble(record) || log::log_enabled!(Level::Info) {
+        } else if is_trouble(record) || is_fault(record) || log::log_enabled!(Level::Info) {
             self.stderr.push_line(&record_line(record));
         }
     }

@@ -77,8 +77,10 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let now = clock.now();
     let mut gate = Gate::new(Relay::new(config, foundation, seed, now), loss_ppm(flags), seed);
     let mut host = Host::new(flags, keeper, journal);
+    let switches: Vec<String> = flags.faults.iter().map(ToString::to_string).collect();
     let ready = Ready {
         address,
+        faults: &switches,
         reachable: &reachable_addresses(address),
         in_memory: settings.in_memory,
         data: &data,

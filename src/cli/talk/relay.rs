@@ -271,6 +271,9 @@ impl Talk {
                     self.refuse_if(asked);
                 }
             }
+            MemberEvent::NotEntered(refusal) if refusal.code == RefusalCode::Fault => {
+                self.end_by_fault(now, peer);
+            }
             MemberEvent::NotEntered(_) => self.fail_pipe(now, peer, Exit::Failed),
             MemberEvent::NotJoined { room, refusal } if refusal.code == RefusalCode::Password => {
                 self.try_password(now, peer, room);
@@ -354,7 +357,15 @@ impl Talk {
             CloseReason::ByPeer { .. } | CloseReason::Violation { .. } => {
                 self.fail_pipe(now, peer, Exit::Failed);
             }
+            CloseReason::Fault { .. } => self.end_by_fault(now, peer),
             CloseReason::ByUs => {}
+        }
+    }
+
+    /// Whoever was to see a failure sees it in the exit code too, person or not.
+    fn end_by_fault(&mut self, now: Now, peer: &mut Peer) {
+        if self.ending.is_none() {
+            self.end(now, peer, Some(Exit::Failed));
         }
     }
 
@@ -373,6 +384,7 @@ impl Talk {
             .tell(Notice::Error("connection fault (switch): the connection failed on purpose".to_owned()));
         let failed = self.command(now, peer, Command::Fail { conversation });
         self.refuse_if(failed.map(drop));
+        self.has_failed = true;
         self.end(now, peer, Some(Exit::Failed));
     }
 

@@ -232,7 +232,6 @@ fn end(closed: Closed) -> CloseReason {
         Closed::ByPeer { code, reason } if reason.is_empty() => match code.as_str() {
             "removed" => "it put us out",
             "replaced" => "the same member came in from somewhere else",
-            "fault" => "a fault switch failed the connection",
             _ => "",
         },
         _ => "",
