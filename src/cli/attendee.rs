@@ -113,6 +113,7 @@ impl Attendee {
             rooms: self.rooms.iter().map(wish).collect(),
             memory: self.profile.as_ref().map(|profile| profile.memory(&relay)).unwrap_or_default(),
             patience: (!has_person).then_some(PIPE_PATIENCE),
+            keep_calling: has_person,
         }
     }
 

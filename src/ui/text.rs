@@ -175,6 +175,11 @@ pub fn renamed(nick: &str) -> String {
     format!("you are called {} now", filter::nick(nick))
 }
 
+/// Tells that the relay has been called and may not be there yet.
+pub fn calling_relay(relay: &str) -> String {
+    format!("calling the relay at {relay}; what is typed meanwhile waits for it")
+}
+
 /// Refuses a reply that would go to somebody else than its writer saw.
 pub fn reply_moved(sender: Option<&str>) -> String {
     format!(

@@ -15,6 +15,7 @@ use crate::time::Now;
 use crate::ui::filter;
 use crate::ui::notice::{Notice, Presence};
 use crate::ui::relay::{Asked, RelayAction, RelayNotice, RelayState};
+use crate::ui::text;
 use crate::ui::view::Question;
 
 /// Questions that wait for the user; more rooms with a password than anybody joins at once.
@@ -32,6 +33,9 @@ impl Talk {
         let target = attendee.relay().clone();
         let membership = attendee.membership(self.front.has_person);
         let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
+        if self.front.has_person {
+            self.model.tell(Notice::Info(text::calling_relay(&target.to_string())));
+        }
         let rooms = attendee.rooms().iter().cloned();
         self.model.attend(RelayState::new(relay, attendee.nick().to_owned(), rooms));
         if let (None, Some(room)) = (self.model.receiver(), attendee.rooms().first()) {

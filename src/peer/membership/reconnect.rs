@@ -57,7 +57,7 @@ impl Peer {
             conversation.run = None;
         }
         let is_unanswered = matches!(closed, Closed::NoAnswer { .. })
-            && self.member(id).is_some_and(|member| !member.has_entered);
+            && self.member(id).is_some_and(|member| !member.has_entered && !member.keep_calling);
         let unsent = if is_unanswered { FailReason::NoAnswer } else { FailReason::NotSent };
         if is_closing || is_unanswered || !is_worth_another_try(&closed) {
             self.end_membership(id, end(closed), &unsent);

@@ -15,6 +15,7 @@ pub struct RelayState {
     conversation: ConversationId,
     nick: String,
     is_member: bool,
+    was_member: bool,
     is_lost: bool,
     is_over: bool,
     /// The rooms that we are in, with what they are about.
@@ -40,6 +41,7 @@ impl RelayState {
             conversation,
             nick,
             is_member: false,
+            was_member: false,
             is_lost: false,
             is_over: false,
             rooms: BTreeMap::new(),
@@ -118,7 +120,7 @@ impl RelayState {
         let notice = match event {
             MemberEvent::Entered { nick, motd, is_operator, is_return } => {
                 self.nick.clone_from(&nick);
-                self.is_member = true;
+                (self.is_member, self.was_member) = (true, true);
                 self.is_over = false;
                 self.is_lost = false;
                 RelayNotice::Entered { nick, motd, is_operator, is_return }
@@ -156,7 +158,7 @@ impl RelayState {
             MemberEvent::Done { id, result } => return self.finish(&id, result).into_iter().collect(),
             MemberEvent::Reconnecting { delay } => {
                 self.is_lost = true;
-                RelayNotice::Reconnecting { delay }
+                RelayNotice::Reconnecting { is_return: self.was_member, delay }
             }
         };
         vec![Notice::Relay(notice)]

@@ -139,6 +139,28 @@ fn a_first_attempt_that_nobody_answers_ends_as_with_a_peer() {
 }
 
 #[test]
+fn relay_that_comes_later_is_called_until_it_is_there() {
+    let mut stage = Stage::new();
+    stage.is_down = true;
+    let membership = Membership { keep_calling: true, ..membership(&["#sala"]) };
+    let addresses = vec![address(RELAY)];
+    match stage.tell(Command::Attend { addresses, membership }) {
+        Ok(Id::Conversation(conversation)) => stage.conversation = Some(conversation),
+        other => panic!("{other:?}"),
+    }
+    stage.say_in("#sala", "anyone?");
+    stage.run(60_000);
+    let retries = stage.log.iter().filter(|line| *line == "ana: reconnecting").count();
+    assert!(retries >= 2 && retries == stage.log.len(), "{:?}", stage.log);
+    stage.is_down = false;
+    stage.run(60_000);
+    stage.let_in("log-1");
+    stage.open_room("#sala", 0);
+    stage.run(100);
+    assert!(stage.log.iter().any(|line| line.contains("anyone?")), "{:?}", stage.log);
+}
+
+#[test]
 fn patience_counts_from_the_loss_and_ends_everything() {
     let wanted = Membership { patience: Some(Duration::from_secs(30)), ..membership(&["#sala"]) };
     let mut stage = Stage::attend(wanted);
