@@ -172,10 +172,12 @@ impl Talk {
             }
             Ok(action) => self.jobs.push_back(action),
             Err(error) => {
+                let mut words = error.to_string();
                 if error.names_receiver() {
                     self.lose_receiver();
+                    words.push_str(&self.still());
                 }
-                self.refuse(&error.to_string());
+                self.refuse(&words);
             }
         }
     }
@@ -200,7 +202,8 @@ impl Talk {
                     if matches!(job, Action::To { .. } | Action::Message { .. }) {
                         self.lose_receiver();
                     }
-                    self.refuse(&obstacle.to_string());
+                    let still = if matches!(job, Action::To { .. }) { self.still() } else { String::new() };
+                    self.refuse(&format!("{obstacle}{still}"));
                 }
             }
         }
@@ -225,8 +228,12 @@ impl Talk {
             }
             Action::Message { who, text } => {
                 let to = self.destination(now, peer, who)?;
-                // A word aside in a room: the next line is for the room again.
-                let is_aside = matches!(to, Destination::Member { .. }) && self.model.receiver().is_some();
+                // A word aside: the next line is for the room again.
+                let is_aside = match (&to, self.model.receiver()) {
+                    (Destination::Member { .. }, Some(_)) => true,
+                    (Destination::Peer(_), Some(receiver)) => matches!(receiver, Destination::Room { .. }),
+                    _ => false,
+                };
                 if !is_aside {
                     self.model.choose_receiver(to.clone());
                 }
@@ -280,7 +287,14 @@ impl Talk {
     fn close(&mut self, now: Now, peer: &mut Peer, who: Option<&str>) -> Result<(), Obstacle> {
         let conversation = match who {
             Some(who) => self.directory.find_open(&self.model, who)?,
-            None => self.model.receiver().ok_or(Obstacle::NoReceiver)?.conversation(),
+            None => match self.model.receiver().ok_or(Obstacle::NoReceiver)? {
+                Destination::Peer(conversation) => *conversation,
+                // Whoever closes what is before them does not mean the relay with all that is in it.
+                Destination::Room { .. } => return self.part(now, peer, None, None),
+                Destination::Member { .. } | Destination::Everyone { .. } => {
+                    return Err(Obstacle::NothingToClose);
+                }
+            },
         };
         self.command(now, peer, Command::Close { conversation }).map(drop)
     }
@@ -326,6 +340,12 @@ impl Talk {
         let hint = if self.front.has_person { text::IN_HISTORY } else { "" };
         self.model.tell(Notice::Error(format!("{}{hint}", filter::shorten(reason, 400))));
         self.something_refused |= !self.front.has_person;
+    }
+
+    /// Who gets the lines although another receiver was wanted.
+    fn still(&self) -> String {
+        let receiver = self.model.receiver().map(|to| text::receiver(&self.model.shown(to)));
+        receiver.map_or_else(String::new, |receiver| format!("; lines still go to {receiver}"))
     }
 
     /// Without a person to see the prompt, a receiver that could not be chosen must not leave the next lines to the one before.

@@ -275,6 +275,23 @@ fn an_operator_closes_the_relay_for_everyone() {
 }
 
 #[test]
+fn closing_in_a_room_leaves_the_room_alone() {
+    let hall = Hall::new(&[]);
+    let mut ana = hall.member("ana", &[]);
+    ana.write_line("one");
+    ana.read_until(r#""event":"delivered""#, 1);
+    ana.write_line("/close");
+    let left = ana.read_until(r#""event":"left""#, 1).pop().unwrap();
+    assert_eq!((&left["room"], &left["nick"]), (&"#sala".into(), &"ana".into()));
+    ana.write_line("/join sala");
+    ana.read_until(r#""event":"joined""#, 1);
+    ana.write_line("two");
+    ana.read_until(r#""event":"delivered""#, 1);
+    let (code, events) = ana.finish();
+    assert_eq!((code, texts(&events)), (0, Vec::new()), "nothing is shown twice");
+}
+
+#[test]
 fn a_room_with_a_password_asks_for_it() {
     let hall = Hall::new(&[]);
     let mut ana = Program::peer_with(

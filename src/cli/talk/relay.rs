@@ -9,7 +9,7 @@ use super::Talk;
 use crate::chat::{EVERYONE, Moderation, News, RefusalCode, Request, is_nick, room_name};
 use crate::io::resolve::Target;
 use crate::peer::{
-    CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, MemberEvent, Peer,
+    CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, MemberEvent, Peer, RoomWish,
 };
 use crate::time::Now;
 use crate::ui::filter;
@@ -27,15 +27,14 @@ impl Talk {
         &mut self,
         now: Now,
         peer: &mut Peer,
-        attendee: Attendee,
+        mut attendee: Attendee,
         addresses: Vec<std::net::SocketAddr>,
     ) -> Result<(), Obstacle> {
+        attendee.keep_addresses(addresses.clone());
         let target = attendee.relay().clone();
         let membership = attendee.membership(self.front.has_person);
         let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
-        if self.front.has_person {
-            self.model.tell(Notice::Info(text::calling_relay(&target.to_string())));
-        }
+        self.tell_calling(&target);
         let rooms = attendee.rooms().iter().cloned();
         self.model.attend(RelayState::new(relay, attendee.nick().to_owned(), rooms));
         if let (None, Some(room)) = (self.model.receiver(), attendee.rooms().first()) {
@@ -43,6 +42,37 @@ impl Talk {
         }
         self.attendee = Some(attendee);
         Ok(())
+    }
+
+    /// Becomes a member again, in one room, after the relay was left, or was lost for good.
+    fn attend_again(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        room: &str,
+        password: Option<String>,
+    ) -> Result<(), Obstacle> {
+        // What was shown up to now is not shown again.
+        self.remember(now, peer, true);
+        let (Some(attendee), Some(state)) = (&self.attendee, self.model.relay()) else {
+            return Err(Obstacle::Refused(CommandError::NoMember));
+        };
+        let (target, nick) = (attendee.relay().clone(), state.nick().to_owned());
+        let wish = RoomWish { room: room.to_owned(), history: attendee.history(), password };
+        let membership = attendee.membership_as(nick.clone(), vec![wish], self.front.has_person);
+        let addresses = attendee.addresses().to_vec();
+        let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
+        self.tell_calling(&target);
+        self.model.attend(RelayState::new(relay, nick, [room.to_owned()]));
+        self.model.choose_receiver(Destination::Room { relay, room: room.to_owned() });
+        Ok(())
+    }
+
+    /// The relay may not be there yet, and a person should not wonder.
+    fn tell_calling(&mut self, relay: &Target) {
+        if self.front.has_person {
+            self.model.tell(Notice::Info(text::calling_relay(&relay.to_string())));
+        }
     }
 
     /// Somebody as the user writes them. At a relay whatever is no address is a member's name: a letter to somebody absent must
@@ -167,6 +197,9 @@ impl Talk {
         room: &str,
         password: Option<String>,
     ) -> Result<(), Obstacle> {
+        if self.open_relay().is_none() {
+            return self.attend_again(now, peer, room, password);
+        }
         let state = self.model.relay().ok_or(Obstacle::Refused(CommandError::NoMember))?;
         let relay = state.conversation();
         if !state.is_or_will_be_in(room) {
@@ -182,7 +215,7 @@ impl Talk {
         Ok(())
     }
 
-    fn part(
+    pub(super) fn part(
         &mut self,
         now: Now,
         peer: &mut Peer,
