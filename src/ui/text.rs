@@ -180,6 +180,18 @@ pub fn calling_relay(relay: &str) -> String {
     format!("calling the relay at {relay}; what is typed meanwhile waits for it")
 }
 
+/// How long something lasts that began at `from`; None: until somebody ends it.
+pub fn until(from: WallTime, seconds: Option<u64>) -> String {
+    seconds.map_or_else(
+        || "(for good)".to_owned(),
+        |seconds| {
+            let span = i64::try_from(seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+            let micros = from.as_unix_micros().saturating_add(span);
+            format!("(until {})", date_and_time(WallTime::from_unix_micros(micros)))
+        },
+    )
+}
+
 /// Refuses a reply that would go to somebody else than its writer saw.
 pub fn reply_moved(sender: Option<&str>) -> String {
     format!(

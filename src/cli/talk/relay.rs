@@ -11,7 +11,7 @@ use crate::io::resolve::Target;
 use crate::peer::{
     CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, MemberEvent, Peer, RoomWish,
 };
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::ui::filter;
 use crate::ui::notice::{Notice, Presence};
 use crate::ui::relay::{Asked, RelayAction, RelayNotice, RelayState};
@@ -184,7 +184,7 @@ impl Talk {
                 self.ask(now, peer, Request::Authorize { secret }, "/admin", false)
             }
             RelayAction::Moderate(moderation) => {
-                let (what, is_silent) = described(moderation);
+                let (what, is_silent) = described(moderation, now.wall);
                 self.ask(now, peer, Request::Moderate(moderation.clone()), &what, is_silent)
             }
         }
@@ -275,7 +275,7 @@ impl Talk {
         let relay = relay.ok_or(Obstacle::Refused(CommandError::NoMember))?;
         let id = self.command(now, peer, Command::Ask { relay, request })?;
         if let (Id::Message(id), Some(state)) = (id, self.model.relay_mut()) {
-            state.ask(id, Asked { what: filter::shorten(what, 60), is_silent });
+            state.ask(id, Asked { what: filter::shorten(what, 100), is_silent });
         }
         Ok(())
     }
@@ -436,12 +436,13 @@ impl Talk {
 }
 
 /// An operator's action in the words that the user typed, and whether nothing but the receipt tells that it was done.
-fn described(moderation: &Moderation) -> (String, bool) {
+fn described(moderation: &Moderation, wall: WallTime) -> (String, bool) {
+    let until = |seconds: &Option<u64>| text::until(wall, *seconds);
     match moderation {
         Moderation::Kick { nick, .. } => (format!("/kick {nick}"), true),
-        Moderation::Ban { who, .. } => (format!("/ban {who}"), true),
+        Moderation::Ban { who, seconds, .. } => (format!("/ban {who} {}", until(seconds)), true),
         Moderation::Unban { who } => (format!("/unban {who}"), true),
-        Moderation::Mute { nick, .. } => (format!("/mute {nick}"), true),
+        Moderation::Mute { nick, seconds } => (format!("/mute {nick} {}", until(seconds)), true),
         Moderation::Unmute { nick } => (format!("/unmute {nick}"), true),
         Moderation::Op { nick } => (format!("/op {nick}"), true),
         Moderation::Deop { nick } => (format!("/deop {nick}"), true),
