@@ -23,6 +23,8 @@ pub struct Ready<'a> {
     pub faults: &'a [String],
     /// Whether nothing is kept beyond the end.
     pub in_memory: bool,
+    /// Whether it ends with the terminal that it was started on.
+    pub has_terminal: bool,
     /// Its folder.
     pub data: &'a Path,
     /// The folder of its log.
@@ -55,6 +57,11 @@ impl Ready<'_> {
         });
         lines.push(format!("log in {}", self.logs.display()));
         lines.push(format!("operators join with --admin-secret {}", self.admin_secret.display()));
+        lines.push(if self.has_terminal {
+            "Ctrl-C ends it, and so does closing this terminal".to_owned()
+        } else {
+            "SIGTERM ends it, SIGHUP reads the settings again".to_owned()
+        });
         if !self.faults.is_empty() {
             lines.push(format!("FAULTS on purpose (--fault): {}", self.faults.join(", ")));
         }
@@ -204,6 +211,7 @@ mod tests {
             reachable: &reachable,
             faults: &faults,
             in_memory: false,
+            has_terminal: false,
             data,
             logs,
             admin_secret,
@@ -215,6 +223,7 @@ mod tests {
             "data in d",
             "log in d/logs",
             "operators join with --admin-secret d/admin-secret",
+            "SIGTERM ends it, SIGHUP reads the settings again",
             "FAULTS on purpose (--fault): connect, receive=0.3",
         ];
         assert_eq!(ready.lines(), lines);
