@@ -97,6 +97,7 @@ impl Chatter {
             Event::Closed { reason, .. } => told(match reason {
                 CloseReason::ByPeer { .. } => "closed-by-peer",
                 CloseReason::Fault { .. } => "closed-by-fault",
+                CloseReason::Replaced => "closed-replaced",
                 CloseReason::ByUs => "closed-by-us",
                 CloseReason::NoAnswer { .. } => "closed-no-answer",
                 CloseReason::Silent => "closed-silent",

@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn connections() {
         check(
-            &Notice::Ready { address: address(), reachable: None, busy: None, talks: true },
+            &Notice::Ready { address: address(), reachable: None, busy: None, talks: true, at_relay: false },
             r#"{"event":"ready","addr":"127.0.0.1:6000"}"#,
         );
         check(&Notice::Connected(party()), r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob"}"#);

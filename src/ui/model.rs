@@ -40,6 +40,8 @@ pub struct Model {
     echoes: BTreeMap<MessageId, ConversationId>,
     receiver: Option<Destination>,
     receiver_is_chosen: bool,
+    /// Whether the user was told of the receiver, which waits until a room was joined.
+    receiver_is_told: bool,
     last_sender: Option<Sender>,
     relay: Option<RelayState>,
     tally: Tally,
@@ -111,6 +113,7 @@ impl Model {
                 let notices = self.relay.as_mut().map(|relay| relay.handle(event));
                 self.notices.extend(notices.into_iter().flatten());
                 self.leave_lost_room();
+                self.tell_receiver();
             }
             // Only whoever was refused waits for this.
             Event::Writable { .. } => {}
@@ -205,9 +208,22 @@ impl Model {
     }
 
     fn set_receiver(&mut self, to: Destination) {
-        let shown = self.shown(&to);
         if self.receiver.replace(to.clone()).as_ref() != Some(&to) {
+            self.receiver_is_told = false;
+        }
+        self.tell_receiver();
+    }
+
+    fn tell_receiver(&mut self) {
+        let Some(to) = self.receiver.as_ref().filter(|_| !self.receiver_is_told) else { return };
+        let is_outside = match (to, &self.relay) {
+            (Destination::Room { room, .. }, Some(relay)) => !relay.is_in(room),
+            _ => false,
+        };
+        if !is_outside {
+            let shown = self.shown(to);
             self.notices.push_back(Notice::Receiver(shown));
+            self.receiver_is_told = true;
         }
     }
 

@@ -73,7 +73,14 @@ pub const PASTE_TOO_LONG: &str = "! what was pasted is longer than a message may
 /// The lines that tell a person of `notice`, which happened `at` this moment.
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
     match notice {
-        Notice::Ready { address, reachable, busy, talks } => ready(*address, *reachable, *busy, *talks),
+        Notice::Ready { address, reachable, busy, talks, at_relay } => {
+            let hint = match (talks, at_relay) {
+                (false, _) => "",
+                (true, false) => " · /msg ADDR text · /help",
+                (true, true) => " · /join ROOM · /help",
+            };
+            ready(*address, *reachable, *busy, hint)
+        }
         Notice::Connected(_)
         | Notice::Renamed { .. }
         | Notice::Silent(_)
@@ -204,14 +211,13 @@ pub(super) fn one(tone: Tone, text: String) -> Vec<Line> {
     vec![Line { tone, text }]
 }
 
-fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, talks: bool) -> Vec<Line> {
+fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, hint: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(busy) = busy {
         let text = format!("* port {busy} is in use by another program, so this one has {}", address.port());
         lines.push(Line { tone: Tone::Doubt, text });
     }
     let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
-    let hint = if talks { " · /msg ADDR text · /help" } else { "" };
     let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
     lines.push(Line { tone: Tone::Dim, text });
     lines
@@ -243,7 +249,10 @@ fn closed(party: &Party, reason: &CloseReason) -> Vec<Line> {
 pub(super) fn reason_of_end(reason: &CloseReason) -> (Tone, String) {
     let tone = match reason {
         CloseReason::ByPeer { .. } | CloseReason::ByUs => Tone::Dim,
-        CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => Tone::Doubt,
+        CloseReason::NoAnswer { .. }
+        | CloseReason::Silent
+        | CloseReason::Replaced
+        | CloseReason::Restarted => Tone::Doubt,
         CloseReason::Violation { .. } | CloseReason::Fault { .. } => Tone::Bad,
     };
     // Some reasons quote the other side.

@@ -36,7 +36,9 @@ impl Talk {
         let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
         self.tell_calling(&target);
         let rooms = attendee.rooms().iter().cloned();
-        self.model.attend(RelayState::new(relay, attendee.nick().to_owned(), rooms));
+        self.model.attend(
+            RelayState::new(relay, attendee.nick().to_owned(), rooms).asking_passwords(self.can_ask()),
+        );
         if let (None, Some(room)) = (self.model.receiver(), attendee.rooms().first()) {
             self.model.choose_receiver(Destination::Room { relay, room: room.clone() });
         }
@@ -63,7 +65,8 @@ impl Talk {
         let addresses = attendee.addresses().to_vec();
         let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
         self.tell_calling(&target);
-        self.model.attend(RelayState::new(relay, nick, [room.to_owned()]));
+        let state = RelayState::new(relay, nick, [room.to_owned()]).asking_passwords(self.can_ask());
+        self.model.attend(state);
         self.model.choose_receiver(Destination::Room { relay, room: room.to_owned() });
         Ok(())
     }
@@ -128,7 +131,8 @@ impl Talk {
             let roster = self.model.roster();
             return self.tell(Notice::Roster(roster));
         }
-        self.ask(now, peer, Request::Who { room: room.map(str::to_owned) }, "/who", false)
+        let what = room.map_or_else(|| "/who".to_owned(), |room| format!("/who {room}"));
+        self.ask(now, peer, Request::Who { room: room.map(str::to_owned) }, &what, false)
     }
 
     /// At a relay the name is the relay's to give; the other conversations follow once it did.
@@ -174,7 +178,9 @@ impl Talk {
                 let (room, password) = (self.current_room()?, open.then(String::new));
                 let what = format!("/room {room}");
                 let (invite_only, hidden) = (*invite_only, *hidden);
-                self.ask(now, peer, Request::Guard { room, password, invite_only, hidden }, &what, true)
+                let request = Request::Guard { room: room.clone(), password, invite_only, hidden };
+                self.ask(now, peer, request, &what, true)?;
+                self.ask_settings(now, peer, room)
             }
             RelayAction::Admin { file } => {
                 let secret = read_secret(Path::new(file)).map_err(Obstacle::NoSecret)?;
@@ -251,7 +257,20 @@ impl Talk {
         password: Option<String>,
     ) -> Result<(), Obstacle> {
         let what = format!("/room password of {room}");
-        self.ask(now, peer, Request::Guard { room, password, invite_only: None, hidden: None }, &what, true)
+        let request = Request::Guard { room: room.clone(), password, invite_only: None, hidden: None };
+        self.ask(now, peer, request, &what, true)?;
+        self.ask_settings(now, peer, room)
+    }
+
+    /// How a room is guarded after a change, as the relay sees it: it does one thing after the other.
+    fn ask_settings(&mut self, now: Now, peer: &mut Peer, room: String) -> Result<(), Obstacle> {
+        let Some(state) = self.model.relay() else { return Ok(()) };
+        let request = Command::Ask { relay: state.conversation(), request: Request::Rooms };
+        if let (Id::Message(id), Some(state)) = (self.command(now, peer, request)?, self.model.relay_mut()) {
+            let what = format!("/room {}", filter::nick(&room));
+            state.ask(id, Asked { what, is_silent: false, only: Some(room) });
+        }
+        Ok(())
     }
 
     /// The room that plain lines go to.
@@ -275,7 +294,7 @@ impl Talk {
         let relay = relay.ok_or(Obstacle::Refused(CommandError::NoMember))?;
         let id = self.command(now, peer, Command::Ask { relay, request })?;
         if let (Id::Message(id), Some(state)) = (id, self.model.relay_mut()) {
-            state.ask(id, Asked { what: filter::shorten(what, 100), is_silent });
+            state.ask(id, Asked { what: filter::shorten(what, 100), is_silent, only: None });
         }
         Ok(())
     }
@@ -391,7 +410,7 @@ impl Talk {
             CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => {
                 self.fail_pipe(now, peer, Exit::NoAnswer);
             }
-            CloseReason::ByPeer { .. } | CloseReason::Violation { .. } => {
+            CloseReason::ByPeer { .. } | CloseReason::Replaced | CloseReason::Violation { .. } => {
                 self.fail_pipe(now, peer, Exit::Failed);
             }
             CloseReason::Fault { .. } => self.end_by_fault(now, peer),

@@ -228,13 +228,11 @@ fn is_worth_another_try(closed: &Closed) -> bool {
 
 /// The end in words, also where the relay gave only a code.
 fn end(closed: Closed) -> CloseReason {
-    let words = match &closed {
-        Closed::ByPeer { code, reason } if reason.is_empty() => match code.as_str() {
-            "removed" => "it put us out",
-            "replaced" => "the same member came in from somewhere else",
-            _ => "",
-        },
-        _ => "",
-    };
-    if words.is_empty() { reason(closed) } else { CloseReason::ByPeer { words: words.to_owned() } }
+    match &closed {
+        Closed::ByPeer { code, .. } if code == "replaced" => CloseReason::Replaced,
+        Closed::ByPeer { code, reason } if code == "removed" && reason.is_empty() => {
+            CloseReason::ByPeer { words: "it put us out".to_owned() }
+        }
+        _ => reason(closed),
+    }
 }

@@ -23,6 +23,10 @@ pub struct RelayState {
     /// The rooms that were asked for and not answered yet.
     awaited: BTreeSet<String>,
     asked: BTreeMap<MessageId, Asked>,
+    /// Whether the user is asked for passwords, so that a room's wish for one is no error.
+    asks_passwords: bool,
+    /// The rooms whose password was asked for already.
+    questioned: BTreeSet<String>,
 }
 
 /// A request on its way.
@@ -32,6 +36,8 @@ pub struct Asked {
     pub what: String,
     /// Whether nothing but the receipt tells that it was done.
     pub is_silent: bool,
+    /// Of the rooms that are listed, only this one is of interest.
+    pub only: Option<String>,
 }
 
 impl RelayState {
@@ -47,7 +53,15 @@ impl RelayState {
             rooms: BTreeMap::new(),
             awaited: rooms.into_iter().collect(),
             asked: BTreeMap::new(),
+            asks_passwords: false,
+            questioned: BTreeSet::new(),
         }
+    }
+
+    /// The same at a terminal, where the user is asked for a password.
+    #[must_use]
+    pub fn asking_passwords(self, asks_passwords: bool) -> Self {
+        Self { asks_passwords, ..self }
     }
 
     /// The conversation with the relay.
@@ -128,6 +142,7 @@ impl RelayState {
             MemberEvent::NotEntered(refusal) => return self.refuse_entry(refusal),
             MemberEvent::Joined { room, topic, members, count, is_return } => {
                 self.awaited.remove(&room);
+                self.questioned.remove(&room);
                 self.rooms.insert(room.clone(), topic.clone());
                 let nick = self.nick.clone();
                 let roster =
@@ -138,6 +153,11 @@ impl RelayState {
             MemberEvent::NotJoined { room, refusal } => {
                 self.awaited.remove(&room);
                 self.rooms.remove(&room);
+                let wants_password = self.asks_passwords && refusal.code == RefusalCode::Password;
+                if wants_password && self.questioned.insert(room.clone()) {
+                    // The question says it. A second time, it was the wrong one.
+                    return Vec::new();
+                }
                 let what = format!("not let into {}", super::super::filter::nick(&room));
                 RelayNotice::Refused { what, refusal, hint: "" }
             }
@@ -192,7 +212,15 @@ impl RelayState {
             News::Who { room, members, count, .. } => {
                 RelayNotice::Roster { room, members, count, reason: Reason::Asked }
             }
-            News::Rooms { rooms, .. } => RelayNotice::Rooms(rooms),
+            News::Rooms { re, mut rooms } => {
+                if let Some(only) = self.asked.get(&re).and_then(|asked| asked.only.as_ref()) {
+                    rooms.retain(|info| info.room == *only);
+                    if rooms.is_empty() {
+                        return None;
+                    }
+                }
+                RelayNotice::Rooms(rooms)
+            }
             News::Bans { bans, .. } => RelayNotice::Bans(bans),
             News::Log { lines, .. } => RelayNotice::Log(lines),
             // They have events of their own.
@@ -219,6 +247,10 @@ impl RelayState {
             Ok(()) => asked.is_silent.then(|| Notice::Info(format!("{}: done", asked.what))),
             // What was asked without words has been told otherwise.
             Err(_) if asked.what.is_empty() => None,
+            Err(refusal) if refusal.code == RefusalCode::NoSuchRoom => {
+                let refusal = Refusal { words: "there is no such room".to_owned(), ..refusal };
+                Some(Notice::Relay(RelayNotice::Refused { what: asked.what, refusal, hint: "" }))
+            }
             Err(refusal) => Some(Notice::Relay(RelayNotice::Refused { what: asked.what, refusal, hint: "" })),
         }
     }
@@ -251,7 +283,7 @@ mod tests {
 
     fn ask(state: &mut RelayState, number: u64, what: &str, is_silent: bool) -> MessageId {
         let id = MessageId::new("x", number);
-        state.ask(id.clone(), Asked { what: what.to_owned(), is_silent });
+        state.ask(id.clone(), Asked { what: what.to_owned(), is_silent, only: None });
         id
     }
 

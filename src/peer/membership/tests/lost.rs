@@ -94,8 +94,8 @@ fn another_log_makes_unknown_what_the_relay_may_have_had_and_sends_the_rest() {
 fn a_relay_that_put_us_out_is_not_called_again() {
     for (code, words) in [
         ("removed", "the other side left: it put us out"),
-        ("replaced", "the other side left: the same member came in from somewhere else"),
-        ("fault", "the other side left: a fault switch failed the connection"),
+        ("replaced", "another program came in as you, so this one is out"),
+        ("fault", "a fault switch failed the connection"),
     ] {
         let mut stage = Stage::inside(&["#sala"]);
         stage.say_in("#sala", "sent");
