@@ -7,6 +7,7 @@ mod relay;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::attendee::Attendee;
 use super::complain;
@@ -32,6 +33,12 @@ const LINES_PER_TURN: usize = 64;
 
 /// Lines that may wait at the keyboard for one before them, such as one whose receiver's name is being looked up.
 const MAX_WAITING_LINES: usize = 32;
+
+/// How long a letter is held before that is shown.
+const HELD_PAUSE: Duration = Duration::from_secs(1);
+
+/// Letters of which it is not shown yet that they are held; more than a person writes in that time.
+const MAX_HELD: usize = 256;
 
 /// Where lines come from, and what shows what happens.
 pub(super) struct Front {
@@ -60,6 +67,8 @@ pub(super) struct Talk {
     /// What the user is to be asked for; the first one is being shown while `is_asking`.
     questions: VecDeque<Question>,
     is_asking: bool,
+    /// Letters that the relay holds, until when that is not shown: most receivers are there, and have them in a moment.
+    held: VecDeque<(Instant, Notice)>,
     /// The fault switch: every connection fails as soon as it is there.
     fails_connections: bool,
     /// It did its work: nothing that a relay says after it is believed, or shown.
@@ -88,6 +97,7 @@ impl Talk {
             attendee: None,
             questions: VecDeque::new(),
             is_asking: false,
+            held: VecDeque::new(),
             fails_connections,
             has_failed: false,
             ending: None,
@@ -393,10 +403,39 @@ impl Talk {
     fn show(&mut self, now: Now) {
         self.begin_asking();
         while let Some(notice) = self.model.poll_notice() {
-            self.front.view.show(&notice, now.wall);
+            if let Some(notice) = self.set_aside(now, notice) {
+                self.front.view.show(&notice, now.wall);
+            }
+        }
+        while self.held.front().is_some_and(|(due, _)| *due <= now.instant) {
+            if let Some((_, notice)) = self.held.pop_front() {
+                self.front.view.show(&notice, now.wall);
+            }
         }
         let status = self.status();
         self.front.view.flush(&status);
+    }
+
+    /// Keeps back what may be out of date in a moment.
+    fn set_aside(&mut self, now: Now, notice: Notice) -> Option<Notice> {
+        match &notice {
+            Notice::Held { .. } if self.ending.is_none() && !self.front.view.is_for_programs() => {
+                self.held.push_back((now.instant + HELD_PAUSE, notice));
+                return (self.held.len() > MAX_HELD)
+                    .then(|| self.held.pop_front())
+                    .flatten()
+                    .map(|(_, it)| it);
+            }
+            Notice::Delivered { message, .. }
+            | Notice::Failed { message, .. }
+            | Notice::Unknown { message } => {
+                self.held.retain(
+                    |(_, held)| !matches!(held, Notice::Held { message: held } if held.id == message.id),
+                );
+            }
+            _ => {}
+        }
+        Some(notice)
     }
 
     fn outcome(&self, ending: Ending) -> Exit {
@@ -489,6 +528,10 @@ impl Handler<Peer> for Talk {
         self.work(now, peer);
         self.adopt_receiver();
         self.end_with_input(now, peer);
+        if self.ending.is_some() {
+            // Nothing is kept back for a later that there may not be.
+            self.held.iter_mut().for_each(|(due, _)| *due = now.instant);
+        }
         self.show(now);
         if let Some(failure) = self.front.view.failure() {
             return Some(output_lost(now, peer, failure));
@@ -501,6 +544,7 @@ impl Handler<Peer> for Talk {
     fn poll_timeout(&self) -> Option<Instant> {
         let ending = self.ending.map(|ending| ending.deadline);
         let writing = self.attendee.as_ref().and_then(Attendee::poll_timeout);
-        ending.into_iter().chain(writing).min()
+        let held = self.held.front().map(|(due, _)| *due);
+        ending.into_iter().chain(writing).chain(held).min()
     }
 }

@@ -51,6 +51,10 @@ impl View for JsonView {
         self.chatter.flush();
     }
 
+    fn is_for_programs(&self) -> bool {
+        true
+    }
+
     fn failure(&self) -> Option<&std::io::Error> {
         self.data.failure()
     }
