@@ -47,24 +47,36 @@ impl Limit {
 
 /// How the commands are written.
 pub const HELP: &[&str] = &[
-    "/msg WHO text    send to an address, or a nick (of somebody at the relay, or listed by /who), and go on there, unless in a room",
-    "/to WHO          choose who gets the lines that begin with no slash: an address, a nick, a #room, * for everyone",
+    "/msg WHO text    send to an address, or to a nick (of somebody at the relay,",
+    "                 or listed by /who); without a receiver, go on there",
+    "/to WHO          who gets the lines that begin with no slash: an address,",
+    "                 a nick, a #room, * for everyone",
     "/reply text      answer the last message, whoever sent it",
-    "/echo text       have the receiver (the relay, if it is there) return a text",
+    "/echo text       have the receiver (at a relay, the relay) return a text",
     "/who [#room]     who is there",
     "/nick NAME       be called something else",
-    "/close [ADDR]    end a conversation",
+    "/close           end the conversation; in a room, leave the room (as /part)",
+    "/close ADDR      end the one with that address, which may be the relay's",
     "/quit            end the program (so does Ctrl-D on an empty line)",
     "//text           send a text that begins with a slash",
     "at a relay:",
-    "/join ROOM       be in a room, and speak there     /part [#room] [reason]   be in it no longer",
-    "/rooms           which rooms there are             /topic [text]            what the room is about (- for nothing)",
-    "/broadcast text  tell every member of every room   /invite NICK [#room]     let somebody in",
-    "/room password | nopassword | invite on|off | hidden on|off                 who may come in",
-    "operators:       /admin FILE (become one, by the secret in it)  /kick NICK [#room] [reason]  /ban WHO [10m] [reason]",
-    "                 /unban WHO  /bans  /mute NICK [10m]  /unmute NICK  /op NICK  /deop NICK  /log [N]  /shutdown [reason]",
-    "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair /entrar /deixar /salas /assunto /todos /convidar",
-    "      /sala /expulsar /banir /silenciar /encerrar",
+    "/join ROOM       be in a room, and speak there; also comes back to a relay",
+    "                 that was left or lost",
+    "/part [#room] [reason]       be in it no longer",
+    "/rooms                       which rooms there are",
+    "/topic [text]                what the room is about (- for nothing)",
+    "/broadcast text              tell every member of every room",
+    "/invite NICK [#room]         let somebody in",
+    "/room password | nopassword | invite on|off | hidden on|off",
+    "                             who may come in",
+    "operators:",
+    "/admin FILE                  become one, by the secret in the file",
+    "/kick NICK [#room] [reason]  /ban WHO [10m] [reason]  /unban WHO  /bans",
+    "/mute NICK [10m]  /unmute NICK  /op NICK  /deop NICK",
+    "/log [N]  /shutdown [reason]",
+    "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair /entrar",
+    "      /deixar /salas /assunto /todos /convidar /sala /expulsar /banir",
+    "      /silenciar /encerrar",
 ];
 
 /// Refuses a block from the clipboard.
@@ -376,6 +388,13 @@ mod tests {
 
     fn party(nick: &str) -> Party {
         Party { address: ([127, 0, 0, 1], 6001).into(), nick: Some(nick.to_owned()) }
+    }
+
+    #[test]
+    fn help_fits_a_usual_terminal() {
+        for line in HELP {
+            assert!(line.chars().count() <= 78, "{line}");
+        }
     }
 
     #[test]
