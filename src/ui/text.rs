@@ -199,6 +199,12 @@ pub fn calling_relay(relay: &str) -> String {
     format!("calling the relay at {relay}; what is typed meanwhile waits for it")
 }
 
+/// Confirms that a room was not joined because no password was given.
+pub fn stayed_out(room: &str) -> String {
+    let room = filter::nick(room);
+    format!("you are not in {room}; /join {room} asks for the password again")
+}
+
 /// How long something lasts that began at `from`; None: until somebody ends it.
 pub fn until(from: WallTime, seconds: Option<u64>) -> String {
     seconds.map_or_else(

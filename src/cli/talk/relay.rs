@@ -388,12 +388,17 @@ impl Talk {
     /// The user answered the question that was shown, or declined.
     pub(super) fn answer(&mut self, now: Now, peer: &mut Peer, answer: Option<String>) {
         self.is_asking = false;
-        let (Some(question), Some(password)) = (self.questions.pop_front(), answer) else {
-            return;
-        };
-        let done = match question {
-            Question::Password { room } => self.join(now, peer, &room, Some(password)),
-            Question::NewPassword { room } => self.guard(now, peer, room, Some(password)),
+        let Some(question) = self.questions.pop_front() else { return };
+        let done = match (question, answer) {
+            (Question::Password { room }, Some(password)) => self.join(now, peer, &room, Some(password)),
+            (Question::NewPassword { room }, Some(password)) => self.guard(now, peer, room, Some(password)),
+            (Question::Password { room }, None) => {
+                if let Some(state) = self.model.relay_mut() {
+                    state.forget_question(&room);
+                }
+                self.tell(Notice::Info(text::stayed_out(&room)))
+            }
+            (Question::NewPassword { .. }, None) => Ok(()),
         };
         self.refuse_if(done);
     }

@@ -119,6 +119,11 @@ impl RelayState {
         self.awaited.insert(room);
     }
 
+    /// Notes that the user did not give a room's password: the next time it is asked for anew.
+    pub fn forget_question(&mut self, room: &str) {
+        self.questioned.remove(room);
+    }
+
     /// The relay is gone for good: nothing is answered any more.
     pub fn close(&mut self) {
         self.is_member = false;
@@ -306,6 +311,42 @@ mod tests {
         state.await_room("#b".to_owned());
         state.close();
         assert_eq!(state.pending(), 0, "a relay that is gone answers nothing");
+    }
+
+    #[test]
+    fn a_wish_for_a_password_is_a_question_and_then_an_error() {
+        let mut state = state().asking_passwords(true);
+        state.handle(entered());
+        let mut refused = || {
+            let refusal = refusal(RefusalCode::Password);
+            state.handle(MemberEvent::NotJoined { room: "#sala".to_owned(), refusal }).len()
+        };
+        assert_eq!([refused(), refused()], [0, 1]);
+        state.forget_question("#sala");
+        let refusal = refusal(RefusalCode::Password);
+        assert!(state.handle(MemberEvent::NotJoined { room: "#sala".to_owned(), refusal }).is_empty());
+    }
+
+    #[test]
+    fn settings_of_one_room_are_shown_alone() {
+        let mut state = state();
+        state.handle(entered());
+        let id = MessageId::new("x", 1);
+        let only = Some("#b".to_owned());
+        state.ask(id.clone(), Asked { what: "/room #b".to_owned(), is_silent: false, only });
+        let info = |room: &str| crate::chat::RoomInfo {
+            room: room.to_owned(),
+            count: 1,
+            topic: String::new(),
+            password: false,
+            invite_only: false,
+            hidden: false,
+        };
+        let rooms = vec![info("#a"), info("#b")];
+        assert_eq!(
+            state.handle(MemberEvent::News(News::Rooms { re: id, rooms })),
+            [Notice::Relay(RelayNotice::Rooms(vec![info("#b")]))]
+        );
     }
 
     #[test]
