@@ -37,6 +37,9 @@ const MAX_WAITING_LINES: usize = 32;
 /// How long a letter is held before that is shown.
 const HELD_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long lines are read that can only fail: enough for what is in a pipe already.
+const DRAIN: Duration = Duration::from_millis(500);
+
 /// Letters of which it is not shown yet that they are held; more than a person writes in that time.
 const MAX_HELD: usize = 256;
 
@@ -73,6 +76,8 @@ pub(super) struct Talk {
     fails_connections: bool,
     /// It did its work: nothing that a relay says after it is believed, or shown.
     has_failed: bool,
+    /// Until when lines are still read that can only fail: those that came through a pipe before it was known have an outcome.
+    drains_until: Option<Instant>,
     ending: Option<Ending>,
 }
 
@@ -100,6 +105,7 @@ impl Talk {
             held: VecDeque::new(),
             fails_connections,
             has_failed: false,
+            drains_until: None,
             ending: None,
         }
     }
@@ -149,7 +155,8 @@ impl Talk {
     /// A pipe's line is read when the one before it was carried out. A person may always type, if only to interrupt.
     fn wants_line(&self) -> bool {
         let is_pipe = self.front.lines.is_some();
-        let has_room = !is_pipe || self.jobs.is_empty() && self.ending.is_none();
+        let has_room =
+            !is_pipe || self.jobs.is_empty() && (self.ending.is_none() || self.drains_until.is_some());
         has_room && !self.input_ended
     }
 
@@ -376,6 +383,14 @@ impl Talk {
         self.ending = Some(Ending { exit, deadline: now.instant + GOODBYE });
     }
 
+    /// What was wanted cannot be had, and that ends the program.
+    fn end_failed(&mut self, now: Now, peer: &mut Peer, exit: Exit) {
+        if self.ending.is_none() {
+            self.drains_until = self.front.lines.is_some().then_some(now.instant + DRAIN);
+            self.end(now, peer, Some(exit));
+        }
+    }
+
     /// A pipe is done when everything that came through it has its outcome; a person is done when saying so.
     fn end_with_input(&mut self, now: Now, peer: &mut Peer) {
         // A letter that a relay keeps is in good hands, and may have no other outcome for days.
@@ -536,7 +551,9 @@ impl Handler<Peer> for Talk {
         if let Some(failure) = self.front.view.failure() {
             return Some(output_lost(now, peer, failure));
         }
-        let is_over = self.ending.filter(|ending| peer.is_idle() || ending.deadline <= now.instant);
+        self.drains_until = self.drains_until.filter(|until| *until > now.instant && !self.input_ended);
+        let is_done = peer.is_idle() && self.drains_until.is_none();
+        let is_over = self.ending.filter(|ending| is_done || ending.deadline <= now.instant);
         self.remember(now, peer, is_over.is_some());
         is_over.map(|ending| self.outcome(ending))
     }
@@ -545,6 +562,6 @@ impl Handler<Peer> for Talk {
         let ending = self.ending.map(|ending| ending.deadline);
         let writing = self.attendee.as_ref().and_then(Attendee::poll_timeout);
         let held = self.held.front().map(|(due, _)| *due);
-        ending.into_iter().chain(writing).chain(held).min()
+        ending.into_iter().chain(writing).chain(held).chain(self.drains_until).min()
     }
 }

@@ -425,14 +425,12 @@ impl Talk {
 
     /// Whoever was to see a failure sees it in the exit code too, person or not.
     fn end_by_fault(&mut self, now: Now, peer: &mut Peer) {
-        if self.ending.is_none() {
-            self.end(now, peer, Some(Exit::Failed));
-        }
+        self.end_failed(now, peer, Exit::Failed);
     }
 
     fn fail_pipe(&mut self, now: Now, peer: &mut Peer, exit: Exit) {
-        if !self.front.has_person && self.ending.is_none() {
-            self.end(now, peer, Some(exit));
+        if !self.front.has_person {
+            self.end_failed(now, peer, exit);
         }
     }
 
@@ -446,7 +444,7 @@ impl Talk {
         let failed = self.command(now, peer, Command::Fail { conversation });
         self.refuse_if(failed.map(drop));
         self.has_failed = true;
-        self.end(now, peer, Some(Exit::Failed));
+        self.end_failed(now, peer, Exit::Failed);
     }
 
     /// Writes down how far the relay's logs were shown, now that they were.
