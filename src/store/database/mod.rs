@@ -145,7 +145,8 @@ impl Database {
             Request::FindHolder { nick } => Reply::Holder(people::holder(connection, nick)?),
             Request::OpenRoom { name, creator } => Reply::Room(rooms::open(connection, name, *creator)?),
             Request::SaveRoom(room) => rooms::save(connection, room)?,
-            Request::ListRooms => Reply::Rooms(rooms::list(connection)?),
+            Request::ForgetRoom { number } => rooms::forget(connection, *number)?,
+            Request::ListRooms { most } => Reply::Rooms(rooms::list(connection, *most)?),
             Request::AppendLine { log: LogKey::Mailbox(_), .. } => return Ok(Err(LedgerError::not_a_line())),
             Request::AppendLine { log, draft } => entries::append_line(connection, at, *log, draft)?,
             Request::AppendLetter { nick, draft, bounds } => {
