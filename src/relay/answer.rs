@@ -119,6 +119,43 @@ impl Relay {
                 self.open_room(room);
                 self.finish_join(now, handle, &request, wish);
             }
+            (
+                pending @ (Pending::Seek { .. }
+                | Pending::Line { .. }
+                | Pending::Letter { .. }
+                | Pending::Settle { .. }
+                | Pending::Page { .. }
+                | Pending::Expire),
+                result,
+            ) => self.go_on_in_log(now, ticket, pending, result),
+            (Pending::LogTail { .. } | Pending::Forget, _) => {}
+            (Pending::Save { handle, request, what, change }, result) => {
+                self.finish_save(now, change, result.is_ok());
+                if result.is_ok() {
+                    self.log(now, what);
+                    self.take(now, handle, &request.0, request.1);
+                } else {
+                    self.refuse_for_storage(now, handle, &request);
+                }
+            }
+            (Pending::Holder { handle, request, then }, Ok(Reply::Holder(holder))) => {
+                self.go_on_with(now, handle, request, then, holder);
+            }
+            (Pending::Rooms { handle, request }, Ok(Reply::Rooms(rooms))) => {
+                self.tell_rooms(now, handle, &request, &rooms);
+            }
+            (
+                Pending::Join { handle, request, .. }
+                | Pending::Holder { handle, request, .. }
+                | Pending::Rooms { handle, request },
+                _,
+            ) => self.refuse_for_storage(now, handle, &request),
+        }
+    }
+
+    /// What a log or a mailbox was asked for.
+    fn go_on_in_log(&mut self, now: Now, ticket: u64, pending: Pending, result: Result<Reply, LedgerError>) {
+        match (pending, result) {
             (Pending::Seek { handle, room, head }, result) => {
                 // Little was wanted: if the ledger cannot tell where that begins, it is less, and not everything.
                 let after = if let Ok(Reply::Sought { after }) = result { after } else { head };
@@ -159,28 +196,8 @@ impl Relay {
                     self.tell_fate(now, letter.author, request, letter.pos, fate);
                 }
             }
-            (Pending::Expire | Pending::Forget | Pending::LogTail { .. }, _) => {}
-            (Pending::Save { handle, request, what, change }, result) => {
-                self.finish_save(now, change, result.is_ok());
-                if result.is_ok() {
-                    self.log(now, what);
-                    self.take(now, handle, &request.0, request.1);
-                } else {
-                    self.refuse_for_storage(now, handle, &request);
-                }
-            }
-            (Pending::Holder { handle, request, then }, Ok(Reply::Holder(holder))) => {
-                self.go_on_with(now, handle, request, then, holder);
-            }
-            (Pending::Rooms { handle, request }, Ok(Reply::Rooms(rooms))) => {
-                self.tell_rooms(now, handle, &request, &rooms);
-            }
-            (
-                Pending::Join { handle, request, .. }
-                | Pending::Holder { handle, request, .. }
-                | Pending::Rooms { handle, request },
-                _,
-            ) => self.refuse_for_storage(now, handle, &request),
+            // Letters that waited too long are looked for again in an hour; all others are above.
+            _ => {}
         }
     }
 
