@@ -8,9 +8,9 @@ use super::room::{News as Missed, Room};
 use super::session::{Letters, Member, Seat, SeatState};
 use super::tail::{After, Cursor};
 use crate::arq::SendOptions;
-use crate::chat::{Attendance, Change, News, Party, Said, stream};
+use crate::chat::{Attendance, Change, News, Party, RefusalCode, Said, stream};
 use crate::endpoint::Handle;
-use crate::ledger::{Entry, LogKey, Request};
+use crate::ledger::{Entry, Identity, LetterFate, LogKey, Request};
 use crate::time::Now;
 
 /// What a connection may hold of what a member is sent. The rest stays in the log (UC-RELAY-017). Enough for half a megabyte a
@@ -43,6 +43,11 @@ impl Relay {
             }
             match self.next_step(now, handle) {
                 Step::Send(body) => _ = self.submit(handle, body),
+                Step::SendLetter(mailbox, pos, body) => {
+                    if self.submit(handle, body).is_none() {
+                        self.refuse_letter(now, handle, mailbox, pos);
+                    }
+                }
                 Step::SendPresence(body) => {
                     let seq = self.submit(handle, body);
                     let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
@@ -138,6 +143,13 @@ impl Relay {
             return step;
         }
         next_letter(member, may_read)
+    }
+
+    /// A letter is longer than its receiver takes any: it never comes, and its author must not wait for it.
+    fn refuse_letter(&mut self, now: Now, handle: Handle, mailbox: Identity, pos: u64) {
+        let fate = LetterFate::Refused(RefusalCode::TooLong);
+        let pending = Pending::Settle { handle: Some(handle), letter: (mailbox, pos), fate };
+        self.ask_for(now, handle, Request::Settle { mailbox, pos, fate }, pending);
     }
 
     /// How far a member is in a log that it gets.
@@ -247,6 +259,7 @@ impl Relay {
 /// One thing to do for a member.
 enum Step {
     Send(Arc<[u8]>),
+    SendLetter(Identity, u64, Arc<[u8]>),
     SendPresence(Arc<[u8]>),
     Read(LogKey, u64, u64),
     Nothing,
@@ -264,7 +277,7 @@ fn next_letter(member: &mut Member, may_read: bool) -> Step {
     let Letters { cursor, is_behind } = &mut member.letters;
     if let Some((pos, body)) = cursor.page.pop_front() {
         cursor.after = pos;
-        return Step::Send(body);
+        return Step::SendLetter(member.identity, pos, body);
     }
     if *is_behind && may_read {
         return Step::Read(LogKey::Mailbox(member.identity), cursor.after, cursor.after);

@@ -167,6 +167,7 @@ impl Relay {
             LetterFate::Refused(code) => {
                 let reason = match code {
                     RefusalCode::Expired => "it waited too long for its receiver",
+                    RefusalCode::TooLong => "its receiver takes nothing that long",
                     _ => "its receiver refused it",
                 };
                 Receipt { code: Some(code), ..Receipt::refused(id, at, reason) }

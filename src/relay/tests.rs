@@ -60,9 +60,14 @@ impl Hall {
 
     /// Somebody connects.
     fn come(&mut self) -> usize {
+        self.come_with(EndpointConfig::default())
+    }
+
+    /// Somebody connects who takes only so much.
+    fn come_with(&mut self, config: EndpointConfig) -> usize {
         let index = self.visitors.len();
         let number = u8::try_from(index + 2).unwrap();
-        let mut endpoint = Endpoint::new(EndpointConfig::default(), 100 + index as u64);
+        let mut endpoint = Endpoint::new(config, 100 + index as u64);
         let handle = endpoint.connect(self.now, &[Path::to(relay_address())]).unwrap();
         let address = ([10, 0, 0, number], 6000).into();
         self.visitors.push(Visitor {
@@ -486,6 +491,21 @@ fn a_letter_waits_for_its_receiver_and_its_author_learns_both() {
     hall.words(ana, message_id("a-4"), party(None, Some("bob")), "later");
     hall.check(ana, &["ok a-4 at 2"]);
     hall.check(back, &[]);
+}
+
+// UC-RELAY-013
+#[test]
+fn a_letter_that_its_receiver_cannot_take_is_refused() {
+    let mut hall = Hall::new();
+    let ana = hall.enter("ana");
+    hall.seen(ana);
+    let mut config = EndpointConfig::default();
+    config.connection.limits.message_bytes = 10_000;
+    let bob = hall.come_with(config);
+    hall.ask(bob, enter("bob", "bob"));
+    hall.letter(ana, "bob", &"x".repeat(20_000));
+    hall.check(ana, &["held a-2 at 1", "no a-2: too-long"]);
+    hall.check(bob, &["ok b-1", "in as bob"]);
 }
 
 // UC-RELAY-014
