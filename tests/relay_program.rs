@@ -26,8 +26,13 @@ impl Relay {
 
     fn start_at(folder: &Folder, address: &str, flags: &[&str]) -> Self {
         let mut command = relay(folder);
-        let mut child =
-            command.args(["--json", "--bind", address]).args(flags).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(["--json", "--bind", address])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut relay = Self { child, output, ready: Value::Null };
         relay.ready = relay.read_until("ready");
@@ -120,12 +125,15 @@ fn begins_with_everything_private_and_ends_with_zero() {
         let (code, rest) = relay.end();
         assert_eq!(code, Some(0), "{rest}");
         assert!(
-            rest.contains("closing") && rest.contains("ended") && rest.contains("datagrams_received"),
+            rest.contains("closing") && rest.contains("ended: ") && rest.contains("datagrams_received"),
             "{rest}"
         );
         let logs = fs::read_dir(folder.0.join("logs")).unwrap().map(|entry| entry.unwrap().path());
         let log: String = logs.map(|file| fs::read_to_string(file).unwrap()).collect();
-        assert!(log.contains("* listening on 127.0.0.1:") && log.ends_with("* ended\n"), "{log}");
+        assert!(
+            log.contains("* listening on 127.0.0.1:") && log.ends_with(&format!("(SIG{signal})\n")),
+            "{log}"
+        );
     }
 }
 
@@ -147,7 +155,10 @@ fn settings_are_read_again_and_a_mistake_changes_nothing() {
     fs::write(&file, "motd = \"oi\"\n").unwrap();
     let mut relay = Relay::start(&folder, &["--config", file.to_str().unwrap()]);
     relay.signal("HUP");
-    relay.read_until("* settings were read again");
+    relay.read_until("* settings were read again: nothing changed");
+    fs::write(&file, "motd = \"ola\"\nbind = \"127.0.0.1:1\"\n").unwrap();
+    relay.signal("HUP");
+    relay.read_until("* settings were read again: new: motd");
     fs::write(&file, "motto = \"oi\"\n").unwrap();
     relay.signal("HUP");
     let error = relay.read_until("! settings stay as they were");

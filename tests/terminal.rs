@@ -304,3 +304,45 @@ fn plain_mode_moves_no_cursor() {
         .filter(|rest| rest.iter().position(|&b| b == b'm').is_some());
     assert_eq!(sequences.count(), colours.count(), "only colours");
 }
+
+#[test]
+fn relay_that_is_late_or_was_left_is_joined() {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback can be bound");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("terminal-relay-{}", std::process::id()));
+    let path = |name: &str| folder.join(name).to_str().expect("the path is text").to_owned();
+    let data = path("ana");
+    let flags = ["--relay", &address, "--nick", "ana", "--room", "sala", "--data", &data];
+    let mut session = Session::start(&flags);
+    session.wait_for_text(&format!("calling the relay at {address}"));
+    session.press("early\r");
+    session.wait_for_text("early  … sending");
+    let relay = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_udpchat"));
+        command.args(["relay", "--bind", &address, "--data", &path("relay")]).args(flags);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the program runs")
+    };
+    let mut child = relay(&[]);
+    session.wait_for_text("delivered in");
+    session.press(&format!("/close {address}\r"));
+    session.wait_for_text("closed here");
+    session.press("/join sala\r");
+    session.wait_for("both welcomes", |session| session.screen().matches("welcome, ana").count() == 2);
+    session.press("again\r");
+    session.wait_for("both receipts", |session| session.screen().matches("delivered in").count() == 2);
+    session.press("\x04");
+    assert_eq!(session.wait_for_end(), 0);
+    session.check_restored();
+    child.kill().expect("it runs until it is stopped");
+    child.wait().expect("it was stopped");
+
+    let mut child = relay(&["--fault", "connect"]);
+    let mut session = Session::start(&flags);
+    assert_eq!(session.wait_for_end(), 1, "{}", session.screen());
+    child.kill().expect("it runs until it is stopped");
+    child.wait().expect("it was stopped");
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}

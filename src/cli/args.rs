@@ -115,11 +115,12 @@ pub struct RelayArgs {
     #[arg(long, value_name = "BURST,RATE", env = "UDPCHAT_RELAY_FLOOD")]
     pub flood: Option<FloodLimit>,
 
-    /// Tell everyone who comes in what is in this file; SIGHUP reads it again
+    /// Tell everyone who comes in what is in this file; SIGHUP reads it again, as with --config
     #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_MOTD")]
     pub motd: Option<PathBuf>,
 
-    /// Read settings from this file; SIGHUP reads it again
+    /// Read settings from this file; SIGHUP reads it again, unless the relay runs on a terminal: then it means that the
+    /// terminal was closed, and ends the relay in order
     #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_CONFIG")]
     pub config: Option<PathBuf>,
 

@@ -5,6 +5,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub(super) struct Attendee {
     secret: Option<String>,
     /// The rooms whose password from the environment was tried.
     tried: Vec<String>,
+    /// Where the relay was found.
+    addresses: Vec<SocketAddr>,
+    /// What was shown in this run.
+    latest: Option<RelayMemory>,
     /// What was shown and not written down yet.
     unwritten: Option<RelayMemory>,
     next_write: Instant,
@@ -78,6 +83,8 @@ impl Attendee {
             profile,
             secret,
             tried: Vec::new(),
+            addresses: Vec::new(),
+            latest: None,
             unwritten: None,
             next_write: Instant::ZERO,
         }))
@@ -103,16 +110,33 @@ impl Attendee {
         self.history
     }
 
-    /// What the peer needs to know.
+    /// Where the relay was found.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Keeps where the relay was found, for coming back.
+    pub(super) fn keep_addresses(&mut self, addresses: Vec<SocketAddr>) {
+        self.addresses = addresses;
+    }
+
+    /// What the peer needs to know at the start.
     pub(super) fn membership(&self, has_person: bool) -> Membership {
         let wish = |room: &String| RoomWish { room: room.clone(), history: self.history, password: None };
+        self.membership_as(self.nick.clone(), self.rooms.iter().map(wish).collect(), has_person)
+    }
+
+    /// The same for coming back in the same run: the same person, under the name and in the rooms that are wanted now.
+    pub(super) fn membership_as(&self, nick: String, rooms: Vec<RoomWish>, has_person: bool) -> Membership {
         let relay = self.relay.to_string();
+        let written = || self.profile.as_ref().map(|profile| profile.memory(&relay));
         Membership {
-            nick: self.nick.clone(),
+            nick,
             token: self.token.clone(),
-            rooms: self.rooms.iter().map(wish).collect(),
-            memory: self.profile.as_ref().map(|profile| profile.memory(&relay)).unwrap_or_default(),
+            rooms,
+            memory: self.latest.clone().or_else(written).unwrap_or_default(),
             patience: (!has_person).then_some(PIPE_PATIENCE),
+            keep_calling: has_person,
         }
     }
 
@@ -141,8 +165,9 @@ impl Attendee {
     /// Takes in how far the relay's logs were shown.
     pub(super) fn remember(&mut self, memory: RelayMemory) {
         if self.profile.is_some() {
-            self.unwritten = Some(memory);
+            self.unwritten = Some(memory.clone());
         }
+        self.latest = Some(memory);
     }
 
     /// When to call [`Attendee::write`].

@@ -51,6 +51,8 @@ pub(super) enum Obstacle {
     NoRoom,
     /// We are not in that room.
     NotInRoom(String),
+    /// A letter, or words to everyone, leave nothing open.
+    NothingToClose,
     /// Plain lines go to no room, so which one is meant?
     NoCurrentRoom,
     /// The room wants a password, and nobody can be asked for it.
@@ -90,6 +92,9 @@ impl fmt::Display for Obstacle {
             Self::NotInRoom(room) => {
                 let room = filter::nick(room);
                 write!(f, "you are not in {room}; /join {room} goes there")
+            }
+            Self::NothingToClose => {
+                f.write_str("there is nothing to close here; /close ADDR with the relay's address leaves the relay")
             }
             Self::NoCurrentRoom => f.write_str(
                 "which room? lines go to none at the moment; /to #room, or name it in the command",

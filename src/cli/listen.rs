@@ -33,7 +33,7 @@ pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let mut listener =
         Listener { view: view(flags.json), model: Model::default(), remaining: flags.count, ending: None };
-    listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false });
+    listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false, at_relay: false });
     station.event_loop.run(&mut station.peer, &mut listener).map_err(Failure::failed)
 }
 

@@ -37,7 +37,8 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let attendee = Attendee::prepare(flags, &mut notices)?;
     let (socket, busy) = bind(flags)?;
     let address = socket.local_address();
-    notices.insert(0, Notice::Ready { address, reachable: reachable_address(address), busy, talks: true });
+    let (reachable, at_relay) = (reachable_address(address), flags.relay.is_some());
+    notices.insert(0, Notice::Ready { address, reachable, busy, talks: true, at_relay });
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let relay_addresses = flags.relay.as_ref().map(station::look_up).transpose()?;

@@ -7,6 +7,7 @@ mod relay;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::attendee::Attendee;
 use super::complain;
@@ -32,6 +33,12 @@ const LINES_PER_TURN: usize = 64;
 
 /// Lines that may wait at the keyboard for one before them, such as one whose receiver's name is being looked up.
 const MAX_WAITING_LINES: usize = 32;
+
+/// How long a letter is held before that is shown.
+const HELD_PAUSE: Duration = Duration::from_secs(1);
+
+/// Letters of which it is not shown yet that they are held; more than a person writes in that time.
+const MAX_HELD: usize = 256;
 
 /// Where lines come from, and what shows what happens.
 pub(super) struct Front {
@@ -60,8 +67,12 @@ pub(super) struct Talk {
     /// What the user is to be asked for; the first one is being shown while `is_asking`.
     questions: VecDeque<Question>,
     is_asking: bool,
+    /// Letters that the relay holds, until when that is not shown: most receivers are there, and have them in a moment.
+    held: VecDeque<(Instant, Notice)>,
     /// The fault switch: every connection fails as soon as it is there.
     fails_connections: bool,
+    /// It did its work: nothing that a relay says after it is believed, or shown.
+    has_failed: bool,
     ending: Option<Ending>,
 }
 
@@ -86,7 +97,9 @@ impl Talk {
             attendee: None,
             questions: VecDeque::new(),
             is_asking: false,
+            held: VecDeque::new(),
             fails_connections,
+            has_failed: false,
             ending: None,
         }
     }
@@ -169,10 +182,12 @@ impl Talk {
             }
             Ok(action) => self.jobs.push_back(action),
             Err(error) => {
+                let mut words = error.to_string();
                 if error.names_receiver() {
                     self.lose_receiver();
+                    words.push_str(&self.still());
                 }
-                self.refuse(&error.to_string());
+                self.refuse(&words);
             }
         }
     }
@@ -180,8 +195,7 @@ impl Talk {
     /// Carries out what waits, as far as it goes.
     fn work(&mut self, now: Now, peer: &mut Peer) {
         if self.ending.is_some() {
-            // Said already: why it ends.
-            self.jobs.clear();
+            self.fail_jobs();
         }
         self.directory.take_answers();
         while !self.blocked
@@ -198,8 +212,20 @@ impl Talk {
                     if matches!(job, Action::To { .. } | Action::Message { .. }) {
                         self.lose_receiver();
                     }
-                    self.refuse(&obstacle.to_string());
+                    let still = if matches!(job, Action::To { .. }) { self.still() } else { String::new() };
+                    self.refuse(&format!("{obstacle}{still}"));
                 }
+            }
+        }
+    }
+
+    /// Why it ends was said already; words that were read from a pipe have an outcome all the same.
+    fn fail_jobs(&mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            if let (Action::Say { text }, Some(to), false) =
+                (job, self.model.receiver().cloned(), self.front.has_person)
+            {
+                self.model.not_sent(to, &text);
             }
         }
     }
@@ -212,8 +238,12 @@ impl Talk {
             }
             Action::Message { who, text } => {
                 let to = self.destination(now, peer, who)?;
-                // A word aside in a room: the next line is for the room again.
-                let is_aside = matches!(to, Destination::Member { .. }) && self.model.receiver().is_some();
+                // A word aside: the next line is for the room again.
+                let is_aside = match (&to, self.model.receiver()) {
+                    (Destination::Member { .. }, Some(_)) => true,
+                    (Destination::Peer(_), Some(receiver)) => matches!(receiver, Destination::Room { .. }),
+                    _ => false,
+                };
                 if !is_aside {
                     self.model.choose_receiver(to.clone());
                 }
@@ -267,7 +297,14 @@ impl Talk {
     fn close(&mut self, now: Now, peer: &mut Peer, who: Option<&str>) -> Result<(), Obstacle> {
         let conversation = match who {
             Some(who) => self.directory.find_open(&self.model, who)?,
-            None => self.model.receiver().ok_or(Obstacle::NoReceiver)?.conversation(),
+            None => match self.model.receiver().ok_or(Obstacle::NoReceiver)? {
+                Destination::Peer(conversation) => *conversation,
+                // Whoever closes what is before them does not mean the relay with all that is in it.
+                Destination::Room { .. } => return self.part(now, peer, None, None),
+                Destination::Member { .. } | Destination::Everyone { .. } => {
+                    return Err(Obstacle::NothingToClose);
+                }
+            },
         };
         self.command(now, peer, Command::Close { conversation }).map(drop)
     }
@@ -315,6 +352,12 @@ impl Talk {
         self.something_refused |= !self.front.has_person;
     }
 
+    /// Who gets the lines although another receiver was wanted.
+    fn still(&self) -> String {
+        let receiver = self.model.receiver().map(|to| text::receiver(&self.model.shown(to)));
+        receiver.map_or_else(String::new, |receiver| format!("; lines still go to {receiver}"))
+    }
+
     /// Without a person to see the prompt, a receiver that could not be chosen must not leave the next lines to the one before.
     fn lose_receiver(&mut self) {
         if !self.front.has_person {
@@ -360,10 +403,39 @@ impl Talk {
     fn show(&mut self, now: Now) {
         self.begin_asking();
         while let Some(notice) = self.model.poll_notice() {
-            self.front.view.show(&notice, now.wall);
+            if let Some(notice) = self.set_aside(now, notice) {
+                self.front.view.show(&notice, now.wall);
+            }
+        }
+        while self.held.front().is_some_and(|(due, _)| *due <= now.instant) {
+            if let Some((_, notice)) = self.held.pop_front() {
+                self.front.view.show(&notice, now.wall);
+            }
         }
         let status = self.status();
         self.front.view.flush(&status);
+    }
+
+    /// Keeps back what may be out of date in a moment.
+    fn set_aside(&mut self, now: Now, notice: Notice) -> Option<Notice> {
+        match &notice {
+            Notice::Held { .. } if self.ending.is_none() && !self.front.view.is_for_programs() => {
+                self.held.push_back((now.instant + HELD_PAUSE, notice));
+                return (self.held.len() > MAX_HELD)
+                    .then(|| self.held.pop_front())
+                    .flatten()
+                    .map(|(_, it)| it);
+            }
+            Notice::Delivered { message, .. }
+            | Notice::Failed { message, .. }
+            | Notice::Unknown { message } => {
+                self.held.retain(
+                    |(_, held)| !matches!(held, Notice::Held { message: held } if held.id == message.id),
+                );
+            }
+            _ => {}
+        }
+        Some(notice)
     }
 
     fn outcome(&self, ending: Ending) -> Exit {
@@ -439,6 +511,9 @@ impl Handler<Peer> for Talk {
         if matches!(event, Event::Writable { .. }) {
             self.blocked = false;
         }
+        if self.has_failed && matches!(event, Event::Member { .. } | Event::Message(_)) {
+            return;
+        }
         let is_about_presence =
             matches!(event, Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. });
         let occasion = is_about_presence.then(|| event.clone());
@@ -453,6 +528,10 @@ impl Handler<Peer> for Talk {
         self.work(now, peer);
         self.adopt_receiver();
         self.end_with_input(now, peer);
+        if self.ending.is_some() {
+            // Nothing is kept back for a later that there may not be.
+            self.held.iter_mut().for_each(|(due, _)| *due = now.instant);
+        }
         self.show(now);
         if let Some(failure) = self.front.view.failure() {
             return Some(output_lost(now, peer, failure));
@@ -465,6 +544,7 @@ impl Handler<Peer> for Talk {
     fn poll_timeout(&self) -> Option<Instant> {
         let ending = self.ending.map(|ending| ending.deadline);
         let writing = self.attendee.as_ref().and_then(Attendee::poll_timeout);
-        ending.into_iter().chain(writing).min()
+        let held = self.held.front().map(|(due, _)| *due);
+        ending.into_iter().chain(writing).chain(held).min()
     }
 }

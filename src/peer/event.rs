@@ -147,6 +147,13 @@ pub enum CloseReason {
         /// The other side's words, possibly empty. From the network.
         words: String,
     },
+    /// The other side broke the connection on purpose, to show what happens.
+    Fault {
+        /// The other side's words, possibly empty. From the network.
+        words: String,
+    },
+    /// Another program of the same person came in, and a relay has everybody once.
+    Replaced,
     /// We said goodbye.
     ByUs,
     /// Nobody answered the attempts to connect.
@@ -170,6 +177,9 @@ impl fmt::Display for CloseReason {
         match self {
             Self::ByPeer { words } if words.is_empty() => f.write_str("the other side left"),
             Self::ByPeer { words } => write!(f, "the other side left: {words}"),
+            Self::Fault { words } if words.is_empty() => f.write_str("a fault switch failed the connection"),
+            Self::Fault { words } => write!(f, "the connection failed: {words}"),
+            Self::Replaced => f.write_str("another program came in as you, so this one is out"),
             Self::ByUs => f.write_str("closed here"),
             Self::NoAnswer { hint: None } => f.write_str("no answer"),
             Self::NoAnswer { hint: Some(hint) } => {

@@ -413,6 +413,7 @@ impl Peer {
 pub(super) fn reason(closed: Closed) -> CloseReason {
     match closed {
         Closed::ByUs => CloseReason::ByUs,
+        Closed::ByPeer { code, reason } if code == "fault" => CloseReason::Fault { words: reason },
         Closed::ByPeer { reason, .. } => CloseReason::ByPeer { words: reason },
         Closed::NoAnswer { hint } => CloseReason::NoAnswer { hint },
         Closed::Silent => CloseReason::Silent,

@@ -367,7 +367,13 @@ impl Peer {
     }
 
     fn close_connections(&mut self, now: Now, id: ConversationId) {
-        self.end_connections(now, id, "done", "");
+        // A room is told why somebody left it; between two people the goodbye says it all.
+        let words = match (self.is_relay(id), self.shutting_down) {
+            (true, true) => "quit",
+            (true, false) => "left the relay",
+            (false, _) => "",
+        };
+        self.end_connections(now, id, "done", words);
     }
 
     fn end_connections(&mut self, now: Now, id: ConversationId, code: &'static str, words: &str) {

@@ -120,6 +120,7 @@ impl Attendee {
             rooms: rooms.collect(),
             memory: self.latest.clone(),
             patience: self.plan.patience,
+            keep_calling: false,
         };
         let attend = Command::Attend { addresses: vec![self.hall], membership };
         match self.peer.handle_command(now, attend) {

@@ -96,6 +96,8 @@ impl Chatter {
             Event::Member { .. } => told("member"),
             Event::Closed { reason, .. } => told(match reason {
                 CloseReason::ByPeer { .. } => "closed-by-peer",
+                CloseReason::Fault { .. } => "closed-by-fault",
+                CloseReason::Replaced => "closed-replaced",
                 CloseReason::ByUs => "closed-by-us",
                 CloseReason::NoAnswer { .. } => "closed-no-answer",
                 CloseReason::Silent => "closed-silent",

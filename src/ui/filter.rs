@@ -123,6 +123,37 @@ fn is_mark(character: char) -> bool {
         | '\u{20d0}'..='\u{20ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{fe20}'..='\u{fe2f}')
 }
 
+/// A line as rows of a terminal, broken at spaces; further rows are indented, so that none passes for another line. A word that
+/// is too long for a row is the terminal's to break.
+pub fn wrap(line: &str, columns: usize, indent: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    let (mut rest, mut before, mut room) = (line, String::new(), columns);
+    while rest.width() > room {
+        let Some(end) = row_end(rest, room) else { break };
+        rows.push(format!("{before}{}", &rest[..end]));
+        rest = rest[end..].trim_start_matches(' ');
+        before = " ".repeat(indent);
+        room = columns.saturating_sub(indent);
+    }
+    if !rest.is_empty() || rows.is_empty() {
+        rows.push(format!("{before}{rest}"));
+    }
+    rows
+}
+
+/// The last space before which everything fits, or the first one after words; None if there is none.
+fn row_end(text: &str, room: usize) -> Option<usize> {
+    let start = text.len() - text.trim_start_matches(' ').len();
+    let mut best = None;
+    for (at, _) in text.match_indices(' ').filter(|(at, _)| *at > start) {
+        if best.is_some() && text[..at].width() > room {
+            break;
+        }
+        best = Some(at);
+    }
+    best
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,5 +208,16 @@ mod tests {
         assert_eq!(shorten("漢字漢字", 5), "漢字…");
         assert_eq!(shorten("two\nlines", 20), "two␊lines");
         assert_eq!(shorten(&"x".repeat(1_000_000), 3), "xx…");
+    }
+
+    #[test]
+    fn long_lines_break_at_words() {
+        assert_eq!(wrap("fits", 4, 2), ["fits"]);
+        assert_eq!(wrap("", 4, 2), [""]);
+        assert_eq!(wrap("one two three four", 9, 2), ["one two", "  three", "  four"]);
+        assert_eq!(wrap("  one two", 6, 2), ["  one", "  two"]);
+        assert_eq!(wrap("aaaaaaaaaaaa bb", 6, 2), ["aaaaaaaaaaaa", "  bb"]);
+        assert_eq!(wrap("漢字 漢字", 8, 2), ["漢字", "  漢字"]);
+        assert_eq!(wrap(&"x".repeat(100), 8, 2).len(), 1);
     }
 }

@@ -19,8 +19,12 @@ pub struct Ready<'a> {
     pub address: SocketAddr,
     /// Where it can be reached.
     pub reachable: &'a [SocketAddr],
+    /// What it does wrong on purpose, as the flag says it.
+    pub faults: &'a [String],
     /// Whether nothing is kept beyond the end.
     pub in_memory: bool,
+    /// Whether it ends with the terminal that it was started on.
+    pub has_terminal: bool,
     /// Its folder.
     pub data: &'a Path,
     /// The folder of its log.
@@ -53,6 +57,14 @@ impl Ready<'_> {
         });
         lines.push(format!("log in {}", self.logs.display()));
         lines.push(format!("operators join with --admin-secret {}", self.admin_secret.display()));
+        lines.push(if self.has_terminal {
+            "Ctrl-C ends it, and so does closing this terminal".to_owned()
+        } else {
+            "SIGTERM ends it, SIGHUP reads the settings again".to_owned()
+        });
+        if !self.faults.is_empty() {
+            lines.push(format!("FAULTS on purpose (--fault): {}", self.faults.join(", ")));
+        }
         lines
     }
 
@@ -64,6 +76,8 @@ impl Ready<'_> {
             addr: SocketAddr,
             addrs: &'a [SocketAddr],
             clear: bool,
+            #[serde(skip_serializing_if = "<[String]>::is_empty")]
+            faults: &'a [String],
             memory: bool,
             data: String,
             logs: String,
@@ -74,6 +88,7 @@ impl Ready<'_> {
             addr: self.address,
             addrs: self.reachable,
             clear: true,
+            faults: self.faults,
             memory: self.in_memory,
             data: self.data.display().to_string(),
             logs: self.logs.display().to_string(),
@@ -153,6 +168,15 @@ fn encode(event: &impl Serialize) -> String {
     escape(serde_json::to_string(event).expect("texts and numbers are always JSON"))
 }
 
+/// Whether it tells of a failure that a fault switch made, of the relay's or of a member's: it is there to be seen.
+pub fn is_fault(record: &Record) -> bool {
+    match &record.what {
+        What::Refused { why, .. } => why.contains("fault: the relay was started with --fault"),
+        What::Disconnected { reason, .. } => reason == "connection fault (switch)",
+        _ => false,
+    }
+}
+
 /// Whether the operator must know of it, whatever else is shown.
 pub const fn is_trouble(record: &Record) -> bool {
     matches!(record.what, What::Trouble { .. })
@@ -181,7 +205,17 @@ mod tests {
         let address = "0.0.0.0:6100".parse().expect("it is one");
         let reachable = ["10.0.0.1:6100".parse().expect("it is one")];
         let (data, logs, admin_secret) = (Path::new("d"), Path::new("d/logs"), Path::new("d/admin-secret"));
-        let ready = Ready { address, reachable: &reachable, in_memory: false, data, logs, admin_secret };
+        let faults = ["connect".to_owned(), "receive=0.3".to_owned()];
+        let ready = Ready {
+            address,
+            reachable: &reachable,
+            faults: &faults,
+            in_memory: false,
+            has_terminal: false,
+            data,
+            logs,
+            admin_secret,
+        };
         let lines = [
             "listening on 0.0.0.0:6100",
             "reachable at 10.0.0.1:6100",
@@ -189,7 +223,26 @@ mod tests {
             "data in d",
             "log in d/logs",
             "operators join with --admin-secret d/admin-secret",
+            "SIGTERM ends it, SIGHUP reads the settings again",
+            "FAULTS on purpose (--fault): connect, receive=0.3",
         ];
         assert_eq!(ready.lines(), lines);
+    }
+
+    #[test]
+    fn a_failure_on_purpose_is_seen() {
+        let record = |what| Record { at: WallTime::default(), what };
+        let address = ([127, 0, 0, 1], 6001).into();
+        let refused = |why: &str| What::Refused { nick: String::new(), address, why: why.to_owned() };
+        let ended = |reason: &str| What::Disconnected { address, nick: None, reason: reason.to_owned() };
+        for (what, expected) in [
+            (refused("connection: connection fault: the relay was started with --fault connect"), true),
+            (refused("a message: send fault: the relay was started with --fault send"), true),
+            (refused("a message: you are muted"), false),
+            (ended("connection fault (switch)"), true),
+            (ended("no answer"), false),
+        ] {
+            assert_eq!(is_fault(&record(what.clone())), expected, "{what}");
+        }
     }
 }

@@ -77,6 +77,11 @@ pub enum InputError {
         /// How the command is written.
         usage: &'static str,
     },
+    /// What begins with a digit where a time may stand is none.
+    NoTime {
+        /// How the command is written.
+        usage: &'static str,
+    },
     /// What stands where a room should is no name of one.
     NoRoom,
     /// A password was typed where everybody can read it.
@@ -87,7 +92,7 @@ impl InputError {
     /// Whether the line was to choose a receiver.
     pub fn names_receiver(&self) -> bool {
         match self {
-            Self::Unknown { .. } | Self::Spoken => false,
+            Self::Unknown { .. } | Self::Spoken | Self::NoTime { .. } => false,
             // Whichever command it was: rather no receiver than the wrong one.
             Self::NoRoom => true,
             Self::Incomplete { usage } | Self::Excess { usage } => {
@@ -109,6 +114,9 @@ impl fmt::Display for InputError {
             }
             Self::Incomplete { usage } => write!(f, "something is missing; write {usage}"),
             Self::Excess { usage } => write!(f, "that is too much; write {usage}"),
+            Self::NoTime { usage } => {
+                write!(f, "that is no time, such as 30s, 10m, 2h or 7d; write {usage}")
+            }
             Self::NoRoom => {
                 f.write_str("that is no name of a room: 1 to 32 characters, without spaces, commas, # and *")
             }

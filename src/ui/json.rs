@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::filter;
-use super::notice::{Arrival, Member, Notice, Party, Way};
+use super::notice::{Arrival, Member, Notice, Outgoing, Party, Receiver, Way};
 use super::relay;
 use super::style::Style;
 use super::text::{self, Limit};
@@ -51,6 +51,10 @@ impl View for JsonView {
         self.chatter.flush();
     }
 
+    fn is_for_programs(&self) -> bool {
+        true
+    }
+
     fn failure(&self) -> Option<&std::io::Error> {
         self.data.failure()
     }
@@ -70,11 +74,11 @@ enum Object<'a> {
     Ready { addr: SocketAddr },
     Connected { addr: SocketAddr, nick: Option<&'a str> },
     Closed { addr: SocketAddr, reason: String },
-    Sent { id: &'a str, text: &'a str },
-    Held { id: &'a str },
-    Delivered { id: &'a str, rtt_ms: f64 },
-    Failed { id: &'a str, reason: String },
-    Unknown { id: &'a str },
+    Sent { id: &'a str, to: String, text: &'a str },
+    Held { id: &'a str, to: String },
+    Delivered { id: &'a str, to: String, rtt_ms: f64 },
+    Failed { id: &'a str, to: String, reason: String },
+    Unknown { id: &'a str, to: String },
     Message(Message<'a>),
     Echoed { id: &'a str, from: From<'a>, text: &'a str, rtt_ms: f64 },
     Roster { room: Option<&'a str>, members: Vec<Row<'a>> },
@@ -86,6 +90,9 @@ struct Message<'a> {
     id: &'a str,
     from: From<'a>,
     room: Option<&'a str>,
+    /// Whether it came through a relay for us alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    private: bool,
     text: &'a str,
     ts: String,
     history: bool,
@@ -126,15 +133,15 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
         Notice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }
-        Notice::Sent { message, text, .. } => Object::Sent { id: message.id.as_str(), text },
-        Notice::Held { message } => Object::Held { id: message.id.as_str() },
+        Notice::Sent { message, text, .. } => Object::Sent { id: message.id.as_str(), to: to(message), text },
+        Notice::Held { message } => Object::Held { id: message.id.as_str(), to: to(message) },
         Notice::Delivered { message, rtt } => {
-            Object::Delivered { id: message.id.as_str(), rtt_ms: milliseconds(*rtt) }
+            Object::Delivered { id: message.id.as_str(), to: to(message), rtt_ms: milliseconds(*rtt) }
         }
         Notice::Failed { message, reason } => {
-            Object::Failed { id: message.id.as_str(), reason: reason.to_string() }
+            Object::Failed { id: message.id.as_str(), to: to(message), reason: reason.to_string() }
         }
-        Notice::Unknown { message } => Object::Unknown { id: message.id.as_str() },
+        Notice::Unknown { message } => Object::Unknown { id: message.id.as_str(), to: to(message) },
         Notice::Message(arrival) => Object::Message(message(arrival)),
         Notice::Echoed { id, from, text, rtt } => {
             Object::Echoed { id: id.as_str(), from: self::from(from), text, rtt_ms: milliseconds(*rtt) }
@@ -151,6 +158,15 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
     })
 }
 
+/// A room, a member's name, `*` or an address.
+fn to(message: &Outgoing) -> String {
+    match &message.to {
+        Receiver::Peer(party) => party.address.to_string(),
+        Receiver::Room(name) | Receiver::Member(name) => name.clone(),
+        Receiver::Everyone => EVERYONE.to_owned(),
+    }
+}
+
 fn message(arrival: &Arrival) -> Message<'_> {
     Message {
         id: arrival.id.as_str(),
@@ -160,6 +176,7 @@ fn message(arrival: &Arrival) -> Message<'_> {
             Way::Room { room, .. } => Some(room),
             Way::Everyone => Some(EVERYONE),
         },
+        private: arrival.way == Way::Letter,
         text: &arrival.text,
         ts: timestamp(arrival.sent_at),
         history: arrival.is_history,
@@ -210,11 +227,10 @@ pub fn escape(json: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::notice::Receiver;
     use super::*;
     use crate::chat::MessageId;
     use crate::peer::{CloseReason, FailReason};
-    use crate::ui::notice::{Outgoing, Presence};
+    use crate::ui::notice::Presence;
 
     #[track_caller]
     fn check(notice: &Notice, expected: &str) {
@@ -236,7 +252,7 @@ mod tests {
     #[test]
     fn connections() {
         check(
-            &Notice::Ready { address: address(), reachable: None, busy: None, talks: true },
+            &Notice::Ready { address: address(), reachable: None, busy: None, talks: true, at_relay: false },
             r#"{"event":"ready","addr":"127.0.0.1:6000"}"#,
         );
         check(&Notice::Connected(party()), r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob"}"#);
@@ -251,18 +267,21 @@ mod tests {
         let message = outgoing();
         check(
             &Notice::Sent { message: message.clone(), text: "a\n\"b\"".to_owned(), is_echo: false },
-            r#"{"event":"sent","id":"abc-7","text":"a\n\"b\""}"#,
+            r#"{"event":"sent","id":"abc-7","to":"127.0.0.1:6000","text":"a\n\"b\""}"#,
         );
         check(
             &Notice::Delivered { message: message.clone(), rtt: Duration::from_nanos(50_400_400) },
-            r#"{"event":"delivered","id":"abc-7","rtt_ms":50.4}"#,
+            r#"{"event":"delivered","id":"abc-7","to":"127.0.0.1:6000","rtt_ms":50.4}"#,
         );
         check(
             &Notice::Failed { message: message.clone(), reason: FailReason::NoAnswer },
-            r#"{"event":"failed","id":"abc-7","reason":"no answer"}"#,
+            r#"{"event":"failed","id":"abc-7","to":"127.0.0.1:6000","reason":"no answer"}"#,
         );
-        check(&Notice::Held { message: message.clone() }, r#"{"event":"held","id":"abc-7"}"#);
-        check(&Notice::Unknown { message }, r#"{"event":"unknown","id":"abc-7"}"#);
+        check(
+            &Notice::Held { message: message.clone() },
+            r#"{"event":"held","id":"abc-7","to":"127.0.0.1:6000"}"#,
+        );
+        check(&Notice::Unknown { message }, r#"{"event":"unknown","id":"abc-7","to":"127.0.0.1:6000"}"#);
     }
 
     #[test]
@@ -294,8 +313,13 @@ mod tests {
         arrival.way = Way::Room { room: "#sala".to_owned(), is_only: true };
         arrival.is_history = true;
         check(
-            &Notice::Message(arrival),
+            &Notice::Message(arrival.clone()),
             r##"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":"#sala","text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":true,"re":null}"##,
+        );
+        (arrival.way, arrival.is_history) = (Way::Letter, false);
+        check(
+            &Notice::Message(arrival),
+            r#"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":null,"private":true,"text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":false,"re":null}"#,
         );
     }
 

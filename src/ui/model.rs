@@ -40,9 +40,13 @@ pub struct Model {
     echoes: BTreeMap<MessageId, ConversationId>,
     receiver: Option<Destination>,
     receiver_is_chosen: bool,
+    /// Whether the user was told of the receiver, which waits until a room was joined.
+    receiver_is_told: bool,
     last_sender: Option<Sender>,
     relay: Option<RelayState>,
     tally: Tally,
+    /// How many texts were given up before the peer had them, which gives them their names.
+    not_sent: u64,
     notices: VecDeque<Notice>,
 }
 
@@ -109,6 +113,7 @@ impl Model {
                 let notices = self.relay.as_mut().map(|relay| relay.handle(event));
                 self.notices.extend(notices.into_iter().flatten());
                 self.leave_lost_room();
+                self.tell_receiver();
             }
             // Only whoever was refused waits for this.
             Event::Writable { .. } => {}
@@ -147,6 +152,18 @@ impl Model {
             self.echoes.insert(id.clone(), to.conversation());
         }
         self.outgoing.insert(id, Pending { to, preview, is_held: false });
+    }
+
+    /// Notes that a text will not be given to the peer any more.
+    pub fn not_sent(&mut self, to: Destination, text: &str) {
+        self.not_sent += 1;
+        let id = MessageId::new("unsent", self.not_sent);
+        self.sent(id.clone(), to, text, false);
+        self.settle(
+            id,
+            |tally| &mut tally.unsent,
+            |message| Notice::Failed { message, reason: FailReason::NotSent },
+        );
     }
 
     /// Adds something to show that no event told.
@@ -191,9 +208,22 @@ impl Model {
     }
 
     fn set_receiver(&mut self, to: Destination) {
-        let shown = self.shown(&to);
         if self.receiver.replace(to.clone()).as_ref() != Some(&to) {
+            self.receiver_is_told = false;
+        }
+        self.tell_receiver();
+    }
+
+    fn tell_receiver(&mut self) {
+        let Some(to) = self.receiver.as_ref().filter(|_| !self.receiver_is_told) else { return };
+        let is_outside = match (to, &self.relay) {
+            (Destination::Room { room, .. }, Some(relay)) => !relay.is_in(room),
+            _ => false,
+        };
+        if !is_outside {
+            let shown = self.shown(to);
             self.notices.push_back(Notice::Receiver(shown));
+            self.receiver_is_told = true;
         }
     }
 

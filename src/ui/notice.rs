@@ -115,6 +115,8 @@ pub enum Notice {
         busy: Option<u16>,
         /// Whether lines can be typed here.
         talks: bool,
+        /// Whether they are for a relay.
+        at_relay: bool,
     },
     /// The other side is there.
     Connected(Party),

@@ -32,6 +32,9 @@ const USUAL_COLUMNS: usize = 80;
 /// Narrower than this, there is no room for a prompt with a name.
 const NARROW_COLUMNS: usize = 24;
 
+/// Where the further rows of a long line begin: under its words, after the time.
+const INDENT_COLUMNS: usize = 9;
+
 const ENTER_PASTE_MODE: &str = "\x1b[?2004h";
 const LEAVE_PASTE_MODE: &str = "\x1b[?2004l";
 const CLEAR_ROW: &str = "\r\x1b[2K";
@@ -119,8 +122,11 @@ impl Terminal {
     }
 
     fn print(&mut self, tone: Tone, text: &str) {
-        self.above.push_str(&self.style.paint(tone, text));
-        self.above.push_str("\r\n");
+        let indent = if self.columns < USUAL_COLUMNS / 2 { 2 } else { INDENT_COLUMNS };
+        for row in filter::wrap(text, self.columns, indent) {
+            self.above.push_str(&self.style.paint(tone, &row));
+            self.above.push_str("\r\n");
+        }
     }
 
     fn draw(&mut self) {

@@ -47,24 +47,36 @@ impl Limit {
 
 /// How the commands are written.
 pub const HELP: &[&str] = &[
-    "/msg WHO text    send to an address, or a nick (of somebody at the relay, or listed by /who), and go on there, unless in a room",
-    "/to WHO          choose who gets the lines that begin with no slash: an address, a nick, a #room, * for everyone",
+    "/msg WHO text    send to an address, or to a nick (of somebody at the relay,",
+    "                 or listed by /who); without a receiver, go on there",
+    "/to WHO          who gets the lines that begin with no slash: an address,",
+    "                 a nick, a #room, * for everyone",
     "/reply text      answer the last message, whoever sent it",
-    "/echo text       have the receiver (the relay, if it is there) return a text",
+    "/echo text       have the receiver (at a relay, the relay) return a text",
     "/who [#room]     who is there",
     "/nick NAME       be called something else",
-    "/close [ADDR]    end a conversation",
+    "/close           end the conversation; in a room, leave the room (as /part)",
+    "/close ADDR      end the one with that address, which may be the relay's",
     "/quit            end the program (so does Ctrl-D on an empty line)",
     "//text           send a text that begins with a slash",
     "at a relay:",
-    "/join ROOM       be in a room, and speak there     /part [#room] [reason]   be in it no longer",
-    "/rooms           which rooms there are             /topic [text]            what the room is about (- for nothing)",
-    "/broadcast text  tell every member of every room   /invite NICK [#room]     let somebody in",
-    "/room password | nopassword | invite on|off | hidden on|off                 who may come in",
-    "operators:       /admin FILE (become one, by the secret in it)  /kick NICK [#room] [reason]  /ban WHO [10m] [reason]",
-    "                 /unban WHO  /bans  /mute NICK [10m]  /unmute NICK  /op NICK  /deop NICK  /log [N]  /shutdown [reason]",
-    "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair /entrar /deixar /salas /assunto /todos /convidar",
-    "      /sala /expulsar /banir /silenciar /encerrar",
+    "/join ROOM       be in a room, and speak there; also comes back to a relay",
+    "                 that was left or lost",
+    "/part [#room] [reason]       be in it no longer",
+    "/rooms                       which rooms there are",
+    "/topic [text]                what the room is about (- for nothing)",
+    "/broadcast text              tell every member of every room",
+    "/invite NICK [#room]         let somebody in",
+    "/room password | nopassword | invite on|off | hidden on|off",
+    "                             who may come in",
+    "operators:",
+    "/admin FILE                  become one, by the secret in the file",
+    "/kick NICK [#room] [reason]  /ban WHO [10m] [reason]  /unban WHO  /bans",
+    "/mute NICK [10m]  /unmute NICK  /op NICK  /deop NICK",
+    "/log [N]  /shutdown [reason]",
+    "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair /entrar",
+    "      /deixar /salas /assunto /todos /convidar /sala /expulsar /banir",
+    "      /silenciar /encerrar",
 ];
 
 /// Refuses a block from the clipboard.
@@ -73,7 +85,14 @@ pub const PASTE_TOO_LONG: &str = "! what was pasted is longer than a message may
 /// The lines that tell a person of `notice`, which happened `at` this moment.
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
     match notice {
-        Notice::Ready { address, reachable, busy, talks } => ready(*address, *reachable, *busy, *talks),
+        Notice::Ready { address, reachable, busy, talks, at_relay } => {
+            let hint = match (talks, at_relay) {
+                (false, _) => "",
+                (true, false) => " · /msg ADDR text · /help",
+                (true, true) => " · /join ROOM · /help",
+            };
+            ready(*address, *reachable, *busy, hint)
+        }
         Notice::Connected(_)
         | Notice::Renamed { .. }
         | Notice::Silent(_)
@@ -175,6 +194,29 @@ pub fn renamed(nick: &str) -> String {
     format!("you are called {} now", filter::nick(nick))
 }
 
+/// Tells that the relay has been called and may not be there yet.
+pub fn calling_relay(relay: &str) -> String {
+    format!("calling the relay at {relay}; what is typed meanwhile waits for it")
+}
+
+/// Confirms that a room was not joined because no password was given.
+pub fn stayed_out(room: &str) -> String {
+    let room = filter::nick(room);
+    format!("you are not in {room}; /join {room} asks for the password again")
+}
+
+/// How long something lasts that began at `from`; None: until somebody ends it.
+pub fn until(from: WallTime, seconds: Option<u64>) -> String {
+    seconds.map_or_else(
+        || "(for good)".to_owned(),
+        |seconds| {
+            let span = i64::try_from(seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+            let micros = from.as_unix_micros().saturating_add(span);
+            format!("(until {})", date_and_time(WallTime::from_unix_micros(micros)))
+        },
+    )
+}
+
 /// Refuses a reply that would go to somebody else than its writer saw.
 pub fn reply_moved(sender: Option<&str>) -> String {
     format!(
@@ -187,14 +229,13 @@ pub(super) fn one(tone: Tone, text: String) -> Vec<Line> {
     vec![Line { tone, text }]
 }
 
-fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, talks: bool) -> Vec<Line> {
+fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, hint: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(busy) = busy {
         let text = format!("* port {busy} is in use by another program, so this one has {}", address.port());
         lines.push(Line { tone: Tone::Doubt, text });
     }
     let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
-    let hint = if talks { " · /msg ADDR text · /help" } else { "" };
     let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
     lines.push(Line { tone: Tone::Dim, text });
     lines
@@ -226,8 +267,11 @@ fn closed(party: &Party, reason: &CloseReason) -> Vec<Line> {
 pub(super) fn reason_of_end(reason: &CloseReason) -> (Tone, String) {
     let tone = match reason {
         CloseReason::ByPeer { .. } | CloseReason::ByUs => Tone::Dim,
-        CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => Tone::Doubt,
-        CloseReason::Violation { .. } => Tone::Bad,
+        CloseReason::NoAnswer { .. }
+        | CloseReason::Silent
+        | CloseReason::Replaced
+        | CloseReason::Restarted => Tone::Doubt,
+        CloseReason::Violation { .. } | CloseReason::Fault { .. } => Tone::Bad,
     };
     // Some reasons quote the other side.
     let reason = filter::shorten(&reason.to_string(), 120);
@@ -350,6 +394,13 @@ mod tests {
 
     fn party(nick: &str) -> Party {
         Party { address: ([127, 0, 0, 1], 6001).into(), nick: Some(nick.to_owned()) }
+    }
+
+    #[test]
+    fn help_fits_a_usual_terminal() {
+        for line in HELP {
+            assert!(line.chars().count() <= 78, "{line}");
+        }
     }
 
     #[test]

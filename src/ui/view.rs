@@ -72,6 +72,11 @@ pub trait View {
         Typed::Nothing
     }
 
+    /// Whether it is for a program, which wants to know everything at once.
+    fn is_for_programs(&self) -> bool {
+        false
+    }
+
     /// The terminal has another size.
     fn handle_resize(&mut self) {}
 

@@ -275,6 +275,23 @@ fn an_operator_closes_the_relay_for_everyone() {
 }
 
 #[test]
+fn closing_in_a_room_leaves_the_room_alone() {
+    let hall = Hall::new(&[]);
+    let mut ana = hall.member("ana", &[]);
+    ana.write_line("one");
+    ana.read_until(r#""event":"delivered""#, 1);
+    ana.write_line("/close");
+    let left = ana.read_until(r#""event":"left""#, 1).pop().unwrap();
+    assert_eq!((&left["room"], &left["nick"]), (&"#sala".into(), &"ana".into()));
+    ana.write_line("/join sala");
+    ana.read_until(r#""event":"joined""#, 1);
+    ana.write_line("two");
+    ana.read_until(r#""event":"delivered""#, 1);
+    let (code, events) = ana.finish();
+    assert_eq!((code, texts(&events)), (0, Vec::new()), "nothing is shown twice");
+}
+
+#[test]
 fn a_room_with_a_password_asks_for_it() {
     let hall = Hall::new(&[]);
     let mut ana = Program::peer_with(
@@ -308,9 +325,13 @@ fn each_fault_switch_shows_its_failure() {
     let hall = Hall::new(&["--fault", "connect"]);
     let refused = hall.run_member("ana", &[], "hello\n");
     assert_eq!(exit_code(&refused), 1, "{}", String::from_utf8_lossy(&refused.stderr));
+    let events = lines(&refused.stdout);
+    assert!(events.iter().any(|event| event["event"] == "failed"), "{events:?}");
     let hall = Hall::new(&[]);
     let failed = hall.run_member("ana", &["--fault", "connect"], "hello\n");
     assert_eq!(exit_code(&failed), 1, "{}", String::from_utf8_lossy(&failed.stderr));
+    let events = lines(&failed.stdout);
+    assert!(!events.iter().any(|event| event["event"] == "entered"), "{events:?}");
     let mut bob = hall.member("bob", &[]);
     bob.write_line("the relay serves on");
     bob.read_until(r#""event":"delivered""#, 1);

@@ -1,5 +1,6 @@
 //! Flags of `relay` that are more than a word.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::relay::Flood;
@@ -32,6 +33,16 @@ pub enum FaultSwitch {
     Send,
     /// So many of a million datagrams that arrive are lost.
     Receive(u32),
+}
+
+impl fmt::Display for FaultSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect => f.write_str("connect"),
+            Self::Send => f.write_str("send"),
+            Self::Receive(ppm) => write!(f, "receive={}", f64::from(*ppm) / 1e6),
+        }
+    }
 }
 
 /// Enough that everybody sees it, little enough that everything still arrives.
@@ -76,6 +87,7 @@ mod tests {
         assert_eq!("receive".parse(), Ok(FaultSwitch::Receive(300_000)));
         assert_eq!("receive=0.05".parse(), Ok(FaultSwitch::Receive(50_000)));
         assert_eq!("receive=1".parse(), Ok(FaultSwitch::Receive(1_000_000)));
+        assert_eq!(FaultSwitch::Receive(50_000).to_string(), "receive=0.05");
         for wrong in ["", "receive=", "receive=2", "receive=-1", "receive=NaN", "sleep"] {
             assert!(wrong.parse::<FaultSwitch>().is_err(), "{wrong}");
         }

@@ -16,7 +16,7 @@ use crate::relay::{Command, Event, Record, What};
 use crate::store::journal::{Journal, Told};
 use crate::store::keeper::Keeper;
 use crate::time::{Instant, Now};
-use crate::ui::host::{Counters, Ready, is_trouble, record_json, record_line};
+use crate::ui::host::{Counters, Ready, is_fault, is_trouble, record_json, record_line};
 
 /// How long the members may take to hear that the relay closes, and the disk to finish.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -31,6 +31,14 @@ pub(super) struct Host<'a> {
     journal: Journal,
     stdout: Output,
     stderr: Output,
+    /// As they were read last.
+    settings: Settings,
+    /// Whether a hangup is the end of the terminal that the relay was started on, and so its own.
+    has_terminal: bool,
+    /// The operator who closed the relay, if one did.
+    closed_by: Option<String>,
+    /// Why it ends.
+    why: String,
     ending: Option<Ending>,
 }
 
@@ -42,9 +50,25 @@ struct Ending {
 
 impl<'a> Host<'a> {
     /// A host that shows what the flags say.
-    pub(super) fn new(flags: &'a RelayArgs, keeper: Keeper, journal: Journal) -> Self {
-        let (stdout, stderr) = (Output::stdout(), Output::stderr());
-        Self { flags, keeper, journal, stdout, stderr, ending: None }
+    pub(super) fn new(
+        flags: &'a RelayArgs,
+        settings: Settings,
+        has_terminal: bool,
+        keeper: Keeper,
+        journal: Journal,
+    ) -> Self {
+        Self {
+            flags,
+            keeper,
+            journal,
+            stdout: Output::stdout(),
+            stderr: Output::stderr(),
+            settings,
+            has_terminal,
+            closed_by: None,
+            why: String::new(),
+            ending: None,
+        }
     }
 
     /// Tells where the relay is.
@@ -78,7 +102,8 @@ impl<'a> Host<'a> {
                 self.stderr.push_line(&counters.line());
             }
         }
-        self.record(Record { at: now.wall, what: What::Relay { text: "ended".to_owned() } });
+        let why = std::mem::take(&mut self.why);
+        self.tell(now, if why.is_empty() { "ended".to_owned() } else { format!("ended: {why}") });
         self.flush();
         if !self.keeper.is_idle() {
             // The threads end with the program. What was not stored was not acknowledged.
@@ -89,14 +114,33 @@ impl<'a> Host<'a> {
 
     /// A line of the log, for the file and for whoever looks on.
     fn record(&mut self, record: Record) {
+        if let What::Action { by, action } = &record.what
+            && action == "closes the relay"
+        {
+            self.closed_by = Some(by.clone());
+        }
         self.show(&record);
         self.journal.write(record.at, record.to_string());
     }
 
+    /// Something about the relay itself that whoever looks on must see.
+    fn tell(&mut self, now: Now, text: String) {
+        let record = Record { at: now.wall, what: What::Relay { text } };
+        self.print(&record);
+        self.journal.write(record.at, record.to_string());
+    }
+
     fn show(&mut self, record: &Record) {
+        let is_wanted = is_trouble(record) || is_fault(record) || log::log_enabled!(Level::Info);
+        if self.flags.json || is_wanted {
+            self.print(record);
+        }
+    }
+
+    fn print(&mut self, record: &Record) {
         if self.flags.json {
             self.stdout.push_line(&record_json(record));
-        } else if is_trouble(record) || log::log_enabled!(Level::Info) {
+        } else {
             self.stderr.push_line(&record_line(record));
         }
     }
@@ -130,17 +174,24 @@ impl<'a> Host<'a> {
     }
 
     fn reload(&mut self, now: Now, gate: &mut Gate) {
-        let what = match Settings::read(self.flags) {
+        match Settings::read(self.flags) {
             Ok(settings) => {
-                gate.relay.handle_command(now, Command::Reconfigure(settings.limits));
-                What::Relay { text: "settings were read again".to_owned() }
+                let text = settings.changes_from(&self.settings);
+                gate.relay.handle_command(now, Command::Reconfigure(settings.limits.clone()));
+                self.settings.limits = settings.limits;
+                self.tell(now, text);
             }
-            Err(error) => What::Trouble { text: format!("settings stay as they were: {error}") },
-        };
-        self.record(Record { at: now.wall, what });
+            Err(error) => {
+                let text = format!("settings stay as they were: {error}");
+                self.record(Record { at: now.wall, what: What::Trouble { text } });
+            }
+        }
     }
 
-    fn drain(&mut self, now: Now, exit: Exit) {
+    fn drain(&mut self, now: Now, exit: Exit, why: String) {
+        if self.ending.is_none() {
+            self.why = why;
+        }
         self.ending.get_or_insert(Ending { exit, deadline: now.instant + DRAIN });
     }
 }
@@ -154,17 +205,24 @@ impl Handler<Gate> for Host<'_> {
 
     fn handle_signal(&mut self, now: Now, gate: &mut Gate, signal: Signal) {
         match (signal, &mut self.ending) {
-            (Signal::Hangup, _) => self.reload(now, gate),
+            (Signal::Hangup, _) if !self.has_terminal => self.reload(now, gate),
             (Signal::Resize, _) => {}
             // Whoever asks twice does not want to wait.
             (Signal::Interrupt, Some(ending)) => {
                 *ending = Ending { exit: Exit::Interrupted, deadline: now.instant };
             }
             (Signal::Terminate, Some(ending)) => ending.deadline = now.instant,
-            (Signal::Interrupt | Signal::Terminate, None) => {
+            // A terminal that goes away says so more than once.
+            (Signal::Hangup, Some(_)) => {}
+            (Signal::Interrupt | Signal::Terminate | Signal::Hangup, None) => {
                 let reason = "the relay was stopped".to_owned();
                 gate.relay.handle_command(now, Command::Shutdown { reason });
-                self.drain(now, Exit::Done);
+                let why = match signal {
+                    Signal::Interrupt => "interrupted (SIGINT)",
+                    Signal::Hangup => "its terminal was closed (SIGHUP)",
+                    _ => "stopped (SIGTERM)",
+                };
+                self.drain(now, Exit::Done, why.to_owned());
             }
         }
     }
@@ -178,7 +236,11 @@ impl Handler<Gate> for Host<'_> {
             }
             Event::Log(record) => self.record(record),
             Event::LogWanted { ticket, lines } => self.journal.request_tail(ticket, lines),
-            Event::ShuttingDown => self.drain(now, Exit::Done),
+            Event::ShuttingDown => {
+                let by = self.closed_by.as_deref().unwrap_or("an operator");
+                let why = format!("{by} closed it (/shutdown)");
+                self.drain(now, Exit::Done, why);
+            }
         }
     }
 

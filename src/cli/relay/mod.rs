@@ -8,6 +8,7 @@ mod settings;
 
 pub use flags::{FaultSwitch, FloodLimit};
 
+use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -69,18 +70,23 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let config = RelayConfig {
         local_port: address.port(),
         admin_secret: Some(admin_secret),
-        limits: settings.limits,
+        limits: settings.limits.clone(),
         faults: faults(flags),
         ..RelayConfig::default()
     };
     let seed = entropy::seed().map_err(Failure::failed)?;
     let now = clock.now();
     let mut gate = Gate::new(Relay::new(config, foundation, seed, now), loss_ppm(flags), seed);
-    let mut host = Host::new(flags, keeper, journal);
+    let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+    let in_memory = settings.in_memory;
+    let mut host = Host::new(flags, settings, has_terminal, keeper, journal);
+    let switches: Vec<String> = flags.faults.iter().map(ToString::to_string).collect();
     let ready = Ready {
         address,
+        faults: &switches,
         reachable: &reachable_addresses(address),
-        in_memory: settings.in_memory,
+        in_memory,
+        has_terminal,
         data: &data,
         logs: &logs,
         admin_secret: &data.join(folder::ADMIN_SECRET),

@@ -94,6 +94,35 @@ impl Settings {
             limits,
         })
     }
+
+    /// What is otherwise than it was, in words.
+    pub(super) fn changes_from(&self, before: &Self) -> String {
+        let (now, was) = (&self.limits, &before.limits);
+        let taken = [
+            ("motd", now.motd != was.motd),
+            ("flood", now.flood != was.flood),
+            ("connections", now.connections != was.connections),
+            ("members", now.members != was.members),
+            ("rooms_per_member", now.rooms_per_member != was.rooms_per_member),
+            ("text_bytes", now.text_bytes != was.text_bytes),
+            ("mailbox_letters", now.mailbox.letters != was.mailbox.letters),
+            ("mailbox_bytes", now.mailbox.bytes != was.mailbox.bytes),
+            ("letter_days", now.letter_lifetime != was.letter_lifetime),
+        ];
+        let kept = [
+            ("bind", self.bind != before.bind),
+            ("data", self.data != before.data),
+            ("memory", self.in_memory != before.in_memory),
+        ];
+        let names = |all: &[(&'static str, bool)]| {
+            let changed: Vec<&str> = all.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+            changed.join(", ")
+        };
+        let (taken, kept) = (names(&taken), names(&kept));
+        let taken = if taken.is_empty() { "nothing changed".to_owned() } else { format!("new: {taken}") };
+        let kept = if kept.is_empty() { kept } else { format!("; only a restart changes {kept}") };
+        format!("settings were read again: {taken}{kept}")
+    }
 }
 
 impl WrittenLimits {
@@ -200,5 +229,26 @@ mod tests {
         let flood =
             "limits.flood: write how many at once and how many a second after that, such as 200,50, or off";
         check("[limits]\nflood = \"fast\"", Err(flood));
+    }
+
+    #[test]
+    fn changes_are_named_and_so_is_what_needs_a_restart() {
+        let settings = |bind: Option<&str>, members| Settings {
+            bind: bind.map(|bind| bind.parse().expect("an address")),
+            data: None,
+            in_memory: false,
+            limits: RelayLimits { members, ..RelayLimits::default() },
+        };
+        let before = settings(None, 5);
+        for (after, expected) in [
+            (settings(None, 5), "settings were read again: nothing changed"),
+            (settings(None, 6), "settings were read again: new: members"),
+            (
+                settings(Some("127.0.0.1:7"), 5),
+                "settings were read again: nothing changed; only a restart changes bind",
+            ),
+        ] {
+            assert_eq!(after.changes_from(&before), expected);
+        }
     }
 }

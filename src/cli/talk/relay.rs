@@ -9,12 +9,13 @@ use super::Talk;
 use crate::chat::{EVERYONE, Moderation, News, RefusalCode, Request, is_nick, room_name};
 use crate::io::resolve::Target;
 use crate::peer::{
-    CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, MemberEvent, Peer,
+    CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, MemberEvent, Peer, RoomWish,
 };
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::ui::filter;
 use crate::ui::notice::{Notice, Presence};
 use crate::ui::relay::{Asked, RelayAction, RelayNotice, RelayState};
+use crate::ui::text;
 use crate::ui::view::Question;
 
 /// Questions that wait for the user; more rooms with a password than anybody joins at once.
@@ -26,19 +27,55 @@ impl Talk {
         &mut self,
         now: Now,
         peer: &mut Peer,
-        attendee: Attendee,
+        mut attendee: Attendee,
         addresses: Vec<std::net::SocketAddr>,
     ) -> Result<(), Obstacle> {
+        attendee.keep_addresses(addresses.clone());
         let target = attendee.relay().clone();
         let membership = attendee.membership(self.front.has_person);
         let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
+        self.tell_calling(&target);
         let rooms = attendee.rooms().iter().cloned();
-        self.model.attend(RelayState::new(relay, attendee.nick().to_owned(), rooms));
+        self.model.attend(
+            RelayState::new(relay, attendee.nick().to_owned(), rooms).asking_passwords(self.can_ask()),
+        );
         if let (None, Some(room)) = (self.model.receiver(), attendee.rooms().first()) {
             self.model.choose_receiver(Destination::Room { relay, room: room.clone() });
         }
         self.attendee = Some(attendee);
         Ok(())
+    }
+
+    /// Becomes a member again, in one room, after the relay was left, or was lost for good.
+    fn attend_again(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        room: &str,
+        password: Option<String>,
+    ) -> Result<(), Obstacle> {
+        // What was shown up to now is not shown again.
+        self.remember(now, peer, true);
+        let (Some(attendee), Some(state)) = (&self.attendee, self.model.relay()) else {
+            return Err(Obstacle::Refused(CommandError::NoMember));
+        };
+        let (target, nick) = (attendee.relay().clone(), state.nick().to_owned());
+        let wish = RoomWish { room: room.to_owned(), history: attendee.history(), password };
+        let membership = attendee.membership_as(nick.clone(), vec![wish], self.front.has_person);
+        let addresses = attendee.addresses().to_vec();
+        let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
+        self.tell_calling(&target);
+        let state = RelayState::new(relay, nick, [room.to_owned()]).asking_passwords(self.can_ask());
+        self.model.attend(state);
+        self.model.choose_receiver(Destination::Room { relay, room: room.to_owned() });
+        Ok(())
+    }
+
+    /// The relay may not be there yet, and a person should not wonder.
+    fn tell_calling(&mut self, relay: &Target) {
+        if self.front.has_person {
+            self.model.tell(Notice::Info(text::calling_relay(&relay.to_string())));
+        }
     }
 
     /// Somebody as the user writes them. At a relay whatever is no address is a member's name: a letter to somebody absent must
@@ -94,7 +131,8 @@ impl Talk {
             let roster = self.model.roster();
             return self.tell(Notice::Roster(roster));
         }
-        self.ask(now, peer, Request::Who { room: room.map(str::to_owned) }, "/who", false)
+        let what = room.map_or_else(|| "/who".to_owned(), |room| format!("/who {room}"));
+        self.ask(now, peer, Request::Who { room: room.map(str::to_owned) }, &what, false)
     }
 
     /// At a relay the name is the relay's to give; the other conversations follow once it did.
@@ -140,7 +178,9 @@ impl Talk {
                 let (room, password) = (self.current_room()?, open.then(String::new));
                 let what = format!("/room {room}");
                 let (invite_only, hidden) = (*invite_only, *hidden);
-                self.ask(now, peer, Request::Guard { room, password, invite_only, hidden }, &what, true)
+                let request = Request::Guard { room: room.clone(), password, invite_only, hidden };
+                self.ask(now, peer, request, &what, true)?;
+                self.ask_settings(now, peer, room)
             }
             RelayAction::Admin { file } => {
                 let secret = read_secret(Path::new(file)).map_err(Obstacle::NoSecret)?;
@@ -150,7 +190,7 @@ impl Talk {
                 self.ask(now, peer, Request::Authorize { secret }, "/admin", false)
             }
             RelayAction::Moderate(moderation) => {
-                let (what, is_silent) = described(moderation);
+                let (what, is_silent) = described(moderation, now.wall);
                 self.ask(now, peer, Request::Moderate(moderation.clone()), &what, is_silent)
             }
         }
@@ -163,6 +203,9 @@ impl Talk {
         room: &str,
         password: Option<String>,
     ) -> Result<(), Obstacle> {
+        if self.open_relay().is_none() {
+            return self.attend_again(now, peer, room, password);
+        }
         let state = self.model.relay().ok_or(Obstacle::Refused(CommandError::NoMember))?;
         let relay = state.conversation();
         if !state.is_or_will_be_in(room) {
@@ -178,7 +221,7 @@ impl Talk {
         Ok(())
     }
 
-    fn part(
+    pub(super) fn part(
         &mut self,
         now: Now,
         peer: &mut Peer,
@@ -214,7 +257,20 @@ impl Talk {
         password: Option<String>,
     ) -> Result<(), Obstacle> {
         let what = format!("/room password of {room}");
-        self.ask(now, peer, Request::Guard { room, password, invite_only: None, hidden: None }, &what, true)
+        let request = Request::Guard { room: room.clone(), password, invite_only: None, hidden: None };
+        self.ask(now, peer, request, &what, true)?;
+        self.ask_settings(now, peer, room)
+    }
+
+    /// How a room is guarded after a change, as the relay sees it: it does one thing after the other.
+    fn ask_settings(&mut self, now: Now, peer: &mut Peer, room: String) -> Result<(), Obstacle> {
+        let Some(state) = self.model.relay() else { return Ok(()) };
+        let request = Command::Ask { relay: state.conversation(), request: Request::Rooms };
+        if let (Id::Message(id), Some(state)) = (self.command(now, peer, request)?, self.model.relay_mut()) {
+            let what = format!("/room {}", filter::nick(&room));
+            state.ask(id, Asked { what, is_silent: false, only: Some(room) });
+        }
+        Ok(())
     }
 
     /// The room that plain lines go to.
@@ -238,7 +294,7 @@ impl Talk {
         let relay = relay.ok_or(Obstacle::Refused(CommandError::NoMember))?;
         let id = self.command(now, peer, Command::Ask { relay, request })?;
         if let (Id::Message(id), Some(state)) = (id, self.model.relay_mut()) {
-            state.ask(id, Asked { what: filter::shorten(what, 60), is_silent });
+            state.ask(id, Asked { what: filter::shorten(what, 100), is_silent, only: None });
         }
         Ok(())
     }
@@ -270,6 +326,9 @@ impl Talk {
                         self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
                     self.refuse_if(asked);
                 }
+            }
+            MemberEvent::NotEntered(refusal) if refusal.code == RefusalCode::Fault => {
+                self.end_by_fault(now, peer);
             }
             MemberEvent::NotEntered(_) => self.fail_pipe(now, peer, Exit::Failed),
             MemberEvent::NotJoined { room, refusal } if refusal.code == RefusalCode::Password => {
@@ -329,12 +388,17 @@ impl Talk {
     /// The user answered the question that was shown, or declined.
     pub(super) fn answer(&mut self, now: Now, peer: &mut Peer, answer: Option<String>) {
         self.is_asking = false;
-        let (Some(question), Some(password)) = (self.questions.pop_front(), answer) else {
-            return;
-        };
-        let done = match question {
-            Question::Password { room } => self.join(now, peer, &room, Some(password)),
-            Question::NewPassword { room } => self.guard(now, peer, room, Some(password)),
+        let Some(question) = self.questions.pop_front() else { return };
+        let done = match (question, answer) {
+            (Question::Password { room }, Some(password)) => self.join(now, peer, &room, Some(password)),
+            (Question::NewPassword { room }, Some(password)) => self.guard(now, peer, room, Some(password)),
+            (Question::Password { room }, None) => {
+                if let Some(state) = self.model.relay_mut() {
+                    state.forget_question(&room);
+                }
+                self.tell(Notice::Info(text::stayed_out(&room)))
+            }
+            (Question::NewPassword { .. }, None) => Ok(()),
         };
         self.refuse_if(done);
     }
@@ -351,10 +415,18 @@ impl Talk {
             CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => {
                 self.fail_pipe(now, peer, Exit::NoAnswer);
             }
-            CloseReason::ByPeer { .. } | CloseReason::Violation { .. } => {
+            CloseReason::ByPeer { .. } | CloseReason::Replaced | CloseReason::Violation { .. } => {
                 self.fail_pipe(now, peer, Exit::Failed);
             }
+            CloseReason::Fault { .. } => self.end_by_fault(now, peer),
             CloseReason::ByUs => {}
+        }
+    }
+
+    /// Whoever was to see a failure sees it in the exit code too, person or not.
+    fn end_by_fault(&mut self, now: Now, peer: &mut Peer) {
+        if self.ending.is_none() {
+            self.end(now, peer, Some(Exit::Failed));
         }
     }
 
@@ -373,6 +445,7 @@ impl Talk {
             .tell(Notice::Error("connection fault (switch): the connection failed on purpose".to_owned()));
         let failed = self.command(now, peer, Command::Fail { conversation });
         self.refuse_if(failed.map(drop));
+        self.has_failed = true;
         self.end(now, peer, Some(Exit::Failed));
     }
 
@@ -387,12 +460,13 @@ impl Talk {
 }
 
 /// An operator's action in the words that the user typed, and whether nothing but the receipt tells that it was done.
-fn described(moderation: &Moderation) -> (String, bool) {
+fn described(moderation: &Moderation, wall: WallTime) -> (String, bool) {
+    let until = |seconds: &Option<u64>| text::until(wall, *seconds);
     match moderation {
         Moderation::Kick { nick, .. } => (format!("/kick {nick}"), true),
-        Moderation::Ban { who, .. } => (format!("/ban {who}"), true),
+        Moderation::Ban { who, seconds, .. } => (format!("/ban {who} {}", until(seconds)), true),
         Moderation::Unban { who } => (format!("/unban {who}"), true),
-        Moderation::Mute { nick, .. } => (format!("/mute {nick}"), true),
+        Moderation::Mute { nick, seconds } => (format!("/mute {nick} {}", until(seconds)), true),
         Moderation::Unmute { nick } => (format!("/unmute {nick}"), true),
         Moderation::Op { nick } => (format!("/op {nick}"), true),
         Moderation::Deop { nick } => (format!("/deop {nick}"), true),

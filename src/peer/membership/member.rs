@@ -22,6 +22,7 @@ pub(in crate::peer) struct Member {
     own_nicks: VecDeque<String>,
     pub(super) token: String,
     pub(super) patience: Option<Duration>,
+    pub(super) keep_calling: bool,
     pub(super) memory: RelayMemory,
     /// The connections on which we said who we are, which comes before everything else.
     pub(super) introduced: Vec<Handle>,
@@ -102,12 +103,13 @@ const MAX_OWN_NICKS: usize = 16;
 
 impl Member {
     pub(super) fn new(membership: Membership) -> Self {
-        let Membership { nick, token, rooms, memory, patience } = membership;
+        let Membership { nick, token, rooms, memory, patience, keep_calling } = membership;
         let mut member = Self {
             own_nicks: VecDeque::from([nick.clone()]),
             nick,
             token,
             patience,
+            keep_calling,
             memory,
             introduced: Vec::new(),
             connection: None,

@@ -36,6 +36,9 @@ pub struct Membership {
     /// How long to try to reach a relay again that was lost, before everything without an outcome becomes unknown and the
     /// conversation ends. None: for ever.
     pub patience: Option<Duration>,
+    /// Whether a relay that never answered is tried again as well, as one that was lost is: somebody who was started before
+    /// the relay waits for it. Otherwise the first attempt that nobody answers ends the conversation.
+    pub keep_calling: bool,
 }
 
 /// A room to join.

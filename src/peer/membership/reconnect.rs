@@ -57,7 +57,7 @@ impl Peer {
             conversation.run = None;
         }
         let is_unanswered = matches!(closed, Closed::NoAnswer { .. })
-            && self.member(id).is_some_and(|member| !member.has_entered);
+            && self.member(id).is_some_and(|member| !member.has_entered && !member.keep_calling);
         let unsent = if is_unanswered { FailReason::NoAnswer } else { FailReason::NotSent };
         if is_closing || is_unanswered || !is_worth_another_try(&closed) {
             self.end_membership(id, end(closed), &unsent);
@@ -228,14 +228,11 @@ fn is_worth_another_try(closed: &Closed) -> bool {
 
 /// The end in words, also where the relay gave only a code.
 fn end(closed: Closed) -> CloseReason {
-    let words = match &closed {
-        Closed::ByPeer { code, reason } if reason.is_empty() => match code.as_str() {
-            "removed" => "it put us out",
-            "replaced" => "the same member came in from somewhere else",
-            "fault" => "a fault switch failed the connection",
-            _ => "",
-        },
-        _ => "",
-    };
-    if words.is_empty() { reason(closed) } else { CloseReason::ByPeer { words: words.to_owned() } }
+    match &closed {
+        Closed::ByPeer { code, .. } if code == "replaced" => CloseReason::Replaced,
+        Closed::ByPeer { code, reason } if code == "removed" && reason.is_empty() => {
+            CloseReason::ByPeer { words: "it put us out".to_owned() }
+        }
+        _ => reason(closed),
+    }
 }

@@ -163,14 +163,14 @@ fn kick(argument: &str) -> Result<Moderation, InputError> {
 fn ban(argument: &str) -> Result<Moderation, InputError> {
     let usage = "/ban WHO [10m] [reason]";
     let (who, rest) = first(argument, usage)?;
-    let (seconds, rest) = leading_time(rest);
+    let (seconds, rest) = leading_time(rest, usage)?;
     Ok(Moderation::Ban { who, seconds, reason: remark(rest, usage)? })
 }
 
 fn mute(argument: &str) -> Result<Moderation, InputError> {
     let usage = "/mute NICK [10m]";
     let (nick, rest) = first(argument, usage)?;
-    let (seconds, rest) = leading_time(rest);
+    let (seconds, rest) = leading_time(rest, usage)?;
     nothing(rest, Moderation::Mute { nick, seconds }, usage)
 }
 
@@ -183,11 +183,17 @@ fn log(argument: &str) -> Result<Moderation, InputError> {
     Ok(Moderation::Log { lines })
 }
 
-/// A number with a unit at the beginning, in seconds, and the rest.
-fn leading_time(argument: &str) -> (Option<u64>, &str) {
+/// A number with a unit at the beginning, in seconds, and the rest. A mistyped time must not become a ban for good.
+fn leading_time<'a>(argument: &'a str, usage: &'static str) -> Result<(Option<u64>, &'a str), InputError> {
     let argument = argument.trim();
     let (time, rest) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
-    seconds(time).map_or((None, argument), |seconds| (Some(seconds), rest.trim()))
+    match seconds(time) {
+        Some(seconds) => Ok((Some(seconds), rest.trim())),
+        None if time.starts_with(|character: char| character.is_ascii_digit()) => {
+            Err(InputError::NoTime { usage })
+        }
+        None => Ok((None, argument)),
+    }
 }
 
 fn seconds(time: &str) -> Option<u64> {
@@ -278,7 +284,9 @@ mod tests {
         check("/ban bob 10m", ban(Some(600), None));
         check("/banir bob 2h no more", ban(Some(7_200), some("no more")));
         check("/ban bob ten minutes", ban(None, some("ten minutes")));
-        check("/ban bob 99999999999999999999d", ban(None, some("99999999999999999999d")));
+        for wrong in ["/ban bob 99999999999999999999d", "/ban bob 10x reason", "/ban bob 0m", "/ban bob 10"] {
+            refuse(wrong, "that is no time, such as 30s, 10m, 2h or 7d; write /ban WHO [10m] [reason]");
+        }
         let kick = |room, reason| RelayAction::Moderate(Moderation::Kick { nick: bob(), room, reason });
         check("/kick bob", kick(None, None));
         check("/expulsar bob #sala chega", kick(some("#sala"), some("chega")));

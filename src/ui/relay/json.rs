@@ -129,7 +129,7 @@ pub(in crate::ui) fn object(notice: &RelayNotice) -> Option<Object<'_>> {
         RelayNotice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }
-        RelayNotice::Reconnecting { delay } => Object::Reconnecting { delay_ms: milliseconds(*delay) },
+        RelayNotice::Reconnecting { delay, .. } => Object::Reconnecting { delay_ms: milliseconds(*delay) },
         RelayNotice::Entered { nick, motd, is_operator, is_return } => {
             Object::Entered { nick, operator: *is_operator, r#return: *is_return, motd: motd.as_deref() }
         }
@@ -267,7 +267,10 @@ mod tests {
             RelayNotice::Entered { nick: "ana".to_owned(), motd: None, is_operator: false, is_return: false };
         check(&entered, r#"{"event":"entered","nick":"ana","operator":false,"return":false,"motd":null}"#);
         let delay = Duration::from_millis(500);
-        check(&RelayNotice::Reconnecting { delay }, r#"{"event":"reconnecting","delay_ms":500.0}"#);
+        check(
+            &RelayNotice::Reconnecting { is_return: true, delay },
+            r#"{"event":"reconnecting","delay_ms":500.0}"#,
+        );
         let party = Party { address: ([127, 0, 0, 1], 6100).into(), nick: None };
         check(
             &RelayNotice::Closed { party, reason: CloseReason::NoAnswer { hint: None } },

@@ -26,8 +26,10 @@ pub enum RelayNotice {
     Silent(Party),
     /// It answers again.
     Resumed(Party),
-    /// It was lost, and is tried again.
+    /// It was lost, or never answered, and is tried again.
     Reconnecting {
+        /// Whether we were in before, in this run.
+        is_return: bool,
         /// When.
         delay: Duration,
     },

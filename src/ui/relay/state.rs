@@ -15,6 +15,7 @@ pub struct RelayState {
     conversation: ConversationId,
     nick: String,
     is_member: bool,
+    was_member: bool,
     is_lost: bool,
     is_over: bool,
     /// The rooms that we are in, with what they are about.
@@ -22,6 +23,10 @@ pub struct RelayState {
     /// The rooms that were asked for and not answered yet.
     awaited: BTreeSet<String>,
     asked: BTreeMap<MessageId, Asked>,
+    /// Whether the user is asked for passwords, so that a room's wish for one is no error.
+    asks_passwords: bool,
+    /// The rooms whose password was asked for already.
+    questioned: BTreeSet<String>,
 }
 
 /// A request on its way.
@@ -31,6 +36,8 @@ pub struct Asked {
     pub what: String,
     /// Whether nothing but the receipt tells that it was done.
     pub is_silent: bool,
+    /// Of the rooms that are listed, only this one is of interest.
+    pub only: Option<String>,
 }
 
 impl RelayState {
@@ -40,12 +47,21 @@ impl RelayState {
             conversation,
             nick,
             is_member: false,
+            was_member: false,
             is_lost: false,
             is_over: false,
             rooms: BTreeMap::new(),
             awaited: rooms.into_iter().collect(),
             asked: BTreeMap::new(),
+            asks_passwords: false,
+            questioned: BTreeSet::new(),
         }
+    }
+
+    /// The same at a terminal, where the user is asked for a password.
+    #[must_use]
+    pub fn asking_passwords(self, asks_passwords: bool) -> Self {
+        Self { asks_passwords, ..self }
     }
 
     /// The conversation with the relay.
@@ -103,6 +119,11 @@ impl RelayState {
         self.awaited.insert(room);
     }
 
+    /// Notes that the user did not give a room's password: the next time it is asked for anew.
+    pub fn forget_question(&mut self, room: &str) {
+        self.questioned.remove(room);
+    }
+
     /// The relay is gone for good: nothing is answered any more.
     pub fn close(&mut self) {
         self.is_member = false;
@@ -118,7 +139,7 @@ impl RelayState {
         let notice = match event {
             MemberEvent::Entered { nick, motd, is_operator, is_return } => {
                 self.nick.clone_from(&nick);
-                self.is_member = true;
+                (self.is_member, self.was_member) = (true, true);
                 self.is_over = false;
                 self.is_lost = false;
                 RelayNotice::Entered { nick, motd, is_operator, is_return }
@@ -126,6 +147,7 @@ impl RelayState {
             MemberEvent::NotEntered(refusal) => return self.refuse_entry(refusal),
             MemberEvent::Joined { room, topic, members, count, is_return } => {
                 self.awaited.remove(&room);
+                self.questioned.remove(&room);
                 self.rooms.insert(room.clone(), topic.clone());
                 let nick = self.nick.clone();
                 let roster =
@@ -136,6 +158,11 @@ impl RelayState {
             MemberEvent::NotJoined { room, refusal } => {
                 self.awaited.remove(&room);
                 self.rooms.remove(&room);
+                let wants_password = self.asks_passwords && refusal.code == RefusalCode::Password;
+                if wants_password && self.questioned.insert(room.clone()) {
+                    // The question says it. A second time, it was the wrong one.
+                    return Vec::new();
+                }
                 let what = format!("not let into {}", super::super::filter::nick(&room));
                 RelayNotice::Refused { what, refusal, hint: "" }
             }
@@ -156,7 +183,7 @@ impl RelayState {
             MemberEvent::Done { id, result } => return self.finish(&id, result).into_iter().collect(),
             MemberEvent::Reconnecting { delay } => {
                 self.is_lost = true;
-                RelayNotice::Reconnecting { delay }
+                RelayNotice::Reconnecting { is_return: self.was_member, delay }
             }
         };
         vec![Notice::Relay(notice)]
@@ -190,7 +217,15 @@ impl RelayState {
             News::Who { room, members, count, .. } => {
                 RelayNotice::Roster { room, members, count, reason: Reason::Asked }
             }
-            News::Rooms { rooms, .. } => RelayNotice::Rooms(rooms),
+            News::Rooms { re, mut rooms } => {
+                if let Some(only) = self.asked.get(&re).and_then(|asked| asked.only.as_ref()) {
+                    rooms.retain(|info| info.room == *only);
+                    if rooms.is_empty() {
+                        return None;
+                    }
+                }
+                RelayNotice::Rooms(rooms)
+            }
             News::Bans { bans, .. } => RelayNotice::Bans(bans),
             News::Log { lines, .. } => RelayNotice::Log(lines),
             // They have events of their own.
@@ -217,6 +252,10 @@ impl RelayState {
             Ok(()) => asked.is_silent.then(|| Notice::Info(format!("{}: done", asked.what))),
             // What was asked without words has been told otherwise.
             Err(_) if asked.what.is_empty() => None,
+            Err(refusal) if refusal.code == RefusalCode::NoSuchRoom => {
+                let refusal = Refusal { words: "there is no such room".to_owned(), ..refusal };
+                Some(Notice::Relay(RelayNotice::Refused { what: asked.what, refusal, hint: "" }))
+            }
             Err(refusal) => Some(Notice::Relay(RelayNotice::Refused { what: asked.what, refusal, hint: "" })),
         }
     }
@@ -249,7 +288,7 @@ mod tests {
 
     fn ask(state: &mut RelayState, number: u64, what: &str, is_silent: bool) -> MessageId {
         let id = MessageId::new("x", number);
-        state.ask(id.clone(), Asked { what: what.to_owned(), is_silent });
+        state.ask(id.clone(), Asked { what: what.to_owned(), is_silent, only: None });
         id
     }
 
@@ -272,6 +311,42 @@ mod tests {
         state.await_room("#b".to_owned());
         state.close();
         assert_eq!(state.pending(), 0, "a relay that is gone answers nothing");
+    }
+
+    #[test]
+    fn a_wish_for_a_password_is_a_question_and_then_an_error() {
+        let mut state = state().asking_passwords(true);
+        state.handle(entered());
+        let mut refused = || {
+            let refusal = refusal(RefusalCode::Password);
+            state.handle(MemberEvent::NotJoined { room: "#sala".to_owned(), refusal }).len()
+        };
+        assert_eq!([refused(), refused()], [0, 1]);
+        state.forget_question("#sala");
+        let refusal = refusal(RefusalCode::Password);
+        assert!(state.handle(MemberEvent::NotJoined { room: "#sala".to_owned(), refusal }).is_empty());
+    }
+
+    #[test]
+    fn settings_of_one_room_are_shown_alone() {
+        let mut state = state();
+        state.handle(entered());
+        let id = MessageId::new("x", 1);
+        let only = Some("#b".to_owned());
+        state.ask(id.clone(), Asked { what: "/room #b".to_owned(), is_silent: false, only });
+        let info = |room: &str| crate::chat::RoomInfo {
+            room: room.to_owned(),
+            count: 1,
+            topic: String::new(),
+            password: false,
+            invite_only: false,
+            hidden: false,
+        };
+        let rooms = vec![info("#a"), info("#b")];
+        assert_eq!(
+            state.handle(MemberEvent::News(News::Rooms { re: id, rooms })),
+            [Notice::Relay(RelayNotice::Rooms(vec![info("#b")]))]
+        );
     }
 
     #[test]

@@ -98,11 +98,13 @@ fn connection(notice: &RelayNotice) -> Vec<Line> {
             one(Tone::Doubt, "* the relay does not answer; trying to reach it again".to_owned())
         }
         RelayNotice::Resumed(_) => one(Tone::Dim, "* the relay is back, nothing was lost".to_owned()),
-        RelayNotice::Reconnecting { delay } => {
-            let text = format!(
-                "* the relay is lost; reconnecting in {:.1} s, what was not confirmed waits",
-                delay.as_secs_f64()
-            );
+        RelayNotice::Reconnecting { is_return, delay } => {
+            let seconds = delay.as_secs_f64();
+            let text = if *is_return {
+                format!("* the relay is lost; reconnecting in {seconds:.1} s, what was not confirmed waits")
+            } else {
+                format!("* no relay there yet; calling again in {seconds:.1} s, what is typed waits")
+            };
             one(Tone::Doubt, text)
         }
         RelayNotice::Closed { party, reason } => {
@@ -309,8 +311,12 @@ mod tests {
         let went = RelayNotice::Went { room: sala(), nick: "bob".to_owned(), reason: "silent".to_owned() };
         check(&went, &["* bob left #sala (silent)"]);
         check(
-            &RelayNotice::Reconnecting { delay: Duration::from_millis(1_500) },
+            &RelayNotice::Reconnecting { is_return: true, delay: Duration::from_millis(1_500) },
             &["* the relay is lost; reconnecting in 1.5 s, what was not confirmed waits"],
+        );
+        check(
+            &RelayNotice::Reconnecting { is_return: false, delay: Duration::from_millis(250) },
+            &["* no relay there yet; calling again in 0.2 s, what is typed waits"],
         );
         check(&entered(true), &["* back at the relay as ana · you are an operator"]);
         let by = || "eve".to_owned();

@@ -94,8 +94,8 @@ fn another_log_makes_unknown_what_the_relay_may_have_had_and_sends_the_rest() {
 fn a_relay_that_put_us_out_is_not_called_again() {
     for (code, words) in [
         ("removed", "the other side left: it put us out"),
-        ("replaced", "the other side left: the same member came in from somewhere else"),
-        ("fault", "the other side left: a fault switch failed the connection"),
+        ("replaced", "another program came in as you, so this one is out"),
+        ("fault", "a fault switch failed the connection"),
     ] {
         let mut stage = Stage::inside(&["#sala"]);
         stage.say_in("#sala", "sent");
@@ -136,6 +136,28 @@ fn a_first_attempt_that_nobody_answers_ends_as_with_a_peer() {
     stage.run(60_000);
     stage.expect(&["ana: failed: no answer", "ana: closed: no answer"]);
     assert!(stage.peers[ANA].is_idle());
+}
+
+#[test]
+fn relay_that_comes_later_is_called_until_it_is_there() {
+    let mut stage = Stage::new();
+    stage.is_down = true;
+    let membership = Membership { keep_calling: true, ..membership(&["#sala"]) };
+    let addresses = vec![address(RELAY)];
+    match stage.tell(Command::Attend { addresses, membership }) {
+        Ok(Id::Conversation(conversation)) => stage.conversation = Some(conversation),
+        other => panic!("{other:?}"),
+    }
+    stage.say_in("#sala", "anyone?");
+    stage.run(60_000);
+    let retries = stage.log.iter().filter(|line| *line == "ana: reconnecting").count();
+    assert!(retries >= 2 && retries == stage.log.len(), "{:?}", stage.log);
+    stage.is_down = false;
+    stage.run(60_000);
+    stage.let_in("log-1");
+    stage.open_room("#sala", 0);
+    stage.run(100);
+    assert!(stage.log.iter().any(|line| line.contains("anyone?")), "{:?}", stage.log);
 }
 
 #[test]

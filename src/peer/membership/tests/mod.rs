@@ -54,6 +54,7 @@ fn membership(rooms: &[&str]) -> Membership {
         rooms: rooms.iter().map(wish).collect(),
         memory: RelayMemory::default(),
         patience: None,
+        keep_calling: false,
     }
 }
 

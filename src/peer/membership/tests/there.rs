@@ -242,7 +242,7 @@ fn a_goodbye_waits_for_receipts_and_not_for_held_letters() {
     stage.run(1_000);
     stage.expect(&[
         "ana: delivered",
-        "relay: ByPeer { code: \"done\", reason: \"\" }",
+        "relay: ByPeer { code: \"done\", reason: \"quit\" }",
         "ana: unknown",
         "ana: closed: closed here",
     ]);
