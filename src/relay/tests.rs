@@ -159,7 +159,7 @@ impl Hall {
                 is_quiet = false;
                 match event {
                     Event::Job(job) if self.waiting.is_some() => {
-                        self.waiting.iter_mut().for_each(|jobs| jobs.push(job.clone()))
+                        self.waiting.iter_mut().for_each(|jobs| jobs.push(job.clone()));
                     }
                     Event::Job(job) => {
                         let answer = match &self.trouble {
