@@ -280,7 +280,7 @@ impl RefusalCode {
 /// The name of a room as everybody writes it: lower case, with its `#`, which the user may leave out. None if it is no name.
 pub fn room_name(text: &str) -> Option<String> {
     let bare = text.strip_prefix('#').unwrap_or(text);
-    let is_fit = |c: char| !(c.is_control() || c.is_whitespace() || c == ',' || c == '#' || c == '*');
+    let is_fit = |c: char| super::is_visible(c) && !matches!(c, ',' | '#' | '*');
     let count = bare.chars().take(MAX_ROOM_CHARS + 1).count();
     ((1..=MAX_ROOM_CHARS).contains(&count) && bare.chars().all(is_fit))
         .then(|| format!("#{}", bare.to_lowercase()))
@@ -294,7 +294,7 @@ mod tests {
     fn rooms_have_one_spelling() {
         assert_eq!(room_name("Sala").as_deref(), Some("#sala"));
         assert_eq!(room_name("#SALA").as_deref(), Some("#sala"));
-        for wrong in ["", "#", "a b", "##x", "*", "#a,b", "a\n", &"x".repeat(33)] {
+        for wrong in ["", "#", "a b", "##x", "*", "#a,b", "a\n", "a\u{200b}", "a\u{ad}", &"x".repeat(33)] {
             assert_eq!(room_name(wrong), None, "{wrong:?}");
         }
     }

@@ -44,6 +44,8 @@ pub struct MemoryLedger {
     dispensable: BTreeSet<u64>,
     /// What the dispensable entries cost.
     bytes: usize,
+    /// What the open letters cost.
+    letter_bytes: usize,
 }
 
 /// Something at a position.
@@ -97,6 +99,7 @@ impl MemoryLedger {
             positions: BTreeMap::new(),
             dispensable: BTreeSet::new(),
             bytes: 0,
+            letter_bytes: 0,
         }
     }
 
@@ -124,9 +127,8 @@ impl MemoryLedger {
             Request::FindHolder { nick } => Reply::Holder(self.names.get(&folded(nick)).copied()),
             Request::OpenRoom { name, creator } => Reply::Room(self.open_room(name, *creator)),
             Request::SaveRoom(room) => self.save_room(room),
-            Request::ListRooms => {
-                Reply::Rooms(self.rooms.values().map(|room| self.with_head(room)).collect())
-            }
+            Request::ForgetRoom { number } => self.forget_room(*number),
+            Request::ListRooms { most } => Reply::Rooms(self.rooms.values().take(*most).cloned().collect()),
             Request::AppendLine { log, draft } => self.append_line(at, *log, draft)?,
             Request::AppendLetter { nick, draft, bounds } => self.append_letter(at, nick, draft, *bounds),
             Request::Read { log, after, most_bytes, most_entries } => {
@@ -176,7 +178,7 @@ impl MemoryLedger {
             return Some(self.with_head(room));
         }
         let room = Room {
-            number: self.rooms.len() as u64 + 1,
+            number: self.rooms.values().map(|room| room.number).max().unwrap_or(0) + 1,
             name: name.to_owned(),
             owner: creator?,
             topic: String::new(),
@@ -188,6 +190,13 @@ impl MemoryLedger {
         };
         self.rooms.insert(folded(name), room.clone());
         Some(self.with_head(&room))
+    }
+
+    fn forget_room(&mut self, number: u64) -> Reply {
+        if self.head(LogKey::Room(number)) == 0 {
+            self.rooms.retain(|_, room| room.number != number || !room.is_plain());
+        }
+        Reply::Done
     }
 
     fn save_room(&mut self, room: &Room) -> Reply {
@@ -232,6 +241,11 @@ impl MemoryLedger {
         if letters + 1 > bounds.letters || bytes + draft.text_bytes() as u64 > bounds.bytes {
             return Reply::MailboxFull;
         }
+        // All mailboxes together may take as much as all lines.
+        if self.letter_bytes + ENTRY_BYTES + draft.text_bytes() > self.most_bytes {
+            return Reply::MailboxFull;
+        }
+        self.letter_bytes += ENTRY_BYTES + draft.text_bytes();
         let pos = self.store(at, log, draft);
         Reply::Appended { log, pos, is_duplicate: false, fate: None }
     }
@@ -330,6 +344,7 @@ impl MemoryLedger {
         let kept = self.entries.get_mut(&pos).filter(|kept| kept.log == log)?;
         let Body::Whole(draft) = &kept.body else { return None };
         let letter = LetterInfo { author: draft.author, id: draft.id.clone(), sent_at: draft.sent_at, pos };
+        self.letter_bytes -= ENTRY_BYTES + draft.text_bytes();
         kept.body = Body::Settled { letter: letter.clone(), fate, at };
         self.hide(log, pos);
         self.dispense(pos);
@@ -548,8 +563,12 @@ mod tests {
         let saved = Room { name: "#else".to_owned(), topic: ": math".to_owned(), head: 9, ..room };
         check(&mut ledger, 1, Request::SaveRoom(Room { number: 3, ..saved.clone() }), "done");
         check(&mut ledger, 1, Request::SaveRoom(saved), "done");
-        let rooms = "#nova 2 of 2, head 0; #sala 1 of 1, head 1: math";
-        check(&mut ledger, 1, Request::ListRooms, rooms);
+        let rooms = "#nova 2 of 2, head 0; #sala 1 of 1, head 0: math";
+        check(&mut ledger, 1, Request::ListRooms { most: 9 }, rooms);
+        // What has a line is kept, what has nothing is not.
+        check(&mut ledger, 1, Request::ForgetRoom { number: 1 }, "done");
+        check(&mut ledger, 1, Request::ForgetRoom { number: 2 }, "done");
+        check(&mut ledger, 1, Request::ListRooms { most: 9 }, "#sala 1 of 1, head 0: math");
     }
 
     #[test]
@@ -582,7 +601,12 @@ mod tests {
         check(&mut ledger, 1, line(ROOM, "a-2", ""), "Room(1) 6");
         // One that alone is too much goes at once; its position stays the room's head.
         check(&mut ledger, 1, line(ROOM, "a-6", &"x".repeat(3 * ENTRY_BYTES)), "Room(1) 7");
-        check(&mut ledger, 1, Request::ListRooms, "#sala 1 of 1, head 7");
+        check(
+            &mut ledger,
+            1,
+            Request::OpenRoom { name: "#sala".to_owned(), creator: None },
+            "#sala 1 of 1, head 7",
+        );
         check(&mut ledger, 1, read(ROOM, 0, 99, 99), "");
         assert_eq!((ledger.bytes, ledger.positions.len()), (0, 1));
     }

@@ -94,8 +94,16 @@ pub enum Request {
     },
     /// Change what a room is like, except its log and its name: [`Reply::Done`], whether there is such a room or not.
     SaveRoom(Room),
-    /// Every room that was ever made and is still there: [`Reply::Rooms`].
-    ListRooms,
+    /// Forget a room in which nothing was ever said, and about which nothing was: [`Reply::Done`], whether it was one or not.
+    ForgetRoom {
+        /// Its number. The next room may get the same.
+        number: u64,
+    },
+    /// The rooms that there are, with 0 as their heads, for what they are called and about: [`Reply::Rooms`].
+    ListRooms {
+        /// The most of them.
+        most: usize,
+    },
     /// Add a line to a room or to everyone's log, unless its author said it before, be it as a letter: [`Reply::Appended`].
     AppendLine {
         /// Which log; no mailbox: that is an error.
@@ -162,7 +170,7 @@ impl Request {
             self,
             Self::FindHolder { .. }
                 | Self::OpenRoom { creator: None, .. }
-                | Self::ListRooms
+                | Self::ListRooms { .. }
                 | Self::Read { .. }
                 | Self::Seek { .. }
         )
@@ -185,7 +193,7 @@ pub enum Reply {
     Holder(Option<Identity>),
     /// A room; None if there is none and it was not to be made.
     Room(Option<Room>),
-    /// Every room, in the order of the folded names.
+    /// Rooms, in the order of the folded names.
     Rooms(Vec<Room>),
     /// Something was stored, now or before.
     Appended {
@@ -315,6 +323,17 @@ pub struct Room {
     pub invited: Vec<Identity>,
     /// The last position of its log; 0 if it is empty. Saving a room does not change it.
     pub head: u64,
+}
+
+impl Room {
+    /// Whether it is as it was made: nobody would miss what is known of it.
+    pub fn is_plain(&self) -> bool {
+        self.topic.is_empty()
+            && self.password.is_none()
+            && !self.is_invite_only
+            && !self.is_hidden
+            && self.invited.is_empty()
+    }
 }
 
 /// Somebody who is not let in.

@@ -20,16 +20,18 @@ pub(super) enum Pending {
     Join { handle: Handle, request: (MessageId, WallTime), wish: JoinWish },
     /// Where a seat's cursor begins, and the log's last position when it was taken.
     Seek { handle: Handle, room: u64, head: u64 },
-    /// A line.
-    Line { handle: Handle, draft: Draft },
-    /// A letter.
-    Letter { handle: Handle, draft: Draft },
+    /// A line, and when the ledger was asked to store it.
+    Line { handle: Handle, draft: Draft, at: WallTime },
+    /// A letter, and the same.
+    Letter { handle: Handle, draft: Draft, at: WallTime },
     /// A letter's receiver gave its receipt. No handle: it is asked for once more, and nobody waits for it.
     Settle { handle: Option<Handle>, letter: (Identity, u64), fate: LetterFate },
     /// Lines for a cursor that is behind what is in memory. `head` was the log's last position when it was asked for.
     Page { handle: Handle, log: LogKey, head: u64 },
     /// Letters that waited too long.
     Expire,
+    /// A room that nobody would miss.
+    Forget,
     /// Something was changed that the member asked for; the log tells it in these words.
     Save { handle: Handle, request: (MessageId, WallTime), what: What, change: Change },
     /// Who held a name, for an invitation or an operator.
@@ -90,13 +92,13 @@ impl Relay {
         {
             session.jobs = session.jobs.saturating_sub(1);
         }
-        self.go_on(now, pending, answer.result);
+        self.go_on(now, answer.ticket, pending, answer.result);
         if let Some(handle) = asker {
             self.read(now, handle);
         }
     }
 
-    fn go_on(&mut self, now: Now, pending: Pending, result: Result<Reply, LedgerError>) {
+    fn go_on(&mut self, now: Now, ticket: u64, pending: Pending, result: Result<Reply, LedgerError>) {
         match (pending, result) {
             (Pending::Enter { handle }, Ok(Reply::Entered { identity, is_stranger, has_letters })) => {
                 self.finish_enter(now, handle, identity, is_stranger, has_letters);
@@ -110,51 +112,23 @@ impl Relay {
                 if ledger::folded(&self.name_of(handle)) != ledger::folded(&nick) {
                     self.names.free(&nick, handle);
                 }
+                self.end_renaming(handle);
                 self.refuse_for_storage(now, handle, &request);
             }
             (Pending::Join { handle, request, wish }, Ok(Reply::Room(Some(room)))) => {
                 self.open_room(room);
                 self.finish_join(now, handle, &request, wish);
             }
-            (Pending::Seek { handle, room, head }, result) => {
-                let after = if let Ok(Reply::Sought { after }) = result { after } else { 0 };
-                // What was said while the ledger was looking is no history, however little of that is wanted.
-                self.finish_seek(now, handle, room, after.min(head));
-            }
-            (Pending::Line { handle, draft }, Ok(Reply::Appended { log, pos, is_duplicate, .. })) => {
-                self.finish_line(now, handle, draft, log, pos, is_duplicate);
-            }
             (
-                Pending::Letter { handle, draft },
-                Ok(reply @ (Reply::Appended { .. } | Reply::Holder(_) | Reply::MailboxFull)),
-            ) => {
-                self.finish_letter(now, handle, draft, reply);
-            }
-            (Pending::Line { handle, draft } | Pending::Letter { handle, draft }, _) => {
-                self.refuse_for_storage(now, handle, &(draft.id, draft.sent_at));
-            }
-            (Pending::Settle { fate, .. }, Ok(Reply::Settled { letter: Some(letter) })) => {
-                let request = (letter.id, letter.sent_at);
-                self.tell_fate(now, letter.author, request, letter.pos, fate);
-            }
-            // Settled before.
-            (Pending::Settle { .. }, Ok(_)) => {}
-            (Pending::Settle { letter, fate, .. }, Err(_)) => self.settle_later(now, letter, fate),
-            (Pending::Page { handle, log, head }, result) => {
-                let entries = if let Ok(Reply::Page { entries }) = result { Some(entries) } else { None };
-                if entries.is_none() {
-                    self.try_later(now);
-                }
-                self.finish_page(now, handle, log, head, entries);
-            }
-            (Pending::Expire, Ok(Reply::Expired { letters })) => {
-                for letter in letters {
-                    let fate = LetterFate::Refused(RefusalCode::Expired);
-                    let request = (letter.id, letter.sent_at);
-                    self.tell_fate(now, letter.author, request, letter.pos, fate);
-                }
-            }
-            (Pending::Expire | Pending::LogTail { .. }, _) => {}
+                pending @ (Pending::Seek { .. }
+                | Pending::Line { .. }
+                | Pending::Letter { .. }
+                | Pending::Settle { .. }
+                | Pending::Page { .. }
+                | Pending::Expire),
+                result,
+            ) => self.go_on_in_log(now, ticket, pending, result),
+            (Pending::LogTail { .. } | Pending::Forget, _) => {}
             (Pending::Save { handle, request, what, change }, result) => {
                 self.finish_save(now, change, result.is_ok());
                 if result.is_ok() {
@@ -176,6 +150,54 @@ impl Relay {
                 | Pending::Rooms { handle, request },
                 _,
             ) => self.refuse_for_storage(now, handle, &request),
+        }
+    }
+
+    /// What a log or a mailbox was asked for.
+    fn go_on_in_log(&mut self, now: Now, ticket: u64, pending: Pending, result: Result<Reply, LedgerError>) {
+        match (pending, result) {
+            (Pending::Seek { handle, room, head }, result) => {
+                // Little was wanted: if the ledger cannot tell where that begins, it is less, and not everything.
+                let after = if let Ok(Reply::Sought { after }) = result { after } else { head };
+                // What was said while the ledger was looking is no history, however little of that is wanted.
+                self.finish_seek(now, ticket, handle, room, after.min(head));
+            }
+            (Pending::Line { handle, draft, at }, Ok(Reply::Appended { log, pos, is_duplicate, .. })) => {
+                let entry = Entry { pos, stored_at: at, draft };
+                self.finish_line(now, handle, entry, log, is_duplicate);
+            }
+            (
+                Pending::Letter { handle, draft, at },
+                Ok(reply @ (Reply::Appended { .. } | Reply::Holder(_) | Reply::MailboxFull)),
+            ) => {
+                self.finish_letter(now, handle, draft, at, reply);
+            }
+            (Pending::Line { handle, draft, .. } | Pending::Letter { handle, draft, .. }, _) => {
+                self.refuse_for_storage(now, handle, &(draft.id, draft.sent_at));
+            }
+            (Pending::Settle { fate, .. }, Ok(Reply::Settled { letter: Some(letter) })) => {
+                let request = (letter.id, letter.sent_at);
+                self.tell_fate(now, letter.author, request, letter.pos, fate);
+            }
+            // Settled before.
+            (Pending::Settle { .. }, Ok(_)) => {}
+            (Pending::Settle { letter, fate, .. }, Err(_)) => self.settle_later(now, letter, fate),
+            (Pending::Page { handle, log, head }, result) => {
+                let entries = if let Ok(Reply::Page { entries }) = result { Some(entries) } else { None };
+                if entries.is_none() {
+                    self.try_later(now);
+                }
+                self.finish_page(now, ticket, handle, log, head, entries);
+            }
+            (Pending::Expire, Ok(Reply::Expired { letters })) => {
+                for letter in letters {
+                    let fate = LetterFate::Refused(RefusalCode::Expired);
+                    let request = (letter.id, letter.sent_at);
+                    self.tell_fate(now, letter.author, request, letter.pos, fate);
+                }
+            }
+            // Letters that waited too long are looked for again in an hour; all others are above.
+            _ => {}
         }
     }
 
@@ -235,7 +257,7 @@ impl Relay {
     pub(super) fn ask_again(&mut self, now: Now) {
         for ((mailbox, pos), fate) in std::mem::take(&mut self.unsettled) {
             let pending = Pending::Settle { handle: None, letter: (mailbox, pos), fate };
-            self.ask(now, Request::Settle { mailbox, pos, fate }, pending);
+            let _ = self.ask(now, Request::Settle { mailbox, pos, fate }, pending);
         }
         for handle in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.pump(now, handle);
@@ -248,15 +270,8 @@ impl Relay {
     }
 
     /// The ledger has a line: from now on everybody may see it, and its author gets the receipt (UC-RELAY-010).
-    fn finish_line(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        draft: Draft,
-        log: LogKey,
-        pos: u64,
-        is_duplicate: bool,
-    ) {
+    fn finish_line(&mut self, now: Now, handle: Handle, entry: Entry, log: LogKey, is_duplicate: bool) {
+        let Entry { pos, ref draft, .. } = entry;
         let receipt = Receipt { pos: Some(pos), ..Receipt::taken(draft.id.clone(), draft.sent_at) };
         self.receipt(now, handle, receipt);
         if is_duplicate {
@@ -265,7 +280,7 @@ impl Relay {
         let room = draft.to.room.clone().unwrap_or_default();
         let what = What::Line { room, nick: draft.nick.clone(), text: draft.text.clone() };
         self.log(now, what);
-        let body = Self::encode_entry(&Entry { pos, stored_at: now.wall, draft });
+        let body = Self::encode_entry(&entry);
         let most_bytes = self.tail_bytes();
         let readers: Vec<Handle> = match log {
             LogKey::Everyone => {
@@ -284,21 +299,21 @@ impl Relay {
         }
     }
 
-    /// How much of each log stays in memory: all of them together are bounded, however many rooms there are.
+    /// How much of each log stays in memory: the more rooms, the less of each. What does not stay is read from the ledger.
     fn tail_bytes(&self) -> usize {
         /// An evening's talk of a hundred rooms.
         const ALL_TAILS: usize = 64 * 1024 * 1024;
-        (ALL_TAILS / (self.rooms.len() + 1)).clamp(4 * 1024, 1024 * 1024)
+        (ALL_TAILS / (self.rooms.len() + 1)).min(1024 * 1024)
     }
 
     /// The ledger has a letter, or knew its fate, or has no place for it (UC-RELAY-013).
-    fn finish_letter(&mut self, now: Now, handle: Handle, draft: Draft, reply: Reply) {
+    fn finish_letter(&mut self, now: Now, handle: Handle, draft: Draft, stored_at: WallTime, reply: Reply) {
         let request = (draft.id.clone(), draft.sent_at);
         let to = draft.to.nick.clone().unwrap_or_default();
         let (log, pos, fate, is_duplicate) = match reply {
             Reply::Appended { log, pos, is_duplicate, fate } => (log, pos, fate, is_duplicate),
             Reply::MailboxFull => {
-                let reason = format!("{to} is away and has too many letters waiting");
+                let reason = format!("too many letters are waiting for {to} already");
                 return self.refuse(now, handle, &request, RefusalCode::MailboxFull, &reason);
             }
             _ => {
@@ -318,15 +333,15 @@ impl Relay {
         if let LogKey::Mailbox(receiver) = log
             && let Some(&reader) = self.by_identity.get(&receiver)
         {
-            let body = Self::encode_entry(&Entry { pos, stored_at: now.wall, draft });
+            let body = Self::encode_entry(&Entry { pos, stored_at, draft });
             self.deliver_letter(now, reader, pos, body);
         }
     }
 
-    fn finish_seek(&mut self, now: Now, handle: Handle, room: u64, after: u64) {
+    fn finish_seek(&mut self, now: Now, ticket: u64, handle: Handle, room: u64, after: u64) {
         let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
         if let Some(seat) = member.and_then(|member| member.seat_mut(room))
-            && seat.state == SeatState::Seeking
+            && seat.state == SeatState::Seeking(ticket)
         {
             seat.cursor.after = after;
             seat.state = SeatState::Taken;
@@ -366,12 +381,12 @@ impl Pending {
             | Self::Rooms { handle, .. }
             | Self::LogTail { handle, .. } => Some(*handle),
             Self::Settle { handle, .. } => *handle,
-            Self::Expire => None,
+            Self::Expire | Self::Forget => None,
         }
     }
 
     /// Whether it counts as the member's: everything that it asked for, and not what its cursors need.
-    const fn is_the_members(&self) -> bool {
-        !matches!(self, Self::Page { .. } | Self::Seek { .. } | Self::Expire)
+    pub(super) const fn is_the_members(&self) -> bool {
+        !matches!(self, Self::Page { .. } | Self::Expire | Self::Forget)
     }
 }

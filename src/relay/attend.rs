@@ -2,6 +2,7 @@
 
 use super::answer::{Change, JoinWish, Pending, RoomNews, Then};
 use super::deliver::{self, attendance};
+use super::inform::MAX_ROOMS;
 use super::room::Room;
 use super::session::{Member, SeatState};
 use super::tail::Cursor;
@@ -13,7 +14,11 @@ use crate::endpoint::Handle;
 use crate::ledger::{self, Identity, LogKey};
 use crate::time::{Now, WallTime};
 
-type Asked = (MessageId, WallTime);
+/// A request's name, and when it was made.
+pub(super) type Asked = (MessageId, WallTime);
+
+/// The most earlier lines that are counted back for one member. The ledger walks over each of them.
+const MAX_NEWEST: u64 = 100_000;
 
 impl Relay {
     /// A member, or a guest, asks for something: one receipt, whatever comes of it (UC-RELAY-003).
@@ -53,7 +58,8 @@ impl Relay {
             Request::Who { room } => self.hear_who(now, handle, &asked, room.as_deref()),
             Request::Rooms => {
                 let pending = Pending::Rooms { handle, request: asked };
-                self.ask_for(now, handle, ledger::Request::ListRooms, pending);
+                let request = ledger::Request::ListRooms { most: MAX_ROOMS };
+                self.ask_for(now, handle, request, pending);
             }
             Request::Authorize { secret } => self.hear_authorize(now, handle, &asked, &secret),
             Request::Moderate(action) => self.hear_moderation(now, handle, asked, action),
@@ -71,10 +77,6 @@ impl Relay {
             return;
         };
         let identity = member.identity;
-        if member.seats.len() >= self.config.limits.rooms_per_member {
-            let reason = "you are in as many rooms as one may be; leave one first";
-            return self.refuse(now, handle, &asked, RefusalCode::TooMany, reason);
-        }
         if self.room_numbers.contains_key(&wish.name) {
             return self.finish_join(now, handle, &asked, wish);
         }
@@ -99,7 +101,7 @@ impl Relay {
         match result {
             Ok(number) => self.sit_down(now, handle, number, &wish),
             Err((code, reason)) => {
-                self.forget_room_if_empty(number);
+                self.forget_room_if_empty(now, number);
                 return self.refuse(now, handle, asked, code, reason);
             }
         }
@@ -120,6 +122,11 @@ impl Relay {
         let Some(room) = self.rooms.get(&number).map(|room| &room.kept) else {
             return Err((RefusalCode::NoSuchRoom, "there is no such room"));
         };
+        let others = member.seats.iter().filter(|seat| seat.room != number).count();
+        if others >= self.config.limits.rooms_per_member {
+            let reason = "you are in as many rooms as one may be; leave one first";
+            return Err((RefusalCode::TooMany, reason));
+        }
         let is_welcome = room.owner == member.identity
             || room.invited.contains(&member.identity)
             || self.operators.contains(&member.identity)
@@ -146,11 +153,17 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&handle) else { return };
         let address = session.address;
         let Some(member) = session.member_mut() else { return };
+        if member.sits_in(number) {
+            // It gets the lines already, from where it asked for them first.
+            return self.tell_room(now, handle, number, head);
+        }
         let known = wish.after.filter(|_| member.knows_log).map(|after| after.min(head));
         let seek =
             if known.is_none() { wish.history.filter(|&newest| newest > 0 && newest < head) } else { None };
+        let seek = seek.map(|newest| newest.min(MAX_NEWEST));
         let after = known.unwrap_or(if wish.history == Some(0) { head } else { 0 });
-        let state = if seek.is_some() { SeatState::Seeking } else { SeatState::Taken };
+        let ticket = self.next_ticket;
+        let state = if seek.is_some() { SeatState::Seeking(ticket) } else { SeatState::Taken };
         let was_seated = member.seat(number).is_some();
         let mut seat = deliver::seat(room, now, Cursor::at(after), state);
         if let Some(before) = member.seat(number) {
@@ -167,16 +180,13 @@ impl Relay {
         let nick = member.nick.clone();
         room.members.insert(handle);
         let name = room.kept.name.clone();
-        let topic = room.kept.topic.clone();
         let neighbours: Vec<Handle> = room.members.iter().copied().collect();
-        if let Some(room) = self.rooms.get(&number) {
-            let (members, count) = self.attendance(room);
-            self.tell(now, handle, News::Room { room: name.clone(), head, topic, members, count });
-        }
         if let Some(newest) = seek {
             let request = ledger::Request::Seek { log: LogKey::Room(number), newest };
-            self.ask(now, request, Pending::Seek { handle, room: number, head });
+            let asked = self.ask_for(now, handle, request, Pending::Seek { handle, room: number, head });
+            debug_assert_eq!(asked, ticket, "nothing else was asked for since the seat was made");
         }
+        self.tell_room(now, handle, number, head);
         if !was_seated {
             self.log(now, What::Joined { room: name, nick });
             for neighbour in neighbours {
@@ -185,9 +195,18 @@ impl Relay {
         }
     }
 
+    fn tell_room(&mut self, now: Now, handle: Handle, number: u64, head: u64) {
+        let Some(room) = self.rooms.get(&number) else { return };
+        let (members, count) = self.attendance(room);
+        let (room, topic) = (room.kept.name.clone(), room.kept.topic.clone());
+        self.tell(now, handle, News::Room { room, head, topic, members, count });
+    }
+
     fn hear_part(&mut self, now: Now, handle: Handle, asked: &Asked, room: &str, reason: &str) {
         let Some(number) = self.own_room(now, handle, asked, room) else { return };
-        self.unseat(now, handle, number, cut(reason, MAX_REMARK_BYTES));
+        // Whoever is muted goes without a word.
+        let is_muted = self.identity_of(handle).is_some_and(|identity| self.is_muted(now, identity));
+        self.unseat(now, handle, number, if is_muted { "" } else { cut(reason, MAX_REMARK_BYTES) });
         self.take(now, handle, &asked.0, asked.1);
     }
 
@@ -216,6 +235,9 @@ impl Relay {
     fn hear_topic(&mut self, now: Now, handle: Handle, asked: Asked, room: &str, text: &str) {
         let Some(number) = self.own_room(now, handle, &asked, room) else { return };
         let Some(room) = self.rooms.get(&number) else { return };
+        if self.identity_of(handle).is_some_and(|identity| self.is_muted(now, identity)) {
+            return self.refuse(now, handle, &asked, RefusalCode::Muted, "an operator muted you");
+        }
         let text = cut(text, MAX_REMARK_BYTES);
         let room = ledger::Room { topic: text.to_owned(), ..room.latest() };
         let news = RoomNews::Topic { by: self.name_of(handle) };
@@ -295,12 +317,21 @@ impl Relay {
         self.ask_for(now, handle, ledger::Request::SaveRoom(room), pending);
     }
 
-    fn forget_room_if_empty(&mut self, number: Option<u64>) {
+    /// A room that nobody is in is the ledger's alone; and one that nobody would miss not even that.
+    pub(super) fn forget_room_if_empty(&mut self, now: Now, number: Option<u64>) {
         let Some(number) = number else { return };
-        if self.rooms.get(&number).is_some_and(|room| room.members.is_empty())
-            && let Some(room) = self.rooms.remove(&number)
-        {
-            self.room_numbers.remove(&room.kept.name);
+        if self.rooms.get(&number).is_none_or(|room| !room.members.is_empty()) {
+            return;
+        }
+        let Some(room) = self.rooms.remove(&number) else { return };
+        self.room_numbers.remove(&room.kept.name);
+        // Whoever the ledger is opening it for now would sit in a room that is not there.
+        let is_awaited = |pending: &Pending| {
+            matches!(pending, Pending::Join { wish, .. } if wish.name == room.kept.name)
+                || matches!(pending, Pending::Save { change: Change::Room { kept, .. }, .. } if kept.number == number)
+        };
+        if room.tail.head() == 0 && room.kept.is_plain() && !self.jobs.values().any(is_awaited) {
+            let _ = self.ask(now, ledger::Request::ForgetRoom { number }, Pending::Forget);
         }
     }
 

@@ -90,6 +90,8 @@ impl Default for RelayConfig {
         limits.connection_bytes = 320 * 1024;
         limits.stream_messages = 256;
         limits.streams = 2;
+        // A closing relay drains for three seconds at most, the answers to its closes included.
+        endpoint.connection.flush_timeout = Duration::from_millis(2_500);
         endpoint.connection.send_queue_bytes = 4 * 1024 * 1024;
         endpoint.connection.send_queue_messages = 4_096;
         Self {

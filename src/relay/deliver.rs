@@ -8,9 +8,9 @@ use super::room::{News as Missed, Room};
 use super::session::{Letters, Member, Seat, SeatState};
 use super::tail::{After, Cursor};
 use crate::arq::SendOptions;
-use crate::chat::{Attendance, Change, News, Party, Said, stream};
+use crate::chat::{Attendance, Change, News, Party, RefusalCode, Said, stream};
 use crate::endpoint::Handle;
-use crate::ledger::{Entry, LogKey, Request};
+use crate::ledger::{Entry, Identity, LetterFate, LogKey, Request};
 use crate::time::Now;
 
 /// What a connection may hold of what a member is sent. The rest stays in the log (UC-RELAY-017). Enough for half a megabyte a
@@ -43,6 +43,11 @@ impl Relay {
             }
             match self.next_step(now, handle) {
                 Step::Send(body) => _ = self.submit(handle, body),
+                Step::SendLetter(mailbox, pos, body) => {
+                    if self.submit(handle, body).is_none() {
+                        self.refuse_letter(now, handle, mailbox, pos);
+                    }
+                }
                 Step::SendPresence(body) => {
                     let seq = self.submit(handle, body);
                     let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
@@ -53,7 +58,10 @@ impl Relay {
                 Step::Read(log, after, head) => {
                     let (most_bytes, most_entries) = (PAGE_BYTES, PAGE_ENTRIES);
                     let request = Request::Read { log, after, most_bytes, most_entries };
-                    self.ask(now, request, Pending::Page { handle, log, head });
+                    let ticket = self.ask(now, request, Pending::Page { handle, log, head });
+                    if let Some(cursor) = self.cursor_mut(handle, log) {
+                        cursor.reading = Some(ticket);
+                    }
                 }
                 Step::Nothing => break,
             }
@@ -64,12 +72,12 @@ impl Relay {
     }
 
     /// A message that was sent has its fate: there may be room again.
-    pub(super) fn note_outcome(&mut self, now: Now, handle: Handle, seq: u64) {
+    pub(super) fn note_outcome(&mut self, now: Now, handle: Handle, stream: u32, seq: u64) {
         let Some(session) = self.sessions.get_mut(&handle) else {
             return;
         };
         let mut is_waited_for = session.is_stalled;
-        if let Some(member) = session.member_mut() {
+        if let Some(member) = session.member_mut().filter(|_| stream == stream::WORDS) {
             let before = member.presence_under_way.len();
             member.presence_under_way.retain(|under_way| *under_way != seq);
             is_waited_for |= member.presence_under_way.len() < before;
@@ -98,40 +106,60 @@ impl Relay {
     fn has_room(&self, handle: Handle) -> bool {
         self.endpoint.connection(handle).is_some_and(|connection| {
             let (bytes, messages) = connection.queued();
-            bytes < QUEUE_BYTES && messages < QUEUE_MESSAGES
+            connection.is_open() && bytes < QUEUE_BYTES && messages < QUEUE_MESSAGES
         })
     }
 
     /// What the other side takes no message of that length of is lost to it alone.
-    fn submit(&mut self, handle: Handle, body: Arc<[u8]>) -> Option<u64> {
+    pub(super) fn submit(&mut self, handle: Handle, body: Arc<[u8]>) -> Option<u64> {
         self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).ok()
     }
 
     /// The next thing for one member, whose connection has room.
     fn next_step(&mut self, now: Now, handle: Handle) -> Step {
+        let is_closing = self.closing.is_some();
         let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
             return Step::Nothing;
         };
         let may_tell_presence = member.presence_under_way.len() < PRESENCE_UNDER_WAY;
+        // One page for each member, however many logs it is behind in; and none for nobody.
+        let may_read = !is_closing && !member.has_page();
         for index in 0..member.seats.len() {
             let seat = &mut member.seats[index];
             let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
             if matches!(seat.state, SeatState::Kept(_)) {
                 continue;
             }
-            if may_tell_presence && seat.presence < room.change_count() {
+            if may_tell_presence && seat.presence != room.change_count() {
                 return self.presence(now, handle, index);
             }
             if seat.state == SeatState::Taken
-                && let Some(step) = next_of(&mut seat.cursor, LogKey::Room(seat.room), &room.tail)
+                && let Some(step) = next_of(&mut seat.cursor, LogKey::Room(seat.room), &room.tail, may_read)
             {
                 return step;
             }
         }
-        if let Some(step) = next_of(&mut member.everyone, LogKey::Everyone, &self.everyone) {
+        if let Some(step) = next_of(&mut member.everyone, LogKey::Everyone, &self.everyone, may_read) {
             return step;
         }
-        next_letter(member)
+        next_letter(member, may_read)
+    }
+
+    /// A letter is longer than its receiver takes any: it never comes, and its author must not wait for it.
+    fn refuse_letter(&mut self, now: Now, handle: Handle, mailbox: Identity, pos: u64) {
+        let fate = LetterFate::Refused(RefusalCode::TooLong);
+        let pending = Pending::Settle { handle: Some(handle), letter: (mailbox, pos), fate };
+        self.ask_for(now, handle, Request::Settle { mailbox, pos, fate }, pending);
+    }
+
+    /// How far a member is in a log that it gets.
+    fn cursor_mut(&mut self, handle: Handle, log: LogKey) -> Option<&mut Cursor> {
+        let member = self.sessions.get_mut(&handle)?.member_mut()?;
+        match log {
+            LogKey::Everyone => Some(&mut member.everyone),
+            LogKey::Room(room) => member.seat_mut(room).map(|seat| &mut seat.cursor),
+            LogKey::Mailbox(_) => Some(&mut member.letters.cursor),
+        }
     }
 
     /// What a seat's member has not been told of who is there.
@@ -182,30 +210,28 @@ impl Relay {
         (members.take(LISTED).collect(), room.members.len() as u64)
     }
 
-    /// The ledger read some of a log.
+    /// The ledger read some of a log. If the member has left its seat meanwhile, and perhaps taken another, the page is nobody's.
     pub(super) fn finish_page(
         &mut self,
         now: Now,
+        ticket: u64,
         handle: Handle,
         log: LogKey,
         head: u64,
         entries: Option<Vec<Entry>>,
     ) {
-        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
-        let Some(member) = member else { return };
-        let cursor = match log {
-            LogKey::Everyone => Some(&mut member.everyone),
-            LogKey::Room(room) => member.seat_mut(room).map(|seat| &mut seat.cursor),
-            LogKey::Mailbox(_) => Some(&mut member.letters.cursor),
+        let Some(cursor) = self.cursor_mut(handle, log).filter(|cursor| cursor.reading == Some(ticket))
+        else {
+            return;
         };
-        let Some(cursor) = cursor else { return };
-        cursor.is_reading = false;
+        cursor.reading = None;
         // What could not be read is tried again when there is something new; until then the member is behind.
         let Some(entries) = entries else { return };
         if entries.is_empty() {
             // There is nothing up to where the log ended when it was asked for.
             cursor.after = cursor.after.max(head);
-            if matches!(log, LogKey::Mailbox(_)) {
+            let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+            if let Some(member) = member.filter(|_| matches!(log, LogKey::Mailbox(_))) {
                 member.letters.is_behind = false;
             }
         } else {
@@ -221,7 +247,7 @@ impl Relay {
         };
         let letters = &mut member.letters;
         // One that is being read for is told by the page that is read after it.
-        if letters.is_behind || letters.cursor.is_reading || !letters.cursor.page.is_empty() {
+        if letters.is_behind || letters.cursor.has_page() {
             letters.is_behind = true;
         } else {
             letters.cursor.page.push_back((pos, body));
@@ -233,30 +259,27 @@ impl Relay {
 /// One thing to do for a member.
 enum Step {
     Send(Arc<[u8]>),
+    SendLetter(Identity, u64, Arc<[u8]>),
     SendPresence(Arc<[u8]>),
     Read(LogKey, u64, u64),
     Nothing,
 }
 
-fn next_of(cursor: &mut Cursor, log: LogKey, tail: &super::tail::Tail) -> Option<Step> {
+fn next_of(cursor: &mut Cursor, log: LogKey, tail: &super::tail::Tail, may_read: bool) -> Option<Step> {
     match cursor.next(tail) {
         After::Line(_, body) => Some(Step::Send(body)),
-        After::Older => {
-            cursor.is_reading = true;
-            Some(Step::Read(log, cursor.after, tail.head()))
-        }
+        After::Older => may_read.then(|| Step::Read(log, cursor.after, tail.head())),
         After::Nothing => None,
     }
 }
 
-fn next_letter(member: &mut Member) -> Step {
+fn next_letter(member: &mut Member, may_read: bool) -> Step {
     let Letters { cursor, is_behind } = &mut member.letters;
     if let Some((pos, body)) = cursor.page.pop_front() {
         cursor.after = pos;
-        return Step::Send(body);
+        return Step::SendLetter(member.identity, pos, body);
     }
-    if *is_behind && !cursor.is_reading {
-        cursor.is_reading = true;
+    if *is_behind && may_read {
         return Step::Read(LogKey::Mailbox(member.identity), cursor.after, cursor.after);
     }
     Step::Nothing

@@ -98,7 +98,7 @@ impl Relay {
 
     fn token_of(&self, handle: Handle) -> Option<&String> {
         match &self.sessions.get(&handle)?.phase {
-            Phase::Guest { .. } => None,
+            Phase::Guest { .. } | Phase::Leaving => None,
             Phase::Entering(entering) => Some(&entering.token),
             Phase::Member(member) => Some(&member.token),
         }
@@ -151,6 +151,7 @@ impl Relay {
             everyone: Cursor::at(everyone_after),
             // From the first open one on: what was shown before gets its receipt again, and is not shown again.
             letters: Letters { cursor: Cursor::at(0), is_behind: has_letters },
+            is_renaming: false,
             presence_under_way: Vec::new(),
         };
         if let Some(session) = self.sessions.get_mut(&handle) {
@@ -185,6 +186,9 @@ impl Relay {
         self.names.free(nick, handle);
         self.refuse(now, handle, request, RefusalCode::Banned, &reason);
         self.log(now, What::Refused { nick: nick.to_owned(), address, why: reason });
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            session.phase = Phase::Leaving;
+        }
         self.endpoint.close(now, handle, "removed", "banned");
     }
 
@@ -224,9 +228,22 @@ impl Relay {
             };
             return self.receipt(now, handle, receipt);
         }
+        if self.is_muted(now, identity) {
+            return self.refuse(now, handle, &request, RefusalCode::Muted, "an operator muted you");
+        }
         self.names.give(&nick, handle);
+        if let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) {
+            member.is_renaming = true;
+        }
         let pending = Pending::Rename { handle, request, nick: nick.clone() };
         self.ask_for(now, handle, Request::TakeName { identity, nick }, pending);
+    }
+
+    /// The other name was not written down.
+    pub(super) fn end_renaming(&mut self, handle: Handle) {
+        if let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) {
+            member.is_renaming = false;
+        }
     }
 
     pub(super) fn finish_rename(
@@ -241,7 +258,7 @@ impl Relay {
             return self.names.free(&nick, handle);
         };
         let before = std::mem::replace(&mut member.nick, nick.clone());
-        member.is_stranger = is_stranger;
+        (member.is_stranger, member.is_renaming) = (is_stranger, false);
         let rooms: Vec<u64> = member.seats.iter().map(|seat| seat.room).collect();
         if crate::ledger::folded(&before) != crate::ledger::folded(&nick) {
             self.names.free(&before, handle);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::chat::format_timestamp;
+use crate::chat::{MAX_REMARK_BYTES, cut, format_timestamp};
 use crate::ledger::{Answer, Job};
 use crate::time::WallTime;
 
@@ -160,6 +160,31 @@ pub enum What {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", format_timestamp(self.at), self.what)
+    }
+}
+
+impl What {
+    /// The same, with no text in it longer than a remark: a stranger must not fill the disk through the log. Only a line is told
+    /// whole, and it was stored before that.
+    pub(super) fn bounded(mut self) -> Self {
+        let (first, second) = match &mut self {
+            Self::Connected { .. } | Self::Line { .. } | Self::Relay { .. } | Self::Trouble { .. } => {
+                return self;
+            }
+            Self::Disconnected { reason, .. } => (reason, None),
+            Self::Entered { nick, .. } => (nick, None),
+            Self::Refused { nick, why, .. } => (nick, Some(why)),
+            Self::Joined { room, nick } | Self::Left { room, nick, reason: _ } => (room, Some(nick)),
+            Self::Letter { from, to } => (from, Some(to)),
+            Self::Renamed { before, nick } => (before, Some(nick)),
+            Self::Room { room, action, .. } => (room, Some(action)),
+            Self::Action { by, action } => (by, Some(action)),
+        };
+        for text in [Some(first), second].into_iter().flatten() {
+            let length = cut(text, MAX_REMARK_BYTES).len();
+            text.truncate(length);
+        }
+        self
     }
 }
 

@@ -12,7 +12,7 @@ use crate::time::{Now, WallTime};
 const MAX_LISTED: usize = 1_000;
 
 /// Rooms that one answer lists.
-const MAX_ROOMS: usize = 1_000;
+pub(super) const MAX_ROOMS: usize = 1_000;
 
 impl Relay {
     pub(super) fn hear_who(
@@ -95,7 +95,10 @@ impl Relay {
         let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
             return;
         };
-        let rows = rooms.iter().filter(|room| self.may_know(member, room)).map(|room| RoomInfo {
+        // Those with somebody in them first, then what else the ledger told.
+        let open = self.rooms.values().map(|room| &room.kept);
+        let empty = rooms.iter().filter(|room| !self.rooms.contains_key(&room.number));
+        let rows = open.chain(empty).filter(|room| self.may_know(member, room)).map(|room| RoomInfo {
             room: room.name.clone(),
             count: self.rooms.get(&room.number).map_or(0, |open| open.members.len() as u64),
             topic: room.topic.clone(),

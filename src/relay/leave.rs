@@ -1,9 +1,12 @@
 //! Going: by a goodbye, by silence, by an operator's word, or because the same person came back on another connection.
 
+use std::sync::Arc;
+
+use super::answer::Pending;
 use super::session::{Member, Phase, Seat, SeatState};
 use super::{Closing, Relay, What};
 use crate::arq::Closed;
-use crate::chat::{Change, News};
+use crate::chat::{Change, News, Said};
 use crate::endpoint::Handle;
 use crate::time::Now;
 
@@ -20,12 +23,22 @@ impl Relay {
         let nick = session.nick().map(str::to_owned);
         self.log(now, What::Disconnected { address: session.address, nick, reason: reason.clone() });
         match session.phase {
-            Phase::Guest { .. } => {}
+            Phase::Guest { .. } | Phase::Leaving => {}
             Phase::Entering(entering) => {
                 self.names.free(&entering.nick, handle);
                 self.empty_seats(now, handle, &entering.nick, &entering.inherited, &reason);
             }
             Phase::Member(member) => self.dismiss(now, handle, &member, &reason),
+        }
+    }
+
+    /// A member is none from now on, however long its connection takes to end: nothing more of it is read.
+    pub(super) fn send_away(&mut self, now: Now, handle: Handle, reason: &str) {
+        let Some(session) = self.sessions.get_mut(&handle) else {
+            return;
+        };
+        if let Phase::Member(member) = std::mem::replace(&mut session.phase, Phase::Leaving) {
+            self.dismiss(now, handle, &member, reason);
         }
     }
 
@@ -43,10 +56,9 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&ghost) else {
             return Vec::new();
         };
-        let until = now.instant + Self::GUEST_TIME;
-        let before = std::mem::replace(&mut session.phase, Phase::Guest { until });
+        let before = std::mem::replace(&mut session.phase, Phase::Leaving);
         let seats = match before {
-            Phase::Guest { .. } => Vec::new(),
+            Phase::Guest { .. } | Phase::Leaving => Vec::new(),
             Phase::Entering(entering) => {
                 self.names.free(&entering.nick, ghost);
                 entering.inherited
@@ -77,10 +89,7 @@ impl Relay {
             room.note(Change::Left { nick: nick.to_owned(), reason: reason.to_owned() });
             let name = room.kept.name.clone();
             let neighbours: Vec<Handle> = room.members.iter().copied().collect();
-            if neighbours.is_empty() {
-                self.rooms.remove(&seat.room);
-                self.room_numbers.remove(&name);
-            }
+            self.forget_room_if_empty(now, Some(seat.room));
             self.log(now, What::Left { room: name, nick: nick.to_owned(), reason: reason.to_owned() });
             for neighbour in neighbours {
                 self.pump(now, neighbour);
@@ -97,7 +106,7 @@ impl Relay {
         let over: Vec<Seat> = member.seats.extract_if(.., |seat| is_over(seat)).collect();
         let next = member.seats.iter().filter_map(|seat| match seat.state {
             SeatState::Kept(until) => Some(until),
-            SeatState::Taken | SeatState::Seeking => None,
+            SeatState::Taken | SeatState::Seeking(_) => None,
         });
         let next = next.min();
         let nick = member.nick.clone();
@@ -119,14 +128,17 @@ impl Relay {
         let Some(closing) = self.closing.as_mut().filter(|closing| !closing.is_told) else {
             return;
         };
-        if !self.jobs.is_empty() {
+        // Pages are for nobody any more; what was said is for everybody.
+        if self.jobs.values().any(Pending::is_the_members) {
             return;
         }
         closing.is_told = true;
         let reason = closing.reason.clone();
-        let handles: Vec<Handle> = self.sessions.keys().copied().collect();
-        self.tell_all(now, &handles, None, News::Closing { reason: reason.clone() });
-        for handle in handles {
+        let news = Said::News(News::Closing { reason: reason.clone() });
+        let body = self.encode_for_all(now.wall, None, news);
+        for handle in self.sessions.keys().copied().collect::<Vec<_>>() {
+            // Behind what is under way, and before what would have followed.
+            self.submit(handle, Arc::clone(&body));
             self.endpoint.close(now, handle, "done", &reason);
         }
     }

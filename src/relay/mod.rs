@@ -196,7 +196,7 @@ impl Relay {
             let lifetime_us =
                 i64::try_from(self.config.limits.letter_lifetime.as_micros()).unwrap_or(i64::MAX);
             let before = WallTime::from_unix_micros(now.wall.as_unix_micros().saturating_sub(lifetime_us));
-            self.ask(now, ledger::Request::Expire { before }, Pending::Expire);
+            let _ = self.ask(now, ledger::Request::Expire { before }, Pending::Expire);
         }
         self.follow_endpoint(now);
     }
@@ -264,7 +264,7 @@ impl Relay {
     fn follow_connection(&mut self, now: Now, handle: Handle, event: arq::Event) {
         match event {
             arq::Event::Readable { .. } => self.read(now, handle),
-            arq::Event::Outcome { seq, .. } => self.note_outcome(now, handle, seq),
+            arq::Event::Outcome { stream, seq, .. } => self.note_outcome(now, handle, stream, seq),
             arq::Event::Writable => self.pump(now, handle),
             arq::Event::Moved { path } => {
                 if let Some(session) = self.sessions.get_mut(&handle) {
@@ -308,6 +308,7 @@ impl Relay {
             last_said: now.instant,
             phase: Phase::Guest { until },
             bucket: Bucket::new(),
+            receipt_bucket: Bucket::new(),
             jobs: 0,
             outbox: Queue::default(),
             receipts: Queue::default(),
@@ -323,17 +324,22 @@ impl Relay {
     fn admits(&mut self, now: Now, address: SocketAddr) -> bool {
         /// Full buckets are as good as none; they go when there are many.
         const MANY: usize = 4_096;
+        /// Guests of one address: a large classroom that comes in at once. Each may stay for minutes, and the table is for all.
+        const MAX_GUESTS: usize = 1_000;
         let Some(flood) = self.config.limits.connections else {
             return true;
         };
+        let home = neighbourhood(address.ip());
+        let is_guest_of_it = |session: &&Session| {
+            matches!(session.phase, Phase::Guest { .. }) && neighbourhood(session.address.ip()) == home
+        };
+        if self.sessions.values().filter(is_guest_of_it).count() >= MAX_GUESTS {
+            return false;
+        }
         if self.arrivals.len() >= MANY {
             self.arrivals.retain(|_, bucket| !bucket.is_full(now.instant));
         }
-        self.arrivals
-            .entry(neighbourhood(address.ip()))
-            .or_insert_with(Bucket::new)
-            .take(now.instant, flood)
-            .is_ok()
+        self.arrivals.entry(home).or_insert_with(Bucket::new).take(now.instant, flood).is_ok()
     }
 
     /// Something to do for one session is due.
@@ -344,10 +350,11 @@ impl Relay {
         session.wake_at = None;
         match session.phase {
             Phase::Guest { until } if until <= now.instant => {
+                session.phase = Phase::Leaving;
                 self.endpoint.close(now, handle, "done", "nobody entered");
             }
             Phase::Guest { until } => self.wake_session_at(handle, until),
-            Phase::Entering(_) => {}
+            Phase::Entering(_) | Phase::Leaving => {}
             Phase::Member(_) => self.give_up_kept_seats(now, handle),
         }
         self.read(now, handle);
@@ -367,15 +374,16 @@ impl Relay {
     }
 
     /// Has the ledger do something.
-    fn ask(&mut self, now: Now, request: ledger::Request, pending: Pending) {
+    fn ask(&mut self, now: Now, request: ledger::Request, pending: Pending) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.jobs.insert(ticket, pending);
         self.events.push_back(Event::Job(Job { ticket, at: now.wall, request }));
+        ticket
     }
 
     fn log(&mut self, now: Now, what: What) {
-        self.events.push_back(Event::Log(Record { at: now.wall, what }));
+        self.events.push_back(Event::Log(Record { at: now.wall, what: what.bounded() }));
     }
 }
 

@@ -3,14 +3,12 @@
 use std::net::IpAddr;
 
 use super::answer::{Change, Pending, Then};
-use super::attend::is_same_secret;
+use super::attend::{Asked, is_same_secret};
 use super::{Event, Relay, What};
-use crate::chat::{BanInfo, MAX_REMARK_BYTES, MessageId, Moderation, News, RefusalCode, cut, room_name};
+use crate::chat::{BanInfo, MAX_REMARK_BYTES, Moderation, News, RefusalCode, cut, room_name};
 use crate::endpoint::Handle;
 use crate::ledger::{Ban, BanTarget, Identity, Request, folded};
 use crate::time::{Now, WallTime};
-
-type Asked = (MessageId, WallTime);
 
 /// Lines of the log that an operator gets at once.
 const MAX_LOG_LINES: u64 = 1_000;
@@ -195,15 +193,7 @@ impl Relay {
         let news = News::Removed { room: None, by: by.to_owned(), reason: reason.to_owned() };
         self.tell(now, whom, news);
         let words = format!("kicked by {by}{}{reason}", if reason.is_empty() { "" } else { ": " });
-        let rooms: Vec<u64> = self
-            .sessions
-            .get(&whom)
-            .and_then(|session| session.member())
-            .map(|member| member.seats.iter().map(|seat| seat.room).collect())
-            .unwrap_or_default();
-        for room in rooms {
-            self.unseat(now, whom, room, &words);
-        }
+        self.send_away(now, whom, &words);
         self.endpoint.close(now, whom, "removed", &words);
     }
 

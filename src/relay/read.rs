@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Relay;
 use super::session::Phase;
-use crate::chat::{ChatError, Receipt, Said, Say, Words, stream};
+use super::{Flood, Relay};
+use crate::chat::{ChatError, Receipt, RefusalCode, Said, Say, Words, stream};
 use crate::endpoint::Handle;
 use crate::time::Now;
 
@@ -12,15 +12,25 @@ use crate::time::Now;
 /// never empty, and a member's share of the ledger's queue is bounded.
 const MAX_JOBS: usize = 128;
 
-/// Receipts that wait for a member that takes none, beyond which nothing more is read from it.
+/// Receipts, and echoes, that wait for a member that takes none, beyond which nothing more is read from it.
 const MAX_RECEIPTS: usize = 1_024;
+/// The same in bytes: some are echoes.
+const MAX_RECEIPT_BYTES: usize = 256 * 1024;
+
+/// News that wait for a member, beyond which nothing more is read from it: what it asks for would only wait behind them.
+const MAX_NEWS_BYTES: usize = 256 * 1024;
+
+/// How fast receipts are taken. An honest member has one for each letter; a mailbox full of them comes at once.
+const RECEIPT_FLOOD: Flood = Flood { burst: 1_000, per_second: 200 };
 
 impl Relay {
     /// Reads on, as far as this member may be read now.
     pub(super) fn read(&mut self, now: Now, handle: Handle) {
         while self.may_read(handle) {
-            if let Some(received) = self.endpoint.take(handle, stream::RECEIPTS) {
-                self.hear(now, handle, &received.body);
+            if self.may_read_receipts(now, handle)
+                && let Some(received) = self.endpoint.take(handle, stream::RECEIPTS)
+            {
+                self.hear_on_receipts(now, handle, &received.body);
             } else if !self.may_read_words(now, handle) {
                 return;
             } else if let Some(received) = self.endpoint.take(handle, stream::WORDS) {
@@ -38,8 +48,40 @@ impl Relay {
             && self.sessions.get(&handle).is_some_and(|session| {
                 session.jobs < MAX_JOBS
                     && session.receipts.bodies.len() < MAX_RECEIPTS
-                    && !matches!(session.phase, Phase::Entering(_))
+                    && session.receipts.bytes < MAX_RECEIPT_BYTES
+                    && session.outbox.bytes < MAX_NEWS_BYTES
+                    && match &session.phase {
+                        Phase::Guest { .. } => true,
+                        Phase::Member(member) => !member.is_renaming,
+                        Phase::Entering(_) | Phase::Leaving => false,
+                    }
             })
+    }
+
+    fn may_read_receipts(&mut self, now: Now, handle: Handle) -> bool {
+        let Some(session) = self.sessions.get(&handle) else {
+            return false;
+        };
+        let mut bucket = session.receipt_bucket;
+        match bucket.take(now.instant, RECEIPT_FLOOD) {
+            Ok(()) => true,
+            Err(at) => {
+                self.wake_session_at(handle, at);
+                false
+            }
+        }
+    }
+
+    /// What comes beside the words: receipts, and nothing else. Words here would be out of their order, and past the flood limit.
+    fn hear_on_receipts(&mut self, now: Now, handle: Handle, body: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            // It was seen a moment ago that there is a token.
+            let _ = session.receipt_bucket.take(now.instant, RECEIPT_FLOOD);
+        }
+        match Say::decode(body) {
+            Ok(Say { said: Said::Receipt(receipt), .. }) => self.hear_receipt(now, handle, &receipt),
+            _ => self.unreadable += 1,
+        }
     }
 
     /// Whether the member has a token (UC-RELAY-018). Without one, its words stay where they are, and its window shuts.
@@ -79,6 +121,12 @@ impl Relay {
         match say.said {
             // The name in it is a wish; `enter` says whether it comes true.
             Said::Introduce { .. } => {}
+            Said::Words(Words { is_echo: true, id, text, .. })
+                if text.len() > self.config.limits.text_bytes =>
+            {
+                let reason = "that is more than is returned here";
+                self.refuse(now, handle, &(id, say.at), RefusalCode::TooLong, reason);
+            }
             Said::Words(Words { is_echo: true, id, text, .. }) => {
                 self.take(now, handle, &id, say.at);
                 let text = Cow::Owned(text.into_owned());

@@ -12,6 +12,9 @@ use crate::ledger;
 /// instead, which is shorter.
 const MAX_CHANGES: usize = 128;
 
+/// The place of somebody who must be told everything anew.
+pub(super) const STALE: u64 = u64::MAX;
+
 /// A room with somebody in it. It is forgotten when the last one leaves; the ledger keeps what must be kept.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -93,7 +96,10 @@ impl Room {
 
     /// The changes after one.
     pub(super) fn changes_after(&self, after: u64) -> News {
-        let missed = usize::try_from(self.change_count.saturating_sub(after)).unwrap_or(usize::MAX);
+        let Some(missed) = self.change_count.checked_sub(after) else {
+            return News::TooMany;
+        };
+        let missed = usize::try_from(missed).unwrap_or(usize::MAX);
         match self.changes.len().checked_sub(missed) {
             _ if missed == 0 => News::None,
             Some(first) => News::Changes(self.changes.range(first..).cloned().collect()),

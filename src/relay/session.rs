@@ -18,6 +18,7 @@ pub(super) struct Session {
     pub(super) last_said: Instant,
     pub(super) phase: Phase,
     pub(super) bucket: Bucket,
+    pub(super) receipt_bucket: Bucket,
     /// Jobs at the ledger for what it said: while there are many, nothing more of it is read.
     pub(super) jobs: usize,
     /// News that wait for room, oldest first.
@@ -59,6 +60,8 @@ pub(super) enum Phase {
     Entering(Box<Entering>),
     /// In.
     Member(Box<Member>),
+    /// Sent away: nothing of it is read any more, and what it was is gone.
+    Leaving,
 }
 
 /// Somebody whom the ledger is looking up.
@@ -89,6 +92,8 @@ pub(super) struct Member {
     pub(super) seats: Vec<Seat>,
     pub(super) everyone: Cursor,
     pub(super) letters: Letters,
+    /// Whether another name is being written down for it: until then nothing more of it is read.
+    pub(super) is_renaming: bool,
     /// Presence messages that are under way, by their number in the stream.
     pub(super) presence_under_way: Vec<u64>,
 }
@@ -109,8 +114,8 @@ pub(super) struct Seat {
 pub(super) enum SeatState {
     /// Its member gets the room's lines.
     Taken,
-    /// Its member is to get them once the ledger has found where to begin.
-    Seeking,
+    /// Its member is to get them once the ledger has found where to begin: the answer to this ticket.
+    Seeking(u64),
     /// A connection of the same person had it: it is kept until this time for the new one to join.
     Kept(Instant),
 }
@@ -127,21 +132,21 @@ impl Session {
     pub(super) fn member(&self) -> Option<&Member> {
         match &self.phase {
             Phase::Member(member) => Some(member),
-            Phase::Guest { .. } | Phase::Entering(_) => None,
+            Phase::Guest { .. } | Phase::Entering(_) | Phase::Leaving => None,
         }
     }
 
     pub(super) fn member_mut(&mut self) -> Option<&mut Member> {
         match &mut self.phase {
             Phase::Member(member) => Some(member),
-            Phase::Guest { .. } | Phase::Entering(_) => None,
+            Phase::Guest { .. } | Phase::Entering(_) | Phase::Leaving => None,
         }
     }
 
     /// The name that it goes by, or is about to.
     pub(super) fn nick(&self) -> Option<&str> {
         match &self.phase {
-            Phase::Guest { .. } => None,
+            Phase::Guest { .. } | Phase::Leaving => None,
             Phase::Entering(entering) => Some(&entering.nick),
             Phase::Member(member) => Some(&member.nick),
         }
@@ -155,6 +160,13 @@ impl Member {
 
     pub(super) fn seat_mut(&mut self, room: u64) -> Option<&mut Seat> {
         self.seats.iter_mut().find(|seat| seat.room == room)
+    }
+
+    /// Whether the ledger reads for it, or what was read waits for room.
+    pub(super) fn has_page(&self) -> bool {
+        self.everyone.has_page()
+            || self.letters.cursor.has_page()
+            || self.seats.iter().any(|seat| seat.cursor.has_page())
     }
 
     /// Whether it is in a room now.

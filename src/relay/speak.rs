@@ -28,13 +28,13 @@ impl Relay {
                     return self.refuse_words(now, handle, &request, RefusalCode::NotJoined, &reason);
                 };
                 let Some(draft) = draft(self, Party { room: Some(room), nick: None, ..to }) else { return };
-                let pending = Pending::Line { handle, draft: draft.clone() };
+                let pending = Pending::Line { handle, draft: draft.clone(), at: now.wall };
                 self.ask_for(now, handle, Request::AppendLine { log, draft }, pending);
             }
             (None, Some(nick)) if is_nick(&nick) => {
                 let Some(draft) = draft(self, to) else { return };
                 let bounds = self.config.limits.mailbox;
-                let pending = Pending::Letter { handle, draft: draft.clone() };
+                let pending = Pending::Letter { handle, draft: draft.clone(), at: now.wall };
                 self.ask_for(now, handle, Request::AppendLetter { nick, draft, bounds }, pending);
             }
             (None, _) => {
@@ -59,8 +59,9 @@ impl Relay {
         }
         let limit = self.config.limits.text_bytes;
         let quoted = words.reply_to.as_ref().map_or(0, |(_, text, _)| text.len());
-        if words.text.len().max(quoted) > limit {
-            let reason = format!("a text may have {limit} bytes here, and this one has {}", words.text.len());
+        let longest = words.text.len().max(quoted);
+        if longest > limit {
+            let reason = format!("a text may have {limit} bytes here, and this one has {longest}");
             return Err((RefusalCode::TooLong, reason));
         }
         Ok(())
@@ -114,12 +115,12 @@ impl Relay {
     }
 
     /// Has the ledger do something for a member, who is read no further while there is much of it.
-    pub(super) fn ask_for(&mut self, now: Now, handle: Handle, request: Request, pending: Pending) {
+    pub(super) fn ask_for(&mut self, now: Now, handle: Handle, request: Request, pending: Pending) -> u64 {
         if let Some(session) = self.sessions.get_mut(&handle) {
             session.jobs += 1;
             session.last_said = now.instant;
         }
-        self.ask(now, request, pending);
+        self.ask(now, request, pending)
     }
 
     /// A member has a letter, or refuses it. Lines get no receipts: their cursor tells.
@@ -166,6 +167,7 @@ impl Relay {
             LetterFate::Refused(code) => {
                 let reason = match code {
                     RefusalCode::Expired => "it waited too long for its receiver",
+                    RefusalCode::TooLong => "its receiver takes nothing that long",
                     _ => "its receiver refused it",
                 };
                 Receipt { code: Some(code), ..Receipt::refused(id, at, reason) }

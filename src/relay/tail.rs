@@ -36,7 +36,7 @@ impl Tail {
         self.head
     }
 
-    /// A line was stored. At most `most_bytes` of lines stay here, but always the newest.
+    /// A line was stored. At most `most_bytes` of lines stay here, be it none.
     pub(super) fn push(&mut self, pos: u64, body: Arc<[u8]>, most_bytes: usize) {
         if pos <= self.head {
             return;
@@ -44,7 +44,7 @@ impl Tail {
         self.head = pos;
         self.bytes += body.len();
         self.lines.push_back((pos, body));
-        while self.bytes > most_bytes && self.lines.len() > 1 {
+        while self.bytes > most_bytes {
             let Some((pos, body)) = self.lines.pop_front() else { break };
             self.bytes -= body.len();
             self.from = pos;
@@ -70,13 +70,18 @@ pub(super) struct Cursor {
     pub(super) after: u64,
     /// What the ledger read, and has still to be sent.
     pub(super) page: VecDeque<(u64, Arc<[u8]>)>,
-    /// The ledger is reading.
-    pub(super) is_reading: bool,
+    /// The ledger is reading: the answer to this ticket. Any other is for a cursor that was here before.
+    pub(super) reading: Option<u64>,
 }
 
 impl Cursor {
     pub(super) fn at(after: u64) -> Self {
         Self { after, ..Self::default() }
+    }
+
+    /// Whether it holds a page, or will.
+    pub(super) fn has_page(&self) -> bool {
+        self.reading.is_some() || !self.page.is_empty()
     }
 
     /// What comes next; a page that was read first.
@@ -85,7 +90,7 @@ impl Cursor {
             self.after = pos;
             return After::Line(pos, body);
         }
-        if self.is_reading {
+        if self.reading.is_some() {
             return After::Nothing;
         }
         let next = tail.after(self.after);

@@ -5,15 +5,21 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::Relay;
+use super::room::STALE;
 use super::session::Session;
 use crate::arq::{SendError, SendOptions};
-use crate::chat::{MessageId, News, Party, Place, Receipt, RefusalCode, Said, Say, Words, stream};
+use crate::chat::{
+    MAX_REMARK_BYTES, MessageId, News, Party, Place, Receipt, RefusalCode, Said, Say, Words, cut, stream,
+};
 use crate::endpoint::Handle;
 use crate::ledger::Entry;
 use crate::time::{Now, WallTime};
 
 /// News that may wait for one member. Who is further behind is not told everything that happened, but how things stand.
 const MAX_OUTBOX_BYTES: usize = 512 * 1024;
+
+/// What a connection may hold before receipts wait here: twice what is put there of lines, so that those never delay them.
+const MAX_RECEIPTS_UNDER_WAY: usize = 256 * 1024;
 
 impl Relay {
     /// Says who we are.
@@ -26,8 +32,11 @@ impl Relay {
 
     /// Tells one member something (UC-RELAY-004).
     pub(super) fn tell(&mut self, now: Now, handle: Handle, news: News) {
-        let body = self.encode(handle, now.wall, Said::News(news));
-        self.queue(handle, body.into());
+        let body: Arc<[u8]> = self.encode(handle, now.wall, Said::News(news)).into();
+        // It is never dropped: whoever has much waiting is not read, and so asks for nothing more.
+        if let Some(session) = self.sessions.get_mut(&handle) {
+            session.outbox.push(body);
+        }
         self.pump(now, handle);
     }
 
@@ -40,7 +49,7 @@ impl Relay {
         }
     }
 
-    /// What one member is to get before any line. One that takes nothing is not told any more, and gets the lists anew later.
+    /// What happened to others. One that takes nothing is not told any more, and gets the lists anew later.
     fn queue(&mut self, handle: Handle, body: Arc<[u8]>) {
         let Some(session) = self.sessions.get_mut(&handle) else {
             return;
@@ -48,8 +57,7 @@ impl Relay {
         if session.outbox.bytes + body.len() <= MAX_OUTBOX_BYTES || session.outbox.bodies.is_empty() {
             session.outbox.push(body);
         } else if let Some(member) = session.member_mut() {
-            // Zero is before every change that is kept: the whole list follows.
-            member.seats.iter_mut().for_each(|seat| seat.presence = 0);
+            member.seats.iter_mut().for_each(|seat| seat.presence = STALE);
         }
     }
 
@@ -72,7 +80,10 @@ impl Relay {
         self.receipt(now, handle, receipt);
     }
 
-    pub(super) fn receipt(&mut self, now: Now, handle: Handle, receipt: Receipt<'_>) {
+    pub(super) fn receipt(&mut self, now: Now, handle: Handle, mut receipt: Receipt<'_>) {
+        if let Some(reason) = receipt.reason.as_mut().filter(|reason| reason.len() > MAX_REMARK_BYTES) {
+            *reason = Cow::Owned(cut(reason, MAX_REMARK_BYTES).to_owned());
+        }
         self.answer_unordered(now, handle, Said::Receipt(receipt));
     }
 
@@ -94,7 +105,16 @@ impl Relay {
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
         let stream = if streams > stream::RECEIPTS { stream::RECEIPTS } else { stream::WORDS };
         let options = SendOptions { unordered: true, deadline: None };
+        let has_room = |endpoint: &crate::endpoint::Endpoint| {
+            endpoint
+                .connection(handle)
+                .is_some_and(|connection| connection.queued().0 < MAX_RECEIPTS_UNDER_WAY)
+        };
         while let Some(body) = session.receipts.bodies.front() {
+            if !has_room(&self.endpoint) {
+                session.is_stalled = true;
+                return;
+            }
             match self.endpoint.submit(handle, stream, Arc::clone(body), options) {
                 Err(SendError::WouldBlock) => {
                     session.is_stalled = true;

@@ -15,6 +15,8 @@ struct Hall {
     ledger: MemoryLedger,
     /// What the ledger answers instead of doing anything.
     trouble: Option<LedgerError>,
+    /// Jobs that the ledger has not come to, while it is slow.
+    waiting: Option<Vec<ledger::Job>>,
     visitors: Vec<Visitor>,
     records: Vec<String>,
 }
@@ -26,6 +28,8 @@ struct Visitor {
     next: u32,
     /// Whether it takes what it is sent.
     reads: bool,
+    /// Whether nothing reaches it.
+    is_deaf: bool,
     seen: Vec<String>,
 }
 
@@ -45,7 +49,7 @@ impl Hall {
         };
         let ledger = MemoryLedger::new("log1".to_owned(), 1 << 20);
         let relay = Relay::new(config, ledger.foundation(), 1, now);
-        Self { now, relay, ledger, trouble: None, visitors: Vec::new(), records: Vec::new() }
+        Self { now, relay, ledger, trouble: None, waiting: None, visitors: Vec::new(), records: Vec::new() }
     }
 
     /// Kills the relay, and starts another on what its ledger holds. Those who were there know nothing of it.
@@ -56,12 +60,25 @@ impl Hall {
 
     /// Somebody connects.
     fn come(&mut self) -> usize {
+        self.come_with(EndpointConfig::default())
+    }
+
+    /// Somebody connects who takes only so much.
+    fn come_with(&mut self, config: EndpointConfig) -> usize {
         let index = self.visitors.len();
         let number = u8::try_from(index + 2).unwrap();
-        let mut endpoint = Endpoint::new(EndpointConfig::default(), 100 + index as u64);
+        let mut endpoint = Endpoint::new(config, 100 + index as u64);
         let handle = endpoint.connect(self.now, &[Path::to(relay_address())]).unwrap();
         let address = ([10, 0, 0, number], 6000).into();
-        self.visitors.push(Visitor { endpoint, handle, address, next: 1, reads: true, seen: Vec::new() });
+        self.visitors.push(Visitor {
+            endpoint,
+            handle,
+            address,
+            next: 1,
+            reads: true,
+            is_deaf: false,
+            seen: Vec::new(),
+        });
         self.run();
         index
     }
@@ -141,6 +158,9 @@ impl Hall {
             while let Some(event) = self.relay.poll_event() {
                 is_quiet = false;
                 match event {
+                    Event::Job(job) if self.waiting.is_some() => {
+                        self.waiting.iter_mut().for_each(|jobs| jobs.push(job.clone()));
+                    }
                     Event::Job(job) => {
                         let answer = match &self.trouble {
                             Some(error) => ledger::Answer { ticket: job.ticket, result: Err(error.clone()) },
@@ -160,9 +180,9 @@ impl Hall {
             while let Some(transmit) = self.relay.poll_transmit(self.now, &mut buffer) {
                 is_quiet = false;
                 // To nobody: the last one of that address is meant.
-                if let Some(visitor) =
-                    self.visitors.iter_mut().rev().find(|visitor| visitor.address == transmit.path.remote)
-                {
+                let reached =
+                    |visitor: &&mut Visitor| visitor.address == transmit.path.remote && !visitor.is_deaf;
+                if let Some(visitor) = self.visitors.iter_mut().rev().find(reached) {
                     let datagram = &mut buffer[..transmit.length];
                     visitor.endpoint.handle_datagram(self.now, Path::to(relay_address()), datagram);
                 }
@@ -179,6 +199,15 @@ impl Hall {
                 return;
             }
         }
+    }
+
+    /// The ledger does what waits, and is slow no longer.
+    fn catch_up(&mut self) {
+        for job in self.waiting.take().unwrap_or_default() {
+            let answer = self.ledger.apply(&job);
+            self.relay.handle_command(self.now, Command::Answer(answer));
+        }
+        self.run();
     }
 
     /// What a visitor saw since the last call.
@@ -464,6 +493,21 @@ fn a_letter_waits_for_its_receiver_and_its_author_learns_both() {
     hall.check(back, &[]);
 }
 
+// UC-RELAY-013
+#[test]
+fn a_letter_that_its_receiver_cannot_take_is_refused() {
+    let mut hall = Hall::new();
+    let ana = hall.enter("ana");
+    hall.seen(ana);
+    let mut config = EndpointConfig::default();
+    config.connection.limits.message_bytes = 10_000;
+    let bob = hall.come_with(config);
+    hall.ask(bob, enter("bob", "bob"));
+    hall.letter(ana, "bob", &"x".repeat(20_000));
+    hall.check(ana, &["held a-2 at 1", "no a-2: too-long"]);
+    hall.check(bob, &["ok b-1", "in as bob"]);
+}
+
 // UC-RELAY-014
 #[test]
 fn what_is_said_to_everyone_reaches_every_member_once() {
@@ -667,6 +711,87 @@ fn a_member_that_takes_nothing_delays_nobody_and_catches_up_from_the_ledger() {
     let positions: Vec<String> =
         hall.seen(slow).iter().filter_map(|line| Some(line.rsplit_once('@')?.1.to_owned())).collect();
     assert_eq!(positions, (1..=12).map(|pos| pos.to_string()).collect::<Vec<_>>());
+}
+
+// UC-RELAY-018
+#[test]
+fn words_beside_the_flood_limit_are_not_heard() {
+    let mut hall = Hall::new();
+    let ana = hall.join("ana", "#sala");
+    let words = |id: &str, is_echo| {
+        let text = "sneaky".into();
+        Said::Words(Words { id: message_id(id), text, is_echo, reply_to: None, place: None })
+    };
+    hall.say(ana, stream::RECEIPTS, party(Some("#sala"), None), words("a-8", false));
+    hall.say(ana, stream::RECEIPTS, party(None, None), words("a-9", true));
+    hall.check(ana, &[]);
+    assert_eq!(hall.relay.unreadable_messages(), 2);
+}
+
+// UC-RELAY-012
+#[test]
+fn a_page_for_a_seat_that_was_left_is_nobodys() {
+    let mut hall = Hall::new();
+    let ana = hall.join("ana", "#sala");
+    for number in 1..=4 {
+        hall.line(ana, "#sala", &number.to_string());
+    }
+    hall.restart();
+    let bob = hall.come();
+    let (nick, token, log) = ("bob".to_owned(), format!("{TOKEN}bob"), Some("log1".to_owned()));
+    hall.ask(bob, Request::Enter { nick, token, log, letters_after: 0, everyone_after: None });
+    let again =
+        |after| Request::Join { room: "#sala".to_owned(), after: Some(after), history: None, password: None };
+    // Somebody else keeps the room open, so that joining it asks the ledger for nothing but the lines.
+    hall.join("cid", "#sala");
+    hall.waiting = Some(Vec::new());
+    hall.ask(bob, again(0));
+    hall.ask(bob, Request::Part { room: "#sala".to_owned(), reason: None });
+    hall.ask(bob, again(2));
+    hall.catch_up();
+    let lines: Vec<String> = hall.seen(bob).into_iter().filter(|line| line.contains('@')).collect();
+    assert_eq!(lines, ["ana to #sala: 3 @3", "ana to #sala: 4 @4"]);
+}
+
+// UC-RELAY-019
+#[test]
+fn whoever_is_banned_is_not_heard_any_more_though_it_hears_nothing() {
+    let mut hall = Hall::new();
+    let ana = hall.join("ana", "#sala");
+    let bob = hall.join("bob", "#sala");
+    hall.ask(ana, Request::Authorize { secret: "open sesame".to_owned() });
+    hall.seen(ana);
+    hall.visitors[bob].is_deaf = true;
+    let ban = Moderation::Ban { who: "bob".to_owned(), seconds: None, reason: None };
+    hall.ask(ana, Request::Moderate(ban));
+    hall.ask(bob, join("#sala"));
+    hall.line(bob, "#sala", "still here");
+    hall.check(ana, &["ok a-4", "#sala -bob (kicked by ana: banned)"]);
+    assert_eq!(hall.relay.member_count(), 1);
+}
+
+// UC-RELAY-007
+#[test]
+fn whoever_has_all_rooms_allowed_keeps_them_across_a_reconnect() {
+    let limits = RelayLimits { rooms_per_member: 1, ..RelayLimits::default() };
+    let mut hall = Hall::with(RelayConfig { limits, ..RelayConfig::default() });
+    let ana = hall.join("ana", "#a");
+    hall.ask(ana, join("#b"));
+    hall.check(ana, &["no a-3: too-many"]);
+    let again = hall.come();
+    hall.ask(again, enter("ana", "ana"));
+    hall.ask(again, join("#a"));
+    hall.check(again, &["ok b-1", "in as ana", "ok b-2", "#a head 0: ana (1)"]);
+    // What nobody was ever in, or said anything in, is not kept.
+    assert_eq!(hall.relay.room_count(), 1);
+    let Ok(ledger::Reply::Rooms(rooms)) = hall
+        .ledger
+        .apply(&ledger::Job { ticket: 0, at: hall.now.wall, request: ledger::Request::ListRooms { most: 9 } })
+        .result
+    else {
+        panic!("rooms are listed");
+    };
+    assert_eq!(rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["#a"]);
 }
 
 // UC-RELAY-021

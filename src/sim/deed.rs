@@ -23,6 +23,11 @@ pub enum Deed {
         /// The name, folded.
         name: String,
     },
+    /// The disk did not store who somebody is: an earlier session of theirs has ended for nothing.
+    Unnamed {
+        /// Who.
+        node: usize,
+    },
     /// The disk has an entry that it did not have before.
     Stored {
         /// In which log of the ledger.
@@ -169,6 +174,7 @@ impl Deed {
         match self {
             Self::Opened { .. } => "hall-opened",
             Self::Named { .. } => "named",
+            Self::Unnamed { .. } => "unnamed",
             Self::Stored { key: LogKey::Everyone, .. } => "stored-broadcast",
             Self::Stored { key: LogKey::Room(_), .. } => "stored-line",
             Self::Stored { key: LogKey::Mailbox(_), .. } => "stored-letter",

@@ -134,6 +134,7 @@ fn deed(job: &Job, answer: &Answer) -> Option<Deed> {
         (Request::Enter { token, nick }, Ok(Reply::Entered { identity, .. })) => {
             Some(Deed::Named { identity: *identity, node: node_of(token), name: folded(nick) })
         }
+        (Request::Enter { token, .. }, Err(_)) => node_of(token).map(|node| Deed::Unnamed { node }),
         (Request::TakeName { identity, nick }, Ok(Reply::Entered { .. })) => {
             Some(Deed::Named { identity: *identity, node: None, name: folded(nick) })
         }

@@ -167,6 +167,7 @@ impl Minutes {
                 self.admitted.retain(|_, holder| holder != node);
                 self.admitted.insert(nick.clone(), *node);
             }
+            Deed::Unnamed { node } => self.admitted.retain(|_, holder| holder != node),
             Deed::Renamed { before, nick } => {
                 if let Some(holder) = self.admitted.remove(before) {
                     self.admitted.insert(nick.clone(), holder);

@@ -252,7 +252,10 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ProfileError> {
         options.create_new(true).write(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&fresh)?.write_all(bytes)?;
+        let mut file = options.open(&fresh)?;
+        file.write_all(bytes)?;
+        // Or a power cut may leave the name of the new one with nothing in it.
+        file.sync_all()?;
         fs::rename(&fresh, path)
     };
     write().map_err(|error| system(path, error))

@@ -22,9 +22,12 @@ pub(super) fn enter(connection: &Connection, token: &str, nick: &str) -> Result<
 /// Somebody takes a name.
 pub(super) fn take_name(connection: &Connection, identity: Identity, nick: &str) -> Result<Reply> {
     let before = holder(connection, nick)?;
-    let mut take =
-        connection.prepare_cached("INSERT OR REPLACE INTO names (folded, identity) VALUES (?1, ?2)")?;
-    take.execute(params![folded(nick), stored(identity.0)])?;
+    // What is so already is not written: then whoever comes back can, though the disk is full.
+    if before != Some(identity) {
+        let mut take =
+            connection.prepare_cached("INSERT OR REPLACE INTO names (folded, identity) VALUES (?1, ?2)")?;
+        take.execute(params![folded(nick), stored(identity.0)])?;
+    }
     let mut letters = connection.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM entries INDEXED BY entries_by_log
                         WHERE log_kind = 2 AND log_number = ?1 AND fate IS NULL)",

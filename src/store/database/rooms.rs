@@ -38,18 +38,32 @@ pub(super) fn save(connection: &Connection, room: &Room) -> Result<Reply> {
     Ok(Reply::Done)
 }
 
-/// Every room, by folded name.
-pub(super) fn list(connection: &Connection) -> Result<Vec<Room>> {
-    let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM rooms ORDER BY folded"))?;
-    query.query_map([], |row| read(connection, row))?.collect()
+/// A room in which nothing was ever said, and about which nothing was, need not be kept.
+pub(super) fn forget(connection: &Connection, number: u64) -> Result<Reply> {
+    let mut forget = connection.prepare_cached(
+        "DELETE FROM rooms WHERE number = ?1 AND topic = '' AND password IS NULL AND is_invite_only = 0
+             AND is_hidden = 0 AND invited = '' AND NOT EXISTS (SELECT 1 FROM entries INDEXED BY entries_by_log
+                 WHERE log_kind = 1 AND log_number = ?1 AND fate IS NULL)",
+    )?;
+    forget.execute([stored(number)])?;
+    Ok(Reply::Done)
+}
+
+/// Some rooms, by folded name.
+pub(super) fn list(connection: &Connection, most: usize) -> Result<Vec<Room>> {
+    let sql = format!("SELECT {COLUMNS} FROM rooms ORDER BY folded LIMIT ?1");
+    let mut query = connection.prepare_cached(&sql)?;
+    query.query_map([stored(most as u64)], |row| read(row, 0))?.collect()
 }
 
 fn find(connection: &Connection, name: &str) -> Result<Option<Room>> {
     let mut query = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM rooms WHERE folded = ?1"))?;
-    query.query_row([folded(name)], |row| read(connection, row)).optional()
+    let found = query.query_row([folded(name)], |row| read(row, 0)).optional()?;
+    let Some(room) = found else { return Ok(None) };
+    Ok(Some(Room { head: super::entries::head(connection, LogKey::Room(room.number))?, ..room }))
 }
 
-fn read(connection: &Connection, row: &Row<'_>) -> Result<Room> {
+fn read(row: &Row<'_>, head: u64) -> Result<Room> {
     let number = row.get(0)?;
     let invited: String = row.get(7)?;
     let invited = invited.split_whitespace().map(|number| number.parse().map(Identity));
@@ -62,6 +76,6 @@ fn read(connection: &Connection, row: &Row<'_>) -> Result<Room> {
         is_invite_only: row.get(5)?,
         is_hidden: row.get(6)?,
         invited: invited.collect::<std::result::Result<_, _>>().map_err(|_| nonsense("a room's guests"))?,
-        head: super::entries::head(connection, LogKey::Room(number))?,
+        head,
     })
 }

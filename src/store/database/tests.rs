@@ -118,6 +118,22 @@ fn full_disk_refuses_what_writes_until_there_is_room() {
     assert_eq!(told(database.apply_batch(&batch)), ["2 again", "2 entries", "3", "4", "4 entries"]);
 }
 
+// UC-RELAY-017
+#[test]
+fn whoever_was_here_before_comes_back_though_the_disk_is_full() {
+    let folder = Folder::new();
+    let mut database = open(&folder);
+    let enter = || job(Request::Enter { token: "t-ana".to_owned(), nick: "ana".to_owned() });
+    let join = || job(Request::OpenRoom { name: "#sala".to_owned(), creator: Some(Identity(1)) });
+    assert_eq!(told(database.apply_batch(&[enter(), join()])).len(), 2);
+    let pages: i64 = database.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    database.connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")).unwrap();
+    let long = "x".repeat(100_000);
+    let answers = database.apply_batch(&[line(ROOM, 3, &long), enter(), join()]);
+    let refused: Vec<bool> = answers.iter().map(|answer| answer.result.is_err()).collect();
+    assert_eq!(refused, [true, false, false]);
+}
+
 #[test]
 fn second_relay_is_told_whose_folder_it_is() {
     let folder = Folder::new();

@@ -69,7 +69,10 @@ impl Files {
             let path = self.folder.join(name);
             let file = OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)?;
             self.open = Some((name.to_owned(), file));
-            self.delete_old(at)?;
+            if let Err(error) = self.delete_old(at) {
+                // What is too old and cannot go is no reason not to write what is new.
+                log::warn!("an old file of the log in {} stays: {error}", self.folder.display());
+            }
         }
         match &mut self.open {
             Some((_, file)) => Ok(file),
