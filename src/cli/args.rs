@@ -119,8 +119,7 @@ pub struct RelayArgs {
     #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_MOTD")]
     pub motd: Option<PathBuf>,
 
-    /// Read settings from this file; SIGHUP reads it again, unless the relay runs on a terminal: then it means that the
-    /// terminal was closed, and ends the relay in order
+    /// Read settings from this file; SIGHUP reads it again (closing the terminal that the relay runs on ends it in order)
     #[arg(long, value_name = "FILE", env = "UDPCHAT_RELAY_CONFIG")]
     pub config: Option<PathBuf>,
 

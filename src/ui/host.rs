@@ -58,7 +58,7 @@ impl Ready<'_> {
         lines.push(format!("log in {}", self.logs.display()));
         lines.push(format!("operators join with --admin-secret {}", self.admin_secret.display()));
         lines.push(if self.has_terminal {
-            "Ctrl-C ends it, and so does closing this terminal".to_owned()
+            "Ctrl-C ends it, and so does closing this terminal; SIGHUP reads the settings again".to_owned()
         } else {
             "SIGTERM ends it, SIGHUP reads the settings again".to_owned()
         });

@@ -1,5 +1,6 @@
 //! Whoever runs a relay in the loop: hands its jobs to the keeper and its records to the journal, and ends it in order.
 
+use std::io::{self, IsTerminal};
 use std::mem;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) struct Host<'a> {
     stderr: Output,
     /// As they were read last.
     settings: Settings,
-    /// Whether a hangup is the end of the terminal that the relay was started on, and so its own.
+    /// Whether it was started on a terminal: if that is gone when a hangup comes, it is the end of both.
     has_terminal: bool,
     /// The operator who closed the relay, if one did.
     closed_by: Option<String>,
@@ -196,6 +197,13 @@ impl<'a> Host<'a> {
     }
 }
 
+impl Host<'_> {
+    /// Whether the terminal that the relay was started on is gone: that, too, is told by SIGHUP.
+    fn has_lost_terminal(&self) -> bool {
+        self.has_terminal && !io::stdin().is_terminal() && !io::stderr().is_terminal()
+    }
+}
+
 impl Handler<Gate> for Host<'_> {
     type Outcome = Exit;
 
@@ -204,8 +212,9 @@ impl Handler<Gate> for Host<'_> {
     }
 
     fn handle_signal(&mut self, now: Now, gate: &mut Gate, signal: Signal) {
+        let has_lost_terminal = self.has_lost_terminal();
         match (signal, &mut self.ending) {
-            (Signal::Hangup, _) if !self.has_terminal => self.reload(now, gate),
+            (Signal::Hangup, _) if !has_lost_terminal => self.reload(now, gate),
             (Signal::Resize, _) => {}
             // Whoever asks twice does not want to wait.
             (Signal::Interrupt, Some(ending)) => {
