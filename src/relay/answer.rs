@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::session::{Phase, SeatState};
+use super::session::{Asked, Phase, SeatState};
 use super::{Relay, What};
-use crate::chat::{MessageId, Moderation, News, Receipt, RefusalCode};
+use crate::chat::{Moderation, News, Receipt, RefusalCode};
 use crate::endpoint::Handle;
 use crate::ledger::{self, Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request};
 use crate::time::{Now, WallTime};
@@ -15,9 +15,9 @@ pub(super) enum Pending {
     /// Somebody comes in.
     Enter { handle: Handle },
     /// A member takes another name.
-    Rename { handle: Handle, request: (MessageId, WallTime), nick: String },
+    Rename { handle: Handle, request: Asked, nick: String },
     /// A member wants into a room.
-    Join { handle: Handle, request: (MessageId, WallTime), wish: JoinWish },
+    Join { handle: Handle, request: Asked, wish: JoinWish },
     /// Where a seat's cursor begins, and the log's last position when it was taken.
     Seek { handle: Handle, room: u64, head: u64 },
     /// A line, and when the ledger was asked to store it.
@@ -33,13 +33,13 @@ pub(super) enum Pending {
     /// A room that nobody would miss.
     Forget,
     /// Something was changed that the member asked for; the log tells it in these words.
-    Save { handle: Handle, request: (MessageId, WallTime), what: What, change: Change },
+    Save { handle: Handle, request: Asked, what: What, change: Change },
     /// Who held a name, for an invitation or an operator.
-    Holder { handle: Handle, request: (MessageId, WallTime), then: Then },
+    Holder { handle: Handle, request: Asked, then: Then },
     /// Every room.
-    Rooms { handle: Handle, request: (MessageId, WallTime) },
+    Rooms { handle: Handle, request: Asked },
     /// The end of the log, which is not the ledger's.
-    LogTail { handle: Handle, request: (MessageId, WallTime) },
+    LogTail { handle: Handle, request: Asked },
 }
 
 /// What was changed, and who is told once it is stored.
@@ -264,7 +264,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn refuse_for_storage(&mut self, now: Now, handle: Handle, request: &(MessageId, WallTime)) {
+    pub(super) fn refuse_for_storage(&mut self, now: Now, handle: Handle, request: &Asked) {
         let reason = "the relay cannot store it now; its operator has been told";
         self.refuse(now, handle, request, RefusalCode::Storage, reason);
     }
@@ -339,7 +339,7 @@ impl Relay {
     }
 
     fn finish_seek(&mut self, now: Now, ticket: u64, handle: Handle, room: u64, after: u64) {
-        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+        let member = self.sessions.member_mut(handle);
         if let Some(seat) = member.and_then(|member| member.seat_mut(room))
             && seat.state == SeatState::Seeking(ticket)
         {

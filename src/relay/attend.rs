@@ -4,18 +4,13 @@ use super::answer::{Change, JoinWish, Pending, RoomNews, Then};
 use super::deliver::{self, attendance};
 use super::inform::MAX_ROOMS;
 use super::room::Room;
-use super::session::{Member, SeatState};
+use super::session::{Asked, Member, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
-use crate::chat::{
-    self, MAX_REMARK_BYTES, MAX_SECRET_BYTES, MessageId, News, RefusalCode, Request, cut, room_name,
-};
+use crate::chat::{self, MAX_REMARK_BYTES, MAX_SECRET_BYTES, News, RefusalCode, Request, cut, room_name};
 use crate::endpoint::Handle;
 use crate::ledger::{self, Identity, LogKey};
-use crate::time::{Now, WallTime};
-
-/// A request's name, and when it was made.
-pub(super) type Asked = (MessageId, WallTime);
+use crate::time::Now;
 
 /// The most earlier lines that are counted back for one member. The ledger walks over each of them.
 const MAX_NEWEST: u64 = 100_000;
@@ -30,7 +25,7 @@ impl Relay {
             let card = super::enter::Card { nick, token, log, everyone_after };
             return self.hear_enter(now, handle, asked, card);
         }
-        if self.sessions.get(&handle).and_then(|session| session.member()).is_none() {
+        if self.sessions.member(handle).is_none() {
             return self.refuse(now, handle, &asked, RefusalCode::NotEntered, "enter the relay first");
         }
         match request {
@@ -73,7 +68,7 @@ impl Relay {
     }
 
     fn hear_join(&mut self, now: Now, handle: Handle, asked: Asked, wish: JoinWish) {
-        let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
+        let Some(member) = self.sessions.member(handle) else {
             return;
         };
         let identity = member.identity;
@@ -116,7 +111,7 @@ impl Relay {
         number: u64,
         password: Option<&str>,
     ) -> Result<(), (RefusalCode, &'static str)> {
-        let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
+        let Some(member) = self.sessions.member(handle) else {
             return Err((RefusalCode::NotEntered, "enter the relay first"));
         };
         let Some(room) = self.rooms.get(&number).map(|room| &room.kept) else {
@@ -148,11 +143,10 @@ impl Relay {
     /// Gives a member its seat, and a cursor where its wish says: behind what is known (UC-RELAY-012), or as much history as it
     /// wants (UC-RELAY-011).
     fn sit_down(&mut self, now: Now, handle: Handle, number: u64, wish: &JoinWish) {
-        let Some(room) = self.rooms.get_mut(&number) else { return };
-        let head = room.tail.head();
-        let Some(session) = self.sessions.get_mut(&handle) else { return };
+        let Some(head) = self.rooms.get(&number).map(|room| room.tail.head()) else { return };
+        let Some(session) = self.sessions.get(&handle) else { return };
         let address = session.address;
-        let Some(member) = session.member_mut() else { return };
+        let Some(member) = session.member() else { return };
         if member.sits_in(number) {
             // It gets the lines already, from where it asked for them first.
             return self.tell_room(now, handle, number, head);
@@ -162,8 +156,17 @@ impl Relay {
             if known.is_none() { wish.history.filter(|&newest| newest > 0 && newest < head) } else { None };
         let seek = seek.map(|newest| newest.min(MAX_NEWEST));
         let after = known.unwrap_or(if wish.history == Some(0) { head } else { 0 });
-        let ticket = self.next_ticket;
-        let state = if seek.is_some() { SeatState::Seeking(ticket) } else { SeatState::Taken };
+        let state = match seek {
+            None => SeatState::Taken,
+            Some(newest) => {
+                let request = ledger::Request::Seek { log: LogKey::Room(number), newest };
+                let pending = Pending::Seek { handle, room: number, head };
+                SeatState::Seeking(self.ask_for(now, handle, request, pending))
+            }
+        };
+        let operator = self.identity_of(handle).is_some_and(|identity| self.operators.contains(&identity));
+        let Some(room) = self.rooms.get_mut(&number) else { return };
+        let Some(member) = self.sessions.member_mut(handle) else { return };
         let was_seated = member.seat(number).is_some();
         let mut seat = deliver::seat(room, now, Cursor::at(after), state);
         if let Some(before) = member.seat(number) {
@@ -171,7 +174,6 @@ impl Relay {
         }
         member.seats.retain(|seat| seat.room != number);
         if !was_seated {
-            let operator = self.operators.contains(&member.identity);
             let joined = attendance(member, address, now.wall, operator);
             // Its own coming is no news to a member: it begins after it.
             seat.presence = room.note(chat::Change::Joined { member: joined, stranger: member.is_stranger });
@@ -181,11 +183,6 @@ impl Relay {
         room.members.insert(handle);
         let name = room.kept.name.clone();
         let neighbours: Vec<Handle> = room.members.iter().copied().collect();
-        if let Some(newest) = seek {
-            let request = ledger::Request::Seek { log: LogKey::Room(number), newest };
-            let asked = self.ask_for(now, handle, request, Pending::Seek { handle, room: number, head });
-            debug_assert_eq!(asked, ticket, "nothing else was asked for since the seat was made");
-        }
         self.tell_room(now, handle, number, head);
         if !was_seated {
             self.log(now, What::Joined { room: name, nick });
@@ -212,7 +209,7 @@ impl Relay {
 
     /// Takes a member out of one room.
     pub(super) fn unseat(&mut self, now: Now, handle: Handle, number: u64, reason: &str) {
-        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+        let member = self.sessions.member_mut(handle);
         let Some(member) = member else { return };
         let nick = member.nick.clone();
         if let Some(index) = member.seats.iter().position(|seat| seat.room == number) {
@@ -224,7 +221,7 @@ impl Relay {
     /// The room of that name that the asker is in, or a refusal.
     pub(super) fn own_room(&mut self, now: Now, handle: Handle, asked: &Asked, room: &str) -> Option<u64> {
         let number = room_name(room).and_then(|name| self.room_numbers.get(&name).copied());
-        let member = self.sessions.get(&handle).and_then(|session| session.member());
+        let member = self.sessions.member(handle);
         let number = number.filter(|&number| member.is_some_and(|member| member.sits_in(number)));
         if number.is_none() {
             self.refuse(now, handle, asked, RefusalCode::NotJoined, "you are not in that room");

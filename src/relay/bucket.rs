@@ -20,15 +20,17 @@ impl Bucket {
 
     /// Takes a token, or tells when there will be one.
     pub(super) fn take(&mut self, now: Instant, flood: Flood) -> Result<(), Instant> {
+        *self = self.without_one(now, flood)?;
+        Ok(())
+    }
+
+    /// The bucket with a token less, or when it will have one.
+    pub(super) fn without_one(self, now: Instant, flood: Flood) -> Result<Self, Instant> {
         let interval = Duration::from_secs(1) / flood.per_second.max(1);
         let depth = interval * flood.burst.max(1);
-        let filled_at = self.full_at.max(now) + interval;
-        let ready_at = filled_at - depth;
-        if ready_at > now {
-            return Err(ready_at);
-        }
-        self.full_at = filled_at;
-        Ok(())
+        let full_at = self.full_at.max(now) + interval;
+        let ready_at = full_at - depth;
+        if ready_at > now { Err(ready_at) } else { Ok(Self { full_at }) }
     }
 
     /// Whether it is as good as a new one.

@@ -50,7 +50,7 @@ impl Relay {
                 }
                 Step::SendPresence(body) => {
                     let seq = self.submit(handle, body);
-                    let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+                    let member = self.sessions.member_mut(handle);
                     if let (Some(seq), Some(member)) = (seq, member) {
                         member.presence_under_way.push(seq);
                     }
@@ -118,7 +118,7 @@ impl Relay {
     /// The next thing for one member, whose connection has room.
     fn next_step(&mut self, now: Now, handle: Handle) -> Step {
         let is_closing = self.closing.is_some();
-        let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
+        let Some(member) = self.sessions.member_mut(handle) else {
             return Step::Nothing;
         };
         let may_tell_presence = member.presence_under_way.len() < PRESENCE_UNDER_WAY;
@@ -192,7 +192,7 @@ impl Relay {
         if let Some(room) = self.rooms.get_mut(&number) {
             room.keep_encoded(after, &body);
         }
-        let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+        let member = self.sessions.member_mut(handle);
         if let Some(seat) = member.and_then(|member| member.seats.get_mut(index)) {
             seat.presence = count;
         }
@@ -230,7 +230,7 @@ impl Relay {
         if entries.is_empty() {
             // There is nothing up to where the log ended when it was asked for.
             cursor.after = cursor.after.max(head);
-            let member = self.sessions.get_mut(&handle).and_then(|session| session.member_mut());
+            let member = self.sessions.member_mut(handle);
             if let Some(member) = member.filter(|_| matches!(log, LogKey::Mailbox(_))) {
                 member.letters.is_behind = false;
             }
@@ -242,7 +242,7 @@ impl Relay {
 
     /// A letter for somebody who is here. If others wait before it, it waits with them.
     pub(super) fn deliver_letter(&mut self, now: Now, handle: Handle, pos: u64, body: Arc<[u8]>) {
-        let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
+        let Some(member) = self.sessions.member_mut(handle) else {
             return;
         };
         let letters = &mut member.letters;

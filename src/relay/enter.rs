@@ -1,18 +1,25 @@
 //! Becoming a member: the name, the person behind it, and what a lost connection of the same person left.
 
 use super::answer::Pending;
-use super::session::{Entering, Letters, Member, Phase, SeatState};
+use super::session::{Asked, Entering, Letters, Member, Phase, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
-use crate::chat::{MAX_SECRET_BYTES, MessageId, News, Receipt, RefusalCode, is_nick};
+use crate::chat::{MAX_SECRET_BYTES, News, Receipt, RefusalCode, is_nick};
 use crate::endpoint::Handle;
 use crate::ledger::{BanTarget, Identity, Request};
-use crate::time::{Now, WallTime};
+use crate::time::Now;
 use std::time::Duration;
 
 /// How long the seats of a lost connection are kept for the new one of the same person (UC-RELAY-007). Its client joins at once;
 /// a minute covers a link that loses most of what is said.
 const SEATS_KEPT: Duration = Duration::from_secs(60);
+
+const BAD_NAME: &str = "a name has 1 to 32 visible characters without spaces, and begins with none of # * /";
+
+/// Whether somebody may be called so here: nothing that looks like a room, like everyone, or like a command.
+fn is_name(nick: &str) -> bool {
+    is_nick(nick) && !nick.starts_with(['#', '*', '/'])
+}
 
 /// What somebody who enters says of itself.
 pub(super) struct Card {
@@ -24,13 +31,7 @@ pub(super) struct Card {
 
 impl Relay {
     /// Somebody wants to be a member (UC-RELAY-005).
-    pub(super) fn hear_enter(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        request: (MessageId, WallTime),
-        card: Card,
-    ) {
+    pub(super) fn hear_enter(&mut self, now: Now, handle: Handle, request: Asked, card: Card) {
         if let Err((code, reason, suggestion)) = self.check_card(handle, &card) {
             let (id, at) = request;
             let receipt = Receipt {
@@ -74,10 +75,8 @@ impl Relay {
                 "connection fault: the relay was started with --fault connect",
             );
         }
-        if !is_nick(&card.nick) || card.nick.starts_with(['#', '*', '/']) {
-            let reason =
-                "a name has 1 to 32 visible characters without spaces, and begins with none of # * /";
-            return refuse(RefusalCode::BadName, reason);
+        if !is_name(&card.nick) {
+            return refuse(RefusalCode::BadName, BAD_NAME);
         }
         if !(16..=MAX_SECRET_BYTES).contains(&card.token.len()) {
             return refuse(RefusalCode::Invalid, "the token is too short or too long");
@@ -174,14 +173,7 @@ impl Relay {
     }
 
     /// Somebody who is banned.
-    fn turn_away(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        request: &(MessageId, WallTime),
-        nick: &str,
-        reason: String,
-    ) {
+    fn turn_away(&mut self, now: Now, handle: Handle, request: &Asked, nick: &str, reason: String) {
         let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
         self.names.free(nick, handle);
         self.refuse(now, handle, request, RefusalCode::Banned, &reason);
@@ -203,21 +195,13 @@ impl Relay {
     }
 
     /// A member wants to go by another name. A guest that was refused enters again under it instead.
-    pub(super) fn hear_rename(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        request: (MessageId, WallTime),
-        nick: String,
-    ) {
-        let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
+    pub(super) fn hear_rename(&mut self, now: Now, handle: Handle, request: Asked, nick: String) {
+        let Some(member) = self.sessions.member(handle) else {
             return self.refuse(now, handle, &request, RefusalCode::NotEntered, "enter the relay first");
         };
         let identity = member.identity;
-        if !is_nick(&nick) || nick.starts_with(['#', '*', '/']) {
-            let reason =
-                "a name has 1 to 32 visible characters without spaces, and begins with none of # * /";
-            return self.refuse(now, handle, &request, RefusalCode::BadName, reason);
+        if !is_name(&nick) {
+            return self.refuse(now, handle, &request, RefusalCode::BadName, BAD_NAME);
         }
         if self.names.holder(&nick).is_some_and(|holder| holder != handle) {
             let suggestion = self.names.suggestion(&nick);
@@ -232,7 +216,7 @@ impl Relay {
             return self.refuse(now, handle, &request, RefusalCode::Muted, "an operator muted you");
         }
         self.names.give(&nick, handle);
-        if let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) {
+        if let Some(member) = self.sessions.member_mut(handle) {
             member.is_renaming = true;
         }
         let pending = Pending::Rename { handle, request, nick: nick.clone() };
@@ -241,7 +225,7 @@ impl Relay {
 
     /// The other name was not written down.
     pub(super) fn end_renaming(&mut self, handle: Handle) {
-        if let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) {
+        if let Some(member) = self.sessions.member_mut(handle) {
             member.is_renaming = false;
         }
     }
@@ -250,11 +234,11 @@ impl Relay {
         &mut self,
         now: Now,
         handle: Handle,
-        request: &(MessageId, WallTime),
+        request: &Asked,
         nick: String,
         is_stranger: bool,
     ) {
-        let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
+        let Some(member) = self.sessions.member_mut(handle) else {
             return self.names.free(&nick, handle);
         };
         let before = std::mem::replace(&mut member.nick, nick.clone());

@@ -2,11 +2,11 @@
 
 use super::Relay;
 use super::deliver::attendance;
-use super::session::{Member, Session};
-use crate::chat::{Attendance, MessageId, News, RefusalCode, RoomInfo, room_name};
+use super::session::{Asked, Member, Session};
+use crate::chat::{Attendance, News, RefusalCode, RoomInfo, room_name};
 use crate::endpoint::Handle;
 use crate::ledger;
-use crate::time::{Now, WallTime};
+use crate::time::Now;
 
 /// Members that one answer lists. More than a person reads; a program that wants them all is a member of the rooms.
 const MAX_LISTED: usize = 1_000;
@@ -15,13 +15,7 @@ const MAX_LISTED: usize = 1_000;
 pub(super) const MAX_ROOMS: usize = 1_000;
 
 impl Relay {
-    pub(super) fn hear_who(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        asked: &(MessageId, WallTime),
-        room: Option<&str>,
-    ) {
+    pub(super) fn hear_who(&mut self, now: Now, handle: Handle, asked: &Asked, room: Option<&str>) {
         let number = match room {
             None => None,
             Some(room) => {
@@ -71,7 +65,7 @@ impl Relay {
 
     /// Whether somebody may know of a room.
     fn may_see(&self, asker: Handle, number: u64) -> bool {
-        let Some(member) = self.sessions.get(&asker).and_then(|session| session.member()) else {
+        let Some(member) = self.sessions.member(asker) else {
             return false;
         };
         self.rooms.get(&number).is_some_and(|room| self.may_know(member, &room.kept))
@@ -85,14 +79,8 @@ impl Relay {
             || self.operators.contains(&member.identity)
     }
 
-    pub(super) fn tell_rooms(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        asked: &(MessageId, WallTime),
-        rooms: &[ledger::Room],
-    ) {
-        let Some(member) = self.sessions.get(&handle).and_then(|session| session.member()) else {
+    pub(super) fn tell_rooms(&mut self, now: Now, handle: Handle, asked: &Asked, rooms: &[ledger::Room]) {
+        let Some(member) = self.sessions.member(handle) else {
             return;
         };
         // Those with somebody in them first, then what else the ledger told.

@@ -99,7 +99,7 @@ impl Relay {
 
     /// Seats of a lost connection that its person did not take again in time.
     pub(super) fn give_up_kept_seats(&mut self, now: Now, handle: Handle) {
-        let Some(member) = self.sessions.get_mut(&handle).and_then(|session| session.member_mut()) else {
+        let Some(member) = self.sessions.member_mut(handle) else {
             return;
         };
         let is_over = |seat: &Seat| matches!(seat.state, SeatState::Kept(until) if until <= now.instant);

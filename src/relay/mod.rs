@@ -47,7 +47,7 @@ use answer::Pending;
 use bucket::Bucket;
 use names::NameTable;
 use room::Room;
-use session::{Phase, Queue, Session};
+use session::{Phase, Queue, Session, Sessions};
 use tail::Tail;
 
 /// Why a relay wants to be woken.
@@ -84,7 +84,7 @@ pub struct Relay {
     run: String,
     /// Names the ledger that positions are of.
     log_id: String,
-    sessions: BTreeMap<Handle, Session>,
+    sessions: Sessions,
     names: NameTable,
     by_identity: BTreeMap<Identity, Handle>,
     /// Operators and the muted, by person: a reconnect changes neither.
@@ -135,7 +135,7 @@ impl Relay {
             config,
             run,
             log_id: foundation.log_id,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             names: NameTable::default(),
             by_identity: BTreeMap::new(),
             operators: BTreeSet::new(),

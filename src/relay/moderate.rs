@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::answer::{Change, Pending, Then};
-use super::attend::{Asked, is_same_secret};
+use super::attend::is_same_secret;
+use super::session::Asked;
 use super::{Event, Relay, What};
 use crate::chat::{BanInfo, MAX_REMARK_BYTES, Moderation, News, RefusalCode, cut, room_name};
 use crate::endpoint::Handle;
@@ -170,7 +171,7 @@ impl Relay {
             }
             Some(room) => {
                 let number = room_name(room).and_then(|name| self.room_numbers.get(&name).copied());
-                let seated = self.sessions.get(&whom).and_then(|session| session.member());
+                let seated = self.sessions.member(whom);
                 let number = number.filter(|&number| seated.is_some_and(|member| member.sits_in(number)));
                 let Some(number) = number else {
                     let reason = format!("{nick} is not in that room");

@@ -27,19 +27,34 @@ impl Relay {
     /// Reads on, as far as this member may be read now.
     pub(super) fn read(&mut self, now: Now, handle: Handle) {
         while self.may_read(handle) {
-            if self.may_read_receipts(now, handle)
-                && let Some(received) = self.endpoint.take(handle, stream::RECEIPTS)
-            {
-                self.hear_on_receipts(now, handle, &received.body);
-            } else if !self.may_read_words(now, handle) {
-                return;
-            } else if let Some(received) = self.endpoint.take(handle, stream::WORDS) {
-                self.charge(now, handle);
-                self.hear(now, handle, &received.body);
+            if let Some(body) = self.take_paced(now, handle, stream::RECEIPTS) {
+                self.hear_on_receipts(now, handle, &body);
+            } else if let Some(body) = self.take_paced(now, handle, stream::WORDS) {
+                self.hear(now, handle, &body);
             } else {
                 return;
             }
         }
+    }
+
+    /// The next message of a stream, if there is a token for it (UC-RELAY-018). Without one it stays where it is, and the member's
+    /// window shuts.
+    fn take_paced(&mut self, now: Now, handle: Handle, stream: u32) -> Option<Vec<u8>> {
+        let session = self.sessions.get(&handle)?;
+        let is_receipts = stream == stream::RECEIPTS;
+        let bucket = if is_receipts { session.receipt_bucket } else { session.bucket };
+        let flood = if is_receipts { Some(RECEIPT_FLOOD) } else { self.config.limits.flood };
+        let paid = match flood.map_or(Ok(bucket), |flood| bucket.without_one(now.instant, flood)) {
+            Ok(paid) => paid,
+            Err(at) => {
+                self.wake_session_at(handle, at);
+                return None;
+            }
+        };
+        let received = self.endpoint.take(handle, stream)?;
+        let session = self.sessions.get_mut(&handle)?;
+        *(if is_receipts { &mut session.receipt_bucket } else { &mut session.bucket }) = paid;
+        Some(received.body)
     }
 
     fn may_read(&self, handle: Handle) -> bool {
@@ -58,51 +73,11 @@ impl Relay {
             })
     }
 
-    fn may_read_receipts(&mut self, now: Now, handle: Handle) -> bool {
-        let Some(session) = self.sessions.get(&handle) else {
-            return false;
-        };
-        let mut bucket = session.receipt_bucket;
-        match bucket.take(now.instant, RECEIPT_FLOOD) {
-            Ok(()) => true,
-            Err(at) => {
-                self.wake_session_at(handle, at);
-                false
-            }
-        }
-    }
-
     /// What comes beside the words: receipts, and nothing else. Words here would be out of their order, and past the flood limit.
     fn hear_on_receipts(&mut self, now: Now, handle: Handle, body: &[u8]) {
-        if let Some(session) = self.sessions.get_mut(&handle) {
-            // It was seen a moment ago that there is a token.
-            let _ = session.receipt_bucket.take(now.instant, RECEIPT_FLOOD);
-        }
         match Say::decode(body) {
             Ok(Say { said: Said::Receipt(receipt), .. }) => self.hear_receipt(now, handle, &receipt),
             _ => self.unreadable += 1,
-        }
-    }
-
-    /// Whether the member has a token (UC-RELAY-018). Without one, its words stay where they are, and its window shuts.
-    fn may_read_words(&mut self, now: Now, handle: Handle) -> bool {
-        let (Some(flood), Some(session)) = (self.config.limits.flood, self.sessions.get(&handle)) else {
-            return true;
-        };
-        let mut bucket = session.bucket;
-        match bucket.take(now.instant, flood) {
-            Ok(()) => true,
-            Err(at) => {
-                self.wake_session_at(handle, at);
-                false
-            }
-        }
-    }
-
-    fn charge(&mut self, now: Now, handle: Handle) {
-        if let (Some(flood), Some(session)) = (self.config.limits.flood, self.sessions.get_mut(&handle)) {
-            // It was seen a moment ago that there is one.
-            let _ = session.bucket.take(now.instant, flood);
         }
     }
 

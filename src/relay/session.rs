@@ -1,14 +1,23 @@
 //! What a relay knows of one connection: a guest, or a member with its seats and cursors.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::tail::Cursor;
 use crate::chat::MessageId;
+use crate::endpoint::Handle;
 use crate::ledger::Identity;
 use crate::time::{Instant, WallTime};
+
+/// A request's name, and when it was made.
+pub(super) type Asked = (MessageId, WallTime);
+
+/// Every connection that may say something.
+#[derive(Debug, Default)]
+pub(super) struct Sessions(BTreeMap<Handle, Session>);
 
 /// One connection.
 #[derive(Debug)]
@@ -70,7 +79,7 @@ pub(super) struct Entering {
     pub(super) nick: String,
     pub(super) token: String,
     /// The request, and when it was said.
-    pub(super) request: (MessageId, WallTime),
+    pub(super) request: Asked,
     /// The cursors that it came with, if they are of our log.
     pub(super) knows_log: bool,
     pub(super) everyone_after: Option<u64>,
@@ -126,6 +135,31 @@ pub(super) struct Letters {
     pub(super) cursor: Cursor,
     /// Whether the mailbox may hold more than was sent.
     pub(super) is_behind: bool,
+}
+
+impl Sessions {
+    /// Whoever is in, on that connection.
+    pub(super) fn member(&self, handle: Handle) -> Option<&Member> {
+        self.0.get(&handle)?.member()
+    }
+
+    pub(super) fn member_mut(&mut self, handle: Handle) -> Option<&mut Member> {
+        self.0.get_mut(&handle)?.member_mut()
+    }
+}
+
+impl Deref for Sessions {
+    type Target = BTreeMap<Handle, Session>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Sessions {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl Session {

@@ -1,8 +1,9 @@
 //! Lines and letters: from their author to the ledger, and their receipts back.
 
 use super::answer::Pending;
+use super::session::Asked;
 use super::{Relay, What};
-use crate::chat::{EVERYONE, MessageId, Party, Receipt, RefusalCode, Words, is_nick, room_name};
+use crate::chat::{EVERYONE, Party, Receipt, RefusalCode, Words, is_nick, room_name};
 use crate::endpoint::Handle;
 use crate::ledger::{Draft, Identity, LetterFate, LogKey, Request};
 use crate::time::{Now, WallTime};
@@ -11,9 +12,7 @@ impl Relay {
     /// A member says something to a room, to everyone or to one other.
     pub(super) fn hear_words(&mut self, now: Now, handle: Handle, words: Words<'_>, to: Party, at: WallTime) {
         let request = (words.id.clone(), at);
-        let Some(author) =
-            self.sessions.get(&handle).and_then(|session| session.member()).map(|m| m.identity)
-        else {
+        let Some(author) = self.sessions.member(handle).map(|m| m.identity) else {
             let hint = "this is a relay: enter it first (udpchat peer --relay)";
             return self.refuse(now, handle, &request, RefusalCode::NotEntered, hint);
         };
@@ -67,14 +66,7 @@ impl Relay {
         Ok(())
     }
 
-    fn refuse_words(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        request: &(MessageId, WallTime),
-        code: RefusalCode,
-        reason: &str,
-    ) {
+    fn refuse_words(&mut self, now: Now, handle: Handle, request: &Asked, code: RefusalCode, reason: &str) {
         self.refuse(now, handle, request, code, reason);
         let Some(session) = self.sessions.get(&handle) else { return };
         let nick = session.nick().unwrap_or_default().to_owned();
@@ -125,7 +117,7 @@ impl Relay {
 
     /// A member has a letter, or refuses it. Lines get no receipts: their cursor tells.
     pub(super) fn hear_receipt(&mut self, now: Now, handle: Handle, receipt: &Receipt<'_>) {
-        let identity = self.sessions.get(&handle).and_then(|session| session.member()).map(|m| m.identity);
+        let identity = self.sessions.member(handle).map(|m| m.identity);
         let (Some(mailbox), Some(pos)) = (identity, receipt.pos) else {
             self.unreadable += 1;
             return;
@@ -144,7 +136,7 @@ impl Relay {
         &mut self,
         now: Now,
         author: Identity,
-        request: (MessageId, WallTime),
+        request: Asked,
         pos: u64,
         fate: LetterFate,
     ) {
@@ -158,7 +150,7 @@ impl Relay {
         &mut self,
         now: Now,
         handle: Handle,
-        (id, at): (MessageId, WallTime),
+        (id, at): Asked,
         pos: u64,
         fate: LetterFate,
     ) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Relay;
 use super::room::STALE;
-use super::session::Session;
+use super::session::{Asked, Session};
 use crate::arq::{SendError, SendOptions};
 use crate::chat::{
     MAX_REMARK_BYTES, MessageId, News, Party, Place, Receipt, RefusalCode, Said, Say, Words, cut, stream,
@@ -71,7 +71,7 @@ impl Relay {
         &mut self,
         now: Now,
         handle: Handle,
-        request: &(MessageId, WallTime),
+        request: &Asked,
         code: RefusalCode,
         reason: &str,
     ) {
