@@ -11,7 +11,7 @@
 //! | [`wire`] | what a datagram says: head, frames, checksums, limits | yes |
 //! | [`arq`] | one connection: numbering, acks, loss, retransmission, streams, timers | yes |
 //! | [`endpoint`] | many connections on one socket: handshake, routing, closing | yes |
-//! | [`chat`] | what the application says: messages, replies, receipts | yes |
+//! | [`chat`] | what the application says: messages, replies, receipts; requests to a relay, and its news | yes |
 //! | [`peer`] | the peer machine: conversations and the fate of every message | yes |
 //! | [`ledger`] | what a relay keeps: rooms, lines, letters, names; in memory | yes |
 //! | [`relay`] | the relay machine: rooms, names, cursors | yes |

@@ -240,12 +240,6 @@ impl Peer {
         self.conversations.values().map(|conversation| conversation.outgoing.len()).sum::<usize>() + at_relays
     }
 
-    /// Whether every receipt that we owe has been acknowledged.
-    pub fn has_confirmed_all(&self) -> bool {
-        let no_backlog = self.conversations.values().all(|conversation| conversation.receipts.is_empty());
-        no_backlog && self.endpoint.connections().all(|(_, connection)| connection.queued().1 == 0)
-    }
-
     /// Whether every relay that we want to be at has let us into our rooms and told what had been said there, or refused.
     pub fn is_caught_up(&self) -> bool {
         self.conversations.values().filter_map(|it| it.member.as_ref()).all(|member| member.is_caught_up())
