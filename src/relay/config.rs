@@ -67,6 +67,7 @@ impl Default for RelayLimits {
             flood: Some(Flood { burst: 200, per_second: 50 }),
             // A classroom behind one address comes in at once; a program that only connects is held to what costs nothing.
             connections: Some(Flood { burst: 500, per_second: 50 }),
+            // Idle ones take about 8 KB each (`cargo bench --bench relay -- idle`): 160 MB of them fit any machine that serves so many.
             members: 20_000,
             // More than anybody reads; each costs an entry in the room and a cursor.
             rooms_per_member: 64,
@@ -74,6 +75,7 @@ impl Default for RelayLimits {
             text_bytes: 64 * 1024,
             // A week's absence from a busy conversation.
             mailbox: MailboxBounds { letters: 1_000, bytes: 4 * 1024 * 1024 },
+            // Longer than a holiday; and a letter that old is news no more.
             letter_lifetime: Duration::from_secs(30 * 24 * 3600),
         }
     }
@@ -81,9 +83,10 @@ impl Default for RelayLimits {
 
 impl Default for RelayConfig {
     fn default() -> Self {
+        // The members, and a fifth more for guests and for connections that are ending.
         let mut endpoint = EndpointConfig { max_connections: 24_000, ..EndpointConfig::default() };
-        // What members send is short, and what waits for the slow ones is in the log: so a relay grants little, and the
-        // memory that its members can take of it is bounded by little.
+        // What members send is short, so a relay grants little: three of the longest lines with their JSON, escaped, and a
+        // third more for the stream (see `arq::Config`). That is also all that one member can make it hold of its words.
         let limits = &mut endpoint.connection.limits;
         limits.message_bytes = 192 * 1024;
         limits.stream_bytes = 256 * 1024;
@@ -92,6 +95,7 @@ impl Default for RelayConfig {
         limits.streams = 2;
         // A closing relay drains for three seconds at most, the answers to its closes included.
         endpoint.connection.flush_timeout = Duration::from_millis(2_500);
+        // Far beyond what `deliver` puts there, so that a receipt, or the answer to a request, is never what finds it full.
         endpoint.connection.send_queue_bytes = 4 * 1024 * 1024;
         endpoint.connection.send_queue_messages = 4_096;
         Self {
