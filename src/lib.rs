@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`time`], [`random`], [`machine`] | time as a number, randomness with a seed, the words that all machines share | yes |
 //! | [`wire`] | what a datagram says: head, frames, checksums, limits | yes |
+//! | [`secure`] | who somebody is, and how packets are sealed: keys, handshake, cookies, letters | yes |
 //! | [`arq`] | one connection: numbering, acks, loss, retransmission, streams, timers | yes |
 //! | [`endpoint`] | many connections on one socket: handshake, routing, closing | yes |
 //! | [`chat`] | what the application says: messages, replies, receipts; requests to a relay, and its news | yes |
@@ -76,6 +77,7 @@ pub mod machine;
 pub mod peer;
 pub mod random;
 pub mod relay;
+pub mod secure;
 pub mod sim;
 #[cfg(feature = "io")]
 pub mod store;
