@@ -221,7 +221,7 @@ class Opener:
     """What comes from the other side: with the key of now, the one before, or the one after."""
     def __init__(self, key, epoch=0): self.epoch, self.keys = epoch, {epoch: key, epoch + 1: following(key)}
 
-    def open(self, datagram):                                                                        # UC-SEAL-010
+    def open(self, datagram):                                                                        # UC-SEAL-007
         head, text_at = read_clear(datagram)
         number, epoch = head["n"], head.get("k", 0)
         if epoch not in self.keys: raise ValueError("its epoch is too far away")
@@ -266,7 +266,7 @@ class Sealed(Partner):
 
     def unwrap(self, datagram):
         try:
-            if b'"c":' in datagram.partition(b"\n")[0]:                     # a clear packet is nothing to us: UC-SEAL-011
+            if b'"c":' in datagram.partition(b"\n")[0]:                     # a clear packet is nothing to us: UC-SEAL-010
                 opened = decode(datagram)
                 return opened if opened and "n" not in opened[0] else None
             if not self.opener: return None
@@ -275,19 +275,19 @@ class Sealed(Partner):
             line, _, payload = text.partition(b"\n")
             return {**json.loads(line), **head}, payload
         except (ValueError, KeyError, TypeError):
-            return None                                                                              # UC-SEAL-015
+            return None                                                                              # UC-SEAL-014
 
     def hear(self, head, payload):
         if "n" in head: return super().hear(head, payload)
         frame = head["f"][0]
         if frame["t"] == "refuse": print("refused:", frame["code"], file=sys.stderr)                 # a hint: UC-HS-011
         if self.to or head.get("to") != self.id: return
-        if frame["t"] == "retry":                                                                    # UC-SEAL-013
+        if frame["t"] == "retry":                                                                    # UC-SEAL-012
             self.hello, self.hello_at = self.hello_with(cookie=frame["cookie"]), 0.0
         elif frame["t"] == "welcome":
             try:
                 answer, after = self.noise.read(SECOND, payload[:frame["len"]])
-                if self.expected not in (None, after.rs):                                            # UC-SEAL-016
+                if self.expected not in (None, after.rs):                                            # UC-SEAL-013
                     return print("another key:", key_text(after.rs), file=sys.stderr)
                 self.to = json.loads(answer)["id"]
             except (ValueError, KeyError, TypeError):
