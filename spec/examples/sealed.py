@@ -254,7 +254,7 @@ class Sealed(Partner):
         return self.hello_with()
 
     def hello_with(self, **cookie):
-        hello = {"t": "hello", "id": self.id, "mode": "sealed", "len": len(self.first), **cookie}
+        hello = {"t": "hello", "id": self.id, "mode": "sealed", **cookie, "len": len(self.first)}
         return encode(self.first + b"." * 400, f=[hello, {"t": "pad", "len": 400}])
 
     def wrap(self, payload, frame):
@@ -327,13 +327,13 @@ def follow_handshake(v):
     keys = [[key] for key in heard[2][1].split()]
     for direction in keys: direction += [following(direction[0]), following(following(direction[0]))]
     for direction in keys: direction += [following(direction[2])]
-    hello = {"t": "hello", "id": v["ids"][0], "mode": "sealed", "len": len(messages[0])}
-    pad = [{"t": "pad", "len": v["pad"]}]
+    id, cookie = v["ids"][0], {"cookie": v["cookie"]}
+    def hello(pad, **cookie):
+        frames = [{"t": "hello", "id": id, "mode": "sealed", **cookie, "len": len(messages[0])}, {"t": "pad", "len": pad}]
+        return encode(messages[0] + b"." * pad, f=frames)
     datagrams = dict(
-        hello=encode(messages[0] + b"." * v["pad"], f=[hello] + pad),
-        retry=encode(to=v["ids"][0], f=[{"t": "retry", "cookie": v["cookie"]}]),
-        hello_again=encode(messages[0] + b"." * v["pad"], f=[{**hello, "cookie": v["cookie"]}] + pad),
-        welcome=encode(messages[1], to=v["ids"][0], f=[{"t": "welcome", "len": len(messages[1])}]))
+        hello=hello(v["pads"][0]), retry=encode(to=id, f=[{"t": "retry", **cookie}]), hello_again=hello(v["pads"][1], **cookie),
+        welcome=encode(messages[1], to=id, f=[{"t": "welcome", "len": len(messages[1])}]))
     return dict(messages=[message.hex() for message in messages],
                 asking_keys=[key.hex() for key in keys[0]], granting_keys=[key.hex() for key in keys[1]],
                 datagrams={name: datagram.hex() for name, datagram in datagrams.items()})
