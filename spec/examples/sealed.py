@@ -192,9 +192,9 @@ def key_from_text(text):
     if key_text(key) != text.lower(): raise ValueError("the last character has bits too many")
     return key
 
-def word_numbers(*parts):                                                                            # UC-KEY-004
-    bits = int.from_bytes(hashlib.sha256(b"".join(parts)).digest()) >> 256 - 88
-    return [bits >> 77 - 11 * i & 2047 for i in range(8)]
+def word_numbers(count, *parts):                                                                     # UC-KEY-004
+    bits = int.from_bytes(hashlib.sha256(b"".join(parts)).digest()) >> 256 - 11 * count
+    return [bits >> 11 * (count - 1 - i) & 2047 for i in range(count)]
 
 def cookie(secret, seconds, address, port, id):                                                      # UC-SEAL-012
     data = struct.pack(">I", seconds) + address + struct.pack(">H", port) + id.encode()
@@ -307,10 +307,10 @@ raw = bytes.fromhex
 
 def follow_key(v):
     public = x25519(raw(v["secret"]))
-    return dict(public=public.hex(), text=key_text(public), numbers=word_numbers(b"udpchat key 1", public))
+    return dict(public=public.hex(), text=key_text(public), numbers=word_numbers(8, b"udpchat key 1", public))
 
 def follow_comparison(v):                                                                            # UC-KEY-005
-    return dict(numbers=word_numbers(b"udpchat compare 1", *sorted(map(raw, v["keys"]))))
+    return dict(numbers=word_numbers(12, b"udpchat compare 1", *sorted(map(raw, v["keys"]))))
 
 def sides(v):
     return [handshake(who == "asking", raw(v[who]["secret"]), raw(v[who]["ephemeral"])) for who in ("asking", "granting")]
