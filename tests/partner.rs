@@ -49,6 +49,18 @@ fn a_partner_written_from_the_spec_is_understood() {
 }
 
 #[test]
+fn the_vectors_of_sealing_are_what_the_spec_makes_of_them() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    let check = Command::new("python3")
+        .args(["-B", "spec/examples/sealed.py", "--check", "spec/vectors/sealed.json"])
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+}
+
+#[test]
 fn a_member_written_from_the_spec_is_let_in_heard_and_finds_nothing_wrong() {
     if Command::new("python3").arg("--version").output().is_err() {
         return;

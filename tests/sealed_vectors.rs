@@ -12,10 +12,13 @@ use std::time::Duration;
 use data_encoding::{BASE64_NOPAD, HEXLOWER};
 use serde_json::Value;
 use udpchat::secure::{
-    CookieMint, Entropy, FINISH_BYTES, Initiator, KeyPair, Letter, Opener, PublicKey, Responder, Sealer,
-    Session, TAG_BYTES, comparison_words, key_words,
+    CookieMint, Entropy, Initiator, KeyPair, Letter, Opener, PublicKey, Responder, Sealer, Session,
+    comparison_words, key_words,
 };
 use udpchat::time::Instant;
+use udpchat::wire::{
+    self, ConnectionId, Datagram, FINISH_BYTES, Handshake, SEAL_BYTES, SealedHead, SealedHello, Welcome, Wish,
+};
 
 // UC-KEY-002, UC-KEY-004
 #[test]
@@ -58,6 +61,32 @@ fn a_handshake_is_exactly_this() {
     }
 }
 
+// UC-SEAL-003, UC-SEAL-004, UC-SEAL-012
+#[test]
+fn its_datagrams_are_exactly_these() {
+    for vector in vectors("handshakes") {
+        let [hello_id, welcome_id] = [0, 1].map(|at| connection_id(&vector["ids"][at]));
+        let [first, second] = [0, 1].map(|at| bytes(&vector["messages"][at]));
+        let cookie = text(&vector["cookie"]);
+        let hello = |cookie| SealedHello { id: hello_id, cookie, message: &first };
+        let again = Handshake::SealedHello(hello(Some(cookie.into())));
+        let retry = Handshake::Retry { to: hello_id, cookie: cookie.into() };
+        let welcome = Handshake::SealedWelcome { to: hello_id, message: &second };
+        let all = [("hello", Handshake::SealedHello(hello(None))), ("retry", retry), ("hello_again", again), ("welcome", welcome)];
+        for (name, handshake) in all {
+            let datagram = bytes(&vector["datagrams"][name]);
+            let read = wire::decode(&datagram);
+            assert_eq!(read.as_ref(), Ok(&Datagram::Handshake(handshake.clone())), "{} {name}", vector["id"]);
+            let mut written = Vec::new();
+            wire::encode_handshake(&mut written, &handshake);
+            assert_eq!(hex(&written), vector["datagrams"][name], "{} {name}", vector["id"]);
+        }
+        let payload = |at: usize| text(&vector["payloads"][at]).as_bytes();
+        assert_eq!(Wish::decode(payload(0)).unwrap().id, hello_id, "{}", vector["id"]);
+        assert_eq!(Welcome::decode(payload(1)).unwrap().id, welcome_id, "{}", vector["id"]);
+    }
+}
+
 // UC-SEAL-006 to UC-SEAL-008
 #[test]
 fn a_packet_is_sealed_to_exactly_these_bytes() {
@@ -69,8 +98,13 @@ fn a_packet_is_sealed_to_exactly_these_bytes() {
         let mut packet = [clear.as_slice(), text(&vector["text"]).as_bytes()].concat();
         sealer.seal(number, &mut packet, clear.len());
         assert_eq!(hex(&packet), vector["datagram"], "{}", vector["id"]);
+        let finish_bytes = if vector["finish"] == true { FINISH_BYTES } else { 0 };
+        let (to, sealed_at) = (connection_id(&vector["to"]), clear.len());
+        let head = SealedHead { to, number, epoch, finish_at: sealed_at - finish_bytes, sealed_at };
+        assert_eq!(wire::decode(&packet), Ok(Datagram::Sealed(head)), "{}", vector["id"]);
+        assert!(wire::decode_sealed(text(&vector["text"]).as_bytes(), to, number).is_ok(), "{}", vector["id"]);
         let opened = opener.open(number, epoch, &mut packet, clear.len());
-        assert_eq!(opened, Ok(clear.len()..packet.len() - TAG_BYTES), "{}", vector["id"]);
+        assert_eq!(opened, Ok(clear.len()..packet.len() - SEAL_BYTES), "{}", vector["id"]);
         assert_eq!(&packet[opened.unwrap()], text(&vector["text"]).as_bytes(), "{}", vector["id"]);
     }
 }
@@ -133,9 +167,11 @@ fn passes(vector: &Value) -> bool {
         "welcome" => {
             let shake = handshake(vector);
             let (mut asking, _) = begin(&shake);
-            let was_taken = asking.finish(&bytes(&vector["hex"])).is_ok();
+            let keys = keys(&shake["asking"]);
+            let was_taken = asking.finish(&keys, &bytes(&vector["hex"])).is_ok();
             // Whatever it was, the true one is taken after it.
-            assert!(was_taken || asking.finish(&bytes(&shake["messages"][1])).is_ok(), "{}", vector["id"]);
+            let true_one = bytes(&shake["messages"][1]);
+            assert!(was_taken || asking.finish(&keys, &true_one).is_ok(), "{}", vector["id"]);
             was_taken
         }
         "finish" => {
@@ -144,7 +180,11 @@ fn passes(vector: &Value) -> bool {
             let granting = &shake["granting"];
             let (mut responder, _) = Responder::read(&keys(granting), &mut entropy(granting), &first).unwrap();
             responder.answer(text(&shake["payloads"][1]).as_bytes());
-            responder.finish(&keys(granting), &bytes(&vector["hex"])).is_ok()
+            let keys = keys(granting);
+            let was_taken = responder.finish(&keys, &bytes(&vector["hex"])).is_ok();
+            let true_one = bytes(&shake["messages"][2]);
+            assert!(was_taken || responder.finish(&keys, &true_one).is_ok(), "{}", vector["id"]);
+            was_taken
         }
         "packet" => opens(vector),
         "letter" => {
@@ -203,7 +243,7 @@ impl Shaken {
         let (mut responder, heard) = Responder::read(&keys(granting), &mut entropy(granting), &first).unwrap();
         assert_eq!(heard, payload(0));
         let second = responder.answer(payload(1));
-        let (asking, heard, third) = initiator.finish(&second).unwrap();
+        let (asking, heard, third) = initiator.finish(&keys(&vector["asking"]), &second).unwrap();
         assert_eq!(heard, payload(1));
         let granting = responder.finish(&keys(granting), &third).unwrap();
         Self { messages: [first, second, third.to_vec()], asking, granting }
@@ -226,6 +266,32 @@ fn begin(vector: &Value) -> (Initiator, Vec<u8>) {
 fn letter(vector: &Value) -> Letter<'_> {
     let [relay, sender, recipient] = ["relay", "sender", "recipient"].map(|name| public(&vector[name]));
     Letter { relay, sender, recipient, id: text(&vector["id_of_message"]) }
+}
+
+#[test]
+fn every_example_of_a_sealed_datagram_is_a_vector() {
+    let mut datagrams: Vec<Vec<u8>> = vectors("packets").iter().map(|it| bytes(&it["datagram"])).collect();
+    for vector in vectors("handshakes") {
+        datagrams.extend(vector["datagrams"].as_object().unwrap().values().map(bytes));
+    }
+    let chapter = fs::read_to_string("spec/11-sealing.md").unwrap();
+    let examples: Vec<&str> =
+        chapter.split("```sealed\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0).collect();
+    assert!(examples.len() >= 5);
+    for example in examples {
+        assert!(datagrams.contains(&unescaped(example)), "no vector: {example}");
+    }
+}
+
+/// The bytes of an example, in which `\x` and two digits stand for one that cannot be printed.
+fn unescaped(example: &str) -> Vec<u8> {
+    let mut parts = example.split("\\x");
+    let mut datagram = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        datagram.extend(HEXLOWER.decode(&part.as_bytes()[..2]).unwrap());
+        datagram.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    datagram
 }
 
 #[test]
@@ -270,6 +336,10 @@ fn entropy(side: &Value) -> Entropy {
 
 fn public(hex: &Value) -> PublicKey {
     PublicKey::from_bytes(raw(hex))
+}
+
+fn connection_id(value: &Value) -> ConnectionId {
+    ConnectionId::parse(text(value)).unwrap()
 }
 
 fn in_the_list(numbers: &Value) -> String {
