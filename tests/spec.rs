@@ -15,8 +15,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use udpchat::arq::{self, Config, Violation};
 use udpchat::chat::{self, News, Party, Receipt, Request, Said, Say, Words};
-use udpchat::endpoint::{Disposition, EndpointConfig};
+use udpchat::endpoint::{Disposition, EndpointConfig, HandshakeLimits};
 use udpchat::relay::{RelayConfig, RelayLimits};
+use udpchat::secure;
 use udpchat::time::WallTime;
 use udpchat::wire::{self, Datagram, DecodeError, Frame, Handshake, Kind, Limits, PacketWriter};
 
@@ -225,6 +226,10 @@ fn the_numbers_are_the_codes_own() {
         "MAX_FRAMES": wire::MAX_FRAMES,
         "MAX_LIST": wire::MAX_LIST,
         "MAX_REASON_BYTES": wire::MAX_REASON_BYTES,
+        "MAX_COOKIE_BYTES": wire::MAX_COOKIE_BYTES,
+        "FINISH_BYTES": wire::FINISH_BYTES,
+        "SEAL_BYTES": wire::SEAL_BYTES,
+        "MAX_LETTER_BYTES": secure::MAX_LETTER_BYTES,
         "MAX_MESSAGE_BYTES": arq::MAX_MESSAGE_BYTES,
         "MAX_TEXT_BYTES": chat::MAX_TEXT_BYTES,
         "MAX_QUOTE_BYTES": chat::MAX_QUOTE_BYTES,
@@ -256,9 +261,34 @@ fn the_numbers_are_the_codes_own() {
 }
 
 #[test]
+fn the_numbers_of_sealing_are_the_codes_own() {
+    let limits = HandshakeLimits::default();
+    let secure = |name| constant("src/secure", name);
+    let mut numbers = json!({
+        "epoch_packets": secure("EPOCH_PACKETS"),
+        "epoch_s": secure("EPOCH_TIME"),
+        "previous_key_s": secure("PREVIOUS_KEPT"),
+        "cookie_s": secure("LIFETIME"),
+        "retries": constant("src/endpoint", "MAX_RETRIES"),
+    });
+    let rates = [
+        ("unproven", limits.unproven),
+        ("retries", limits.retries),
+        ("source", limits.source),
+        ("total", limits.total),
+    ];
+    for (name, rate) in rates {
+        numbers[format!("{name}_burst")] = json!(rate.burst);
+        numbers[format!("{name}_per_second")] = json!(rate.per_second);
+    }
+    assert_eq!(by_name(&registry("limits.json")["sealing"], "value"), numbers);
+}
+
+#[test]
 fn the_relays_numbers_are_the_codes_own() {
     let limits = RelayLimits::default();
     let [flood, connections] = [limits.flood, limits.connections].map(Option::unwrap);
+    let constant = |name| constant("src/relay", name);
     let numbers = json!({
         "members": limits.members,
         "rooms_per_member": limits.rooms_per_member,
@@ -283,13 +313,17 @@ fn the_relays_numbers_are_the_codes_own() {
     assert_eq!(by_name(&registry("limits.json")["relay"], "value"), numbers);
 }
 
-/// The number that a private constant of the relay has.
-fn constant(name: &str) -> u64 {
-    let texts = files("src/relay", "rs").into_iter().map(|file| read(&file));
+/// The number that a private constant has somewhere in a folder.
+fn constant(folder: &str, name: &str) -> u64 {
+    let texts = files(folder, "rs").into_iter().map(|file| read(&file));
+    let number = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>().parse::<u64>().ok();
     let values = texts.filter_map(|text| {
         let (_, rest) = text.split_once(&format!("const {name}: "))?;
         let value = rest.split_once('=')?.1.split_once(';')?.0;
-        value.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
+        match value.split_once("<<") {
+            Some((value, shift)) => Some(number(value)? << number(shift)?),
+            None => number(value),
+        }
     });
     let [value] = values.collect::<Vec<u64>>()[..] else { panic!("{name} stands in one place") };
     value
@@ -306,7 +340,15 @@ fn every_error_and_disposition_has_its_row() {
         Disposition::Refuse,
         Disposition::StaleHandshake,
         Disposition::Refused,
+        Disposition::Retry,
+        Disposition::RetryHeeded,
+        Disposition::Overload,
+        Disposition::BadHandshake,
+        Disposition::WrongKey,
         Disposition::UnknownConnection,
+        Disposition::WrongForm,
+        Disposition::BadSeal,
+        Disposition::OldKey,
     ];
     let violations =
         [Violation::WindowOverrun, Violation::StreamLimit, Violation::MessageLimit, Violation::PartMismatch];
