@@ -292,7 +292,7 @@ class Sealed(Partner):
                 self.to = json.loads(answer)["id"]
             except (ValueError, KeyError, TypeError):
                 return
-            self.finish = after.write(THIRD, b"")
+            self.finish, self.remote = after.write(THIRD, b""), after.rs
             ours, theirs = after.split()
             self.sealer, self.opener = Sealer(ours), Opener(theirs)
             print("sealed with", key_text(after.rs), file=sys.stderr)
