@@ -266,7 +266,7 @@ class Sealed(Partner):
 
     def unwrap(self, datagram):
         try:
-            if b'"c":' in datagram.partition(b"\n")[0]:                     # a clear packet is nothing to us: UC-SEAL-010
+            if b'"c":' in datagram.partition(b"\n")[0]:                     # a clear packet is nothing to us: UC-SEAL-014
                 opened = decode(datagram)
                 return opened if opened and "n" not in opened[0] else None
             if not self.opener: return None
@@ -275,7 +275,7 @@ class Sealed(Partner):
             line, _, payload = text.partition(b"\n")
             return {**json.loads(line), **head}, payload
         except (ValueError, KeyError, TypeError):
-            return None                                                                              # UC-SEAL-014
+            return None                                                                              # UC-SEAL-010
 
     def hear(self, head, payload):
         if "n" in head: return super().hear(head, payload)
