@@ -72,7 +72,12 @@ fn its_datagrams_are_exactly_these() {
         let again = Handshake::SealedHello(hello(Some(cookie.into())));
         let retry = Handshake::Retry { to: hello_id, cookie: cookie.into() };
         let welcome = Handshake::SealedWelcome { to: hello_id, message: &second };
-        let all = [("hello", Handshake::SealedHello(hello(None))), ("retry", retry), ("hello_again", again), ("welcome", welcome)];
+        let all = [
+            ("hello", Handshake::SealedHello(hello(None))),
+            ("retry", retry),
+            ("hello_again", again),
+            ("welcome", welcome),
+        ];
         for (name, handshake) in all {
             let datagram = bytes(&vector["datagrams"][name]);
             let read = wire::decode(&datagram);
@@ -102,7 +107,11 @@ fn a_packet_is_sealed_to_exactly_these_bytes() {
         let (to, sealed_at) = (connection_id(&vector["to"]), clear.len());
         let head = SealedHead { to, number, epoch, finish_at: sealed_at - finish_bytes, sealed_at };
         assert_eq!(wire::decode(&packet), Ok(Datagram::Sealed(head)), "{}", vector["id"]);
-        assert!(wire::decode_sealed(text(&vector["text"]).as_bytes(), to, number).is_ok(), "{}", vector["id"]);
+        assert!(
+            wire::decode_sealed(text(&vector["text"]).as_bytes(), to, number).is_ok(),
+            "{}",
+            vector["id"]
+        );
         let opened = opener.open(number, epoch, &mut packet, clear.len());
         assert_eq!(opened, Ok(clear.len()..packet.len() - SEAL_BYTES), "{}", vector["id"]);
         assert_eq!(&packet[opened.unwrap()], text(&vector["text"]).as_bytes(), "{}", vector["id"]);
@@ -129,8 +138,11 @@ fn a_cookie_is_exactly_this() {
     for vector in vectors("cookies") {
         let mut entropy = Entropy::from_seed(raw(&vector["seed"]));
         assert_eq!(entropy.clone().bytes(), raw(&vector["secret"]), "{}", vector["id"]);
-        let cookie =
-            CookieMint::new(&mut entropy).cookie(at(&vector["seconds"]), address(&vector), text(&vector["hello"]));
+        let cookie = CookieMint::new(&mut entropy).cookie(
+            at(&vector["seconds"]),
+            address(&vector),
+            text(&vector["hello"]),
+        );
         assert_eq!(cookie, vector["cookie"], "{}", vector["id"]);
     }
 }
@@ -178,7 +190,8 @@ fn passes(vector: &Value) -> bool {
             let shake = handshake(vector);
             let first = bytes(&shake["messages"][0]);
             let granting = &shake["granting"];
-            let (mut responder, _) = Responder::read(&keys(granting), &mut entropy(granting), &first).unwrap();
+            let (mut responder, _) =
+                Responder::read(&keys(granting), &mut entropy(granting), &first).unwrap();
             responder.answer(text(&shake["payloads"][1]).as_bytes());
             let keys = keys(granting);
             let was_taken = responder.finish(&keys, &bytes(&vector["hex"])).is_ok();
@@ -240,7 +253,8 @@ impl Shaken {
         let payload = |at: usize| text(&vector["payloads"][at]).as_bytes();
         let granting = &vector["granting"];
         let (mut initiator, first) = begin(vector);
-        let (mut responder, heard) = Responder::read(&keys(granting), &mut entropy(granting), &first).unwrap();
+        let (mut responder, heard) =
+            Responder::read(&keys(granting), &mut entropy(granting), &first).unwrap();
         assert_eq!(heard, payload(0));
         let second = responder.answer(payload(1));
         let (asking, heard, third) = initiator.finish(&keys(&vector["asking"]), &second).unwrap();

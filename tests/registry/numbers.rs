@@ -62,7 +62,8 @@ fn the_relays_numbers_are_the_codes_own() {
 /// The number that a private constant has somewhere in a folder.
 fn constant(folder: &str, name: &str) -> u64 {
     let texts = files(folder, "rs").into_iter().map(|file| read(&file));
-    let number = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>().parse::<u64>().ok();
+    let number =
+        |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>().parse::<u64>().ok();
     let values = texts.filter_map(|text| {
         let (_, rest) = text.split_once(&format!("const {name}: "))?;
         let value = rest.split_once('=')?.1.split_once(';')?.0;
