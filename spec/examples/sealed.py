@@ -242,11 +242,13 @@ def read_clear(datagram):
 # A conversation.
 
 class Sealed(Partner):
-    def __init__(self, address, texts, drop, expected=None, rekey=2**20):
-        self.noise, self.expected, self.rekey = handshake(True, os.urandom(32), os.urandom(32)), expected, rekey
+    def __init__(self, address, texts, drop, rekey=2**20):
+        self.noise, self.rekey = handshake(True, os.urandom(32), os.urandom(32)), rekey
         self.sealer = self.opener = None
         self.finish, self.epoch_began, self.acked = b"", 1, 0
-        super().__init__(address, texts, drop)
+        key, _, host = address[0].rpartition("@")                                                    # UC-KEY-010
+        self.expected = key_from_text(key) if key else None
+        super().__init__((host, address[1]), texts, drop)
 
     def greeting(self, limits):                                                                      # UC-SEAL-003
         payload = json.dumps({"id": self.id, "limits": limits}, separators=(",", ":")).encode()
@@ -424,7 +426,5 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser(add_help=False)
         parser.add_argument("--rekey", type=int, default=2**20)
         rekey, sys.argv[1:] = parser.parse_known_args()
-        (host, port), given = arguments(__doc__)
-        key, _, host = host.rpartition("@")
-        expected = key_from_text(key) if key else None
-        Sealed((host, port), given.text, given.drop, expected, rekey.rekey).talk(time.time() + given.stay)
+        address, given = arguments(__doc__)
+        Sealed(address, given.text, given.drop, rekey.rekey).talk(time.time() + given.stay)
