@@ -13,10 +13,10 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use udpchat::bucket::Rate;
 use udpchat::endpoint::{EndpointConfig, HandshakeLimits, Protection};
+use udpchat::io::clock::Clock;
 use udpchat::machine::Path;
 use udpchat::peer::{Event, Peer, PeerConfig};
 use udpchat::secure::KeyPair;
-use udpchat::time::{Instant, Now, WallTime};
 
 #[test]
 fn a_partner_written_from_the_spec_is_understood() {
@@ -91,11 +91,8 @@ fn hear(socket: &UdpSocket, keys: KeyPair, partner: &mut Child) -> Vec<String> {
         HandshakeLimits { unproven: Rate { burst: 1, per_second: 1 }, ..HandshakeLimits::default() };
     let protection = Protection::Sealed { keys: Arc::new(keys), seed: [1; 32] };
     let endpoint = EndpointConfig { protection, handshakes, ..EndpointConfig::default() };
-    let start = std::time::Instant::now();
-    let now = || Now {
-        instant: Instant::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap() + 1),
-        wall: WallTime::default(),
-    };
+    let clock = Clock::new();
+    let now = || clock.now();
     let mut peer = Peer::new(PeerConfig { endpoint, ..PeerConfig::default() }, 1, now());
     let vectors = std::fs::read_to_string("spec/vectors/sealed.json").unwrap();
     let vectors: Value = serde_json::from_str(&vectors).unwrap();
