@@ -232,7 +232,7 @@ fn step(sealer: &mut Sealer, opener: &mut Opener, epochs: u64) {
     let mut now = Instant::from_nanos(1);
     sealer.advance_if_due(now, 1, 0);
     for number in 1..=epochs {
-        now = now + Duration::from_secs(600);
+        now += Duration::from_secs(600);
         sealer.advance_if_due(now, number + 1, number);
         assert_eq!(sealer.epoch(), number);
         let mut packet = Vec::new();
