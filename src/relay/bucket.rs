@@ -5,6 +5,21 @@ use std::time::Duration;
 use super::Flood;
 use crate::time::Instant;
 
+/// How fast a bucket fills.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// So many tokens at once.
+    pub(super) burst: u32,
+    /// And one each time that this has passed.
+    pub(super) interval: Duration,
+}
+
+impl From<Flood> for Pace {
+    fn from(flood: Flood) -> Self {
+        Self { burst: flood.burst, interval: Duration::from_secs(1) / flood.per_second.max(1) }
+    }
+}
+
 /// Tokens of one member, or of one address. Fresh ones are full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bucket {
@@ -19,18 +34,23 @@ impl Bucket {
     }
 
     /// Takes a token, or tells when there will be one.
-    pub(super) fn take(&mut self, now: Instant, flood: Flood) -> Result<(), Instant> {
-        *self = self.without_one(now, flood)?;
+    pub(super) fn take(&mut self, now: Instant, pace: impl Into<Pace>) -> Result<(), Instant> {
+        *self = self.without_one(now, pace)?;
         Ok(())
     }
 
     /// The bucket with a token less, or when it will have one.
-    pub(super) fn without_one(self, now: Instant, flood: Flood) -> Result<Self, Instant> {
-        let interval = Duration::from_secs(1) / flood.per_second.max(1);
-        let depth = interval * flood.burst.max(1);
+    pub(super) fn without_one(self, now: Instant, pace: impl Into<Pace>) -> Result<Self, Instant> {
+        let Pace { burst, interval } = pace.into();
+        let depth = interval * burst.max(1);
         let full_at = self.full_at.max(now) + interval;
         let ready_at = full_at - depth;
         if ready_at > now { Err(ready_at) } else { Ok(Self { full_at }) }
+    }
+
+    /// Gives a token back that was taken at this pace.
+    pub(super) fn give_back(&mut self, pace: impl Into<Pace>) {
+        self.full_at = self.full_at - pace.into().interval;
     }
 
     /// Whether it is as good as a new one.
