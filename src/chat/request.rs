@@ -308,7 +308,20 @@ mod tests {
         assert_eq!(room_name("#SALA").as_deref(), Some("#sala"));
         assert_eq!(room_name("ｓａｌａ").as_deref(), Some("#sala"));
         assert_eq!(room_name("sala\u{303}o").as_deref(), Some("#salão"));
-        for wrong in ["", "#", "a b", "##x", "*", "#a,b", "a\n", "a\u{200b}", "a\u{ad}", "a，b", "\u{fdfa}", &"x".repeat(33)] {
+        for wrong in [
+            "",
+            "#",
+            "a b",
+            "##x",
+            "*",
+            "#a,b",
+            "a\n",
+            "a\u{200b}",
+            "a\u{ad}",
+            "a，b",
+            "\u{fdfa}",
+            &"x".repeat(33),
+        ] {
             assert_eq!(room_name(wrong), None, "{wrong:?}");
         }
     }

@@ -194,7 +194,8 @@ impl MemoryLedger {
             return (!is_own && mixes_scripts(nick)).then_some(Reply::NameMixes);
         };
         let mut free = numbered(Reply::stem(nick, &other.name)).filter(|name| {
-            self.holder(name).is_none_or(|holder| Some(holder) == taker) && self.resembled(taker, name).is_none()
+            self.holder(name).is_none_or(|holder| Some(holder) == taker)
+                && self.resembled(taker, name).is_none()
         });
         Some(Reply::NameResembles { other: other.name.clone(), free: free.next() })
     }
@@ -637,7 +638,8 @@ mod tests {
         enter_as(&mut ledger, "t-eva", "lan", "5");
         enter_as(&mut ledger, "t-dan", "iAn", "4");
         enter_as(&mut ledger, "t-dan", "Ian", "like lan, free Some(\"Ian-2\")");
-        let take = |identity, nick: &str| Request::TakeName { identity: Identity(identity), nick: nick.to_owned() };
+        let take =
+            |identity, nick: &str| Request::TakeName { identity: Identity(identity), nick: nick.to_owned() };
         check(&mut ledger, 1, take(5, "1an"), "5");
         check(&mut ledger, 1, take(4, "IAN-2"), "4");
     }

@@ -7,7 +7,9 @@ use super::room::Room;
 use super::session::{Asked, Member, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
-use crate::chat::{self, MAX_REMARK_BYTES, MAX_SECRET_BYTES, News, Receipt, RefusalCode, Request, cut, room_name};
+use crate::chat::{
+    self, MAX_REMARK_BYTES, MAX_SECRET_BYTES, News, Receipt, RefusalCode, Request, cut, room_name,
+};
 use crate::endpoint::Handle;
 use crate::ledger::{self, Identity, LogKey};
 use crate::secure::{Secret, Stretched};
@@ -98,9 +100,9 @@ impl Relay {
 
     pub(super) fn finish_join(&mut self, now: Now, handle: Handle, asked: &Asked, wish: JoinWish) {
         let number = self.room_numbers.get(&wish.name).copied();
-        let result = number.ok_or((RefusalCode::NoSuchRoom, "there is no such room")).and_then(|number| {
-            Ok((number, self.check_join(handle, number, &wish)?))
-        });
+        let result = number
+            .ok_or((RefusalCode::NoSuchRoom, "there is no such room"))
+            .and_then(|number| Ok((number, self.check_join(handle, number, &wish)?)));
         match result {
             Ok((number, Door::Open)) => self.sit_down(now, handle, number, &wish),
             Ok((number, Door::Locked(against))) => {
@@ -336,7 +338,9 @@ impl Relay {
         let member = self.sessions.member(handle);
         let other = member.filter(|member| self.may_know(member, other)).map(|_| other.name.clone());
         let like = other.as_deref().unwrap_or("another room");
-        let reason = format!("{name} looks like {like}, which is there already; join that, or choose a name that differs more");
+        let reason = format!(
+            "{name} looks like {like}, which is there already; join that, or choose a name that differs more"
+        );
         let receipt = Receipt {
             code: Some(RefusalCode::LookAlike),
             suggestion: other.map(Into::into),

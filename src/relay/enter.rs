@@ -183,7 +183,8 @@ impl Relay {
         let (code, reason, suggestion) = match why {
             Reply::NameResembles { other, free } => {
                 let is_free = free.as_deref().map(|name| format!("; {name} is free")).unwrap_or_default();
-                let reason = format!("{nick} looks like {other}, which is somebody else's name here{is_free}");
+                let reason =
+                    format!("{nick} looks like {other}, which is somebody else's name here{is_free}");
                 (RefusalCode::NameTaken, reason, free)
             }
             _ => (RefusalCode::BadName, MIXED_NAME.to_owned(), None),

@@ -54,7 +54,7 @@ pub(super) struct Passwords {
 
 impl Passwords {
     /// Charges an attempt, or tells when there may be one. What is right is given back.
-    fn charge(&mut self, now: Instant, identity: Identity, home: IpAddr) -> Result<(), Instant> {
+    pub(super) fn charge(&mut self, now: Instant, identity: Identity, home: IpAddr) -> Result<(), Instant> {
         /// Full buckets are as good as none; they go when there are many. The others are few, since each was an attempt.
         const MANY: usize = 4_096;
         if self.by_member.len() >= MANY {
@@ -68,14 +68,16 @@ impl Passwords {
         let paid = (member.without_one(now, MEMBER_PACE), address.without_one(now, ADDRESS_PACE));
         let (member, address) = match paid {
             (Ok(member), Ok(address)) => (member, address),
-            (member, address) => return Err([member.err(), address.err()].into_iter().flatten().max().unwrap_or(now)),
+            (member, address) => {
+                return Err([member.err(), address.err()].into_iter().flatten().max().unwrap_or(now));
+            }
         };
         self.by_member.insert(identity, member);
         self.by_address.insert(home, address);
         Ok(())
     }
 
-    fn give_back(&mut self, identity: Identity, home: IpAddr) {
+    pub(super) fn give_back(&mut self, identity: Identity, home: IpAddr) {
         if let Some(bucket) = self.by_member.get_mut(&identity) {
             bucket.give_back(MEMBER_PACE);
         }

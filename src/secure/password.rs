@@ -156,7 +156,11 @@ mod tests {
     #[test]
     fn a_password_is_kept_so_that_only_whoever_knows_it_is_right() {
         let kept = made("cheese", SALT, StretchCost::LEAST);
-        assert!(kept.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1$b25lIHNhbHQgZm9yIGFsbA$"), "{}", kept.as_str());
+        assert!(
+            kept.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1$b25lIHNhbHQgZm9yIGFsbA$"),
+            "{}",
+            kept.as_str()
+        );
         check("cheese", &kept, true);
         for wrong in ["", "chees", "cheese ", "Cheese", kept.as_str()] {
             check(wrong, &kept, false);
@@ -164,7 +168,11 @@ mod tests {
         let other = made("cheese", *b"and yet another!", StretchCost::LEAST);
         assert_ne!(kept, other, "equal passwords must not look equal");
         check("cheese", &other, true);
-        assert_eq!(format!("{kept:?} {:?}", Stretch::New { password: "cheese".into(), salt: [7; 16] }).find("cheese"), None);
+        assert_eq!(
+            format!("{kept:?} {:?}", Stretch::New { password: "cheese".into(), salt: [7; 16] })
+                .find("cheese"),
+            None
+        );
     }
 
     #[test]
@@ -182,7 +190,10 @@ mod tests {
             for password in ["", kept] {
                 let stretch = Stretch::Check { password: password.into(), against: against.clone() };
                 let outcome = stretch.carry_out(StretchCost::LEAST);
-                assert!(!matches!(outcome, StretchOutcome::Checked { is_right: true }), "{kept}: {outcome:?}");
+                assert!(
+                    !matches!(outcome, StretchOutcome::Checked { is_right: true }),
+                    "{kept}: {outcome:?}"
+                );
             }
         }
     }

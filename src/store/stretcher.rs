@@ -120,7 +120,11 @@ mod tests {
         stretcher.submit(1, Stretch::New { password: "cheese".into(), salt: [1; 16] });
         let (ticket, outcome) = next(&mut stretcher, &wakes);
         let StretchOutcome::Made(against) = outcome else { panic!("{outcome:?}") };
-        assert!((ticket, &against.as_str()[..31]) == (1, "$argon2id$v=19$m=19456,t=2,p=1$"), "{}", against.as_str());
+        assert!(
+            (ticket, &against.as_str()[..31]) == (1, "$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{}",
+            against.as_str()
+        );
         for (ticket, tried) in [(2, "ham"), (3, "cheese")] {
             stretcher.submit(ticket, Stretch::Check { password: tried.into(), against: against.clone() });
         }
@@ -132,12 +136,16 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_thread_that_is_gone_or_has_too_much_to_do() {
-        let mut stretcher = Stretcher::begin(StretchCost::LEAST, || panic!("the loop is gone, as a test")).unwrap();
+        let mut stretcher =
+            Stretcher::begin(StretchCost::LEAST, || panic!("the loop is gone, as a test")).unwrap();
         let stretch = Stretch::New { password: "cheese".into(), salt: [1; 16] };
         stretcher.submit(1, stretch.clone());
         stretcher.thread.take().unwrap().join().unwrap_err();
         stretcher.submit(2, stretch);
         let told: Vec<_> = std::iter::from_fn(|| stretcher.poll_outcome()).collect();
-        assert!(matches!(&told[..], [(2, StretchOutcome::Failed { .. }), (1, StretchOutcome::Made(_))]), "{told:?}");
+        assert!(
+            matches!(&told[..], [(2, StretchOutcome::Failed { .. }), (1, StretchOutcome::Made(_))]),
+            "{told:?}"
+        );
     }
 }

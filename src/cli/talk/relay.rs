@@ -391,8 +391,12 @@ impl Talk {
         self.is_asking = false;
         let Some(question) = self.questions.pop_front() else { return };
         let done = match (question, answer) {
-            (Question::Password { room }, Some(password)) => self.join(now, peer, &room, Some(password.into())),
-            (Question::NewPassword { room }, Some(password)) => self.guard(now, peer, room, Some(password.into())),
+            (Question::Password { room }, Some(password)) => {
+                self.join(now, peer, &room, Some(password.into()))
+            }
+            (Question::NewPassword { room }, Some(password)) => {
+                self.guard(now, peer, room, Some(password.into()))
+            }
             (Question::Password { room }, None) => {
                 if let Some(state) = self.model.relay_mut() {
                     state.forget_question(&room);

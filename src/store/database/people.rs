@@ -60,7 +60,8 @@ fn give_name(connection: &Connection, identity: Identity, nick: &str) -> Result<
 pub(super) fn note_likenesses(connection: &Connection, nick: &str) -> Result<()> {
     let key = folded(nick);
     connection.prepare_cached("DELETE FROM name_likenesses WHERE folded = ?1")?.execute([&key])?;
-    let mut note = connection.prepare_cached("INSERT INTO name_likenesses (likeness, folded) VALUES (?1, ?2)")?;
+    let mut note =
+        connection.prepare_cached("INSERT INTO name_likenesses (likeness, folded) VALUES (?1, ?2)")?;
     for likeness in likenesses(nick) {
         note.execute([&likeness, &key])?;
     }
@@ -90,7 +91,8 @@ fn resembled(connection: &Connection, taker: Option<Identity>, nick: &str) -> Re
     let is_own = taker.is_some() && holder(connection, nick)? == taker;
     let mut known = BTreeSet::new();
     if is_own {
-        let mut query = connection.prepare_cached("SELECT likeness FROM name_likenesses WHERE folded = ?1")?;
+        let mut query =
+            connection.prepare_cached("SELECT likeness FROM name_likenesses WHERE folded = ?1")?;
         known = query.query_map([&key], |row| row.get(0))?.collect::<Result<_>>()?;
     }
     // There are no more than two.

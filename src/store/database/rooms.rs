@@ -30,7 +30,8 @@ pub(super) fn open(connection: &Connection, name: &str, creator: Option<Identity
 
 /// Writes down what a room's name looks like.
 pub(super) fn note_likenesses(connection: &Connection, number: i64, name: &str) -> Result<()> {
-    let mut note = connection.prepare_cached("INSERT INTO room_likenesses (likeness, number) VALUES (?1, ?2)")?;
+    let mut note =
+        connection.prepare_cached("INSERT INTO room_likenesses (likeness, number) VALUES (?1, ?2)")?;
     for likeness in likenesses(name) {
         note.execute(params![likeness, number])?;
     }

@@ -8,8 +8,10 @@ use super::upgrade;
 const APPLICATION: i32 = 0x7564_7063;
 
 /// Each makes the file of one version into one of the next; the first begins with nothing. Never changed once released.
-pub(super) const MIGRATIONS: [Migration; 2] =
-    [Migration { sql: VERSION_1, rest: None }, Migration { sql: VERSION_2, rest: Some(upgrade::names_and_passwords) }];
+pub(super) const MIGRATIONS: [Migration; 2] = [
+    Migration { sql: VERSION_1, rest: None },
+    Migration { sql: VERSION_2, rest: Some(upgrade::names_and_passwords) },
+];
 
 /// How a file of one version becomes one of the next.
 pub(super) struct Migration {

@@ -94,8 +94,9 @@ fn fold_bans(connection: &Connection) -> Result<()> {
 fn stretch_passwords(connection: &Connection) -> Result<()> {
     let sql = "SELECT number, password, randomblob(16) FROM rooms WHERE password IS NOT NULL";
     let mut query = connection.prepare(sql)?;
-    let rooms: Vec<(i64, Secret, Salt)> =
-        query.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?.into(), row.get(2)?)))?.collect::<Result<_>>()?;
+    let rooms: Vec<(i64, Secret, Salt)> = query
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?.into(), row.get(2)?)))?
+        .collect::<Result<_>>()?;
     for (number, password, salt) in &rooms {
         let kept = stretch(password, salt, StretchCost::KEPT)
             .map_err(|_| super::nonsense("a password that is longer than any"))?;
