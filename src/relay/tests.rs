@@ -244,8 +244,8 @@ impl Hall {
             counts.push(waiting.len());
             for (ticket, stretch) in waiting {
                 self.stretch(ticket, &stretch);
+                self.run();
             }
-            self.run();
         }
         self.stretching = None;
         counts
