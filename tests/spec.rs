@@ -271,6 +271,10 @@ fn the_relays_numbers_are_the_codes_own() {
         "connections_burst": connections.burst,
         "connections_per_second": connections.per_second,
         // These are nobody's business but the relay's, so they are read where they stand.
+        "password_burst": constant("MEMBER_BURST"),
+        "password_interval_s": constant("MEMBER_INTERVAL"),
+        "password_burst_address": constant("ADDRESS_BURST"),
+        "password_interval_address_s": constant("ADDRESS_INTERVAL"),
         "guest_s": constant("GUEST_TIME"),
         "seats_kept_s": constant("SEATS_KEPT"),
         "listed": constant("LISTED"),
@@ -509,6 +513,7 @@ fn encode(datagram: &Datagram<'_>) -> Vec<u8> {
             assert!(packet.frames.iter().all(|frame| writer.push(frame)));
             writer.finish();
         }
+        Datagram::Sealed(_) => panic!("what is sealed cannot be written without its key"),
     }
     buffer
 }
@@ -526,13 +531,14 @@ fn an_example_shows_every_frame() {
                 }
                 Ok(Datagram::Handshake(handshake)) => {
                     missing.remove(match handshake {
-                        Handshake::Hello(_) => "hello",
-                        Handshake::Welcome { .. } => "welcome",
+                        Handshake::Hello(_) | Handshake::SealedHello(_) => "hello",
+                        Handshake::Welcome { .. } | Handshake::SealedWelcome { .. } => "welcome",
+                        Handshake::Retry { .. } => "retry",
                         Handshake::Refuse { .. } => "refuse",
                     });
                     missing.remove("pad");
                 }
-                Err(_) => {}
+                Ok(Datagram::Sealed(_)) | Err(_) => {}
             }
         }
     }

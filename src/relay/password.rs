@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::answer::{JoinWish, Pending, Purpose};
-use super::bucket::{Bucket, Pace};
 use super::session::Asked;
 use super::{Event, Relay, What, neighbourhood};
+use crate::bucket::{Bucket, Pace};
 use crate::chat::RefusalCode;
 use crate::endpoint::Handle;
 use crate::ledger::Identity;
@@ -24,10 +24,14 @@ pub const MOST_STRETCHES: usize = 4;
 
 /// How fast one member may be wrong: a person who has forgotten which one it was tries a few, and a program that guesses gets
 /// nowhere at 8 640 a day.
-const MEMBER_PACE: Pace = Pace { burst: 5, interval: Duration::from_secs(10) };
+const MEMBER_PACE: Pace = Pace { burst: MEMBER_BURST, interval: MEMBER_INTERVAL };
+const MEMBER_BURST: u32 = 5;
+const MEMBER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How fast one address may be: a classroom that was told the wrong word. Members cost nothing to make, addresses do.
-const ADDRESS_PACE: Pace = Pace { burst: 50, interval: Duration::from_secs(1) };
+const ADDRESS_PACE: Pace = Pace { burst: ADDRESS_BURST, interval: ADDRESS_INTERVAL };
+const ADDRESS_BURST: u32 = 50;
+const ADDRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What was counted of passwords.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
