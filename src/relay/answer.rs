@@ -144,15 +144,8 @@ impl Relay {
                     _ => self.refuse_for_storage(now, handle, &request),
                 }
             }
-            (Pending::Join { handle, request, wish }, Ok(Reply::Room(Some(room)))) => {
-                self.open_room(room);
-                self.finish_join(now, handle, &request, wish);
-            }
-            (Pending::Join { handle, request, wish }, Ok(Reply::RoomResembles(other))) => {
-                self.refuse_look_alike(now, handle, request, &wish.name, &other);
-            }
-            (Pending::Join { handle, request, .. }, Ok(Reply::NameMixes)) => {
-                self.refuse(now, handle, &request, RefusalCode::BadName, super::enter::MIXED_NAME);
+            (Pending::Join { handle, request, wish }, result) => {
+                self.go_on_joining(now, handle, request, wish, result);
             }
             (
                 pending @ (Pending::Seek { .. }
@@ -179,12 +172,33 @@ impl Relay {
             (Pending::Rooms { handle, request }, Ok(Reply::Rooms(rooms))) => {
                 self.tell_rooms(now, handle, &request, &rooms);
             }
-            (
-                Pending::Join { handle, request, .. }
-                | Pending::Holder { handle, request, .. }
-                | Pending::Rooms { handle, request },
-                _,
-            ) => self.refuse_for_storage(now, handle, &request),
+            (Pending::Holder { handle, request, .. } | Pending::Rooms { handle, request }, _) => {
+                self.refuse_for_storage(now, handle, &request)
+            }
+        }
+    }
+
+    /// A room was asked for, to join it.
+    fn go_on_joining(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: Asked,
+        wish: JoinWish,
+        result: Result<Reply, LedgerError>,
+    ) {
+        match result {
+            Ok(Reply::Room(Some(room))) => {
+                self.open_room(room);
+                self.finish_join(now, handle, &request, wish);
+            }
+            Ok(Reply::RoomResembles(other)) => {
+                self.refuse_look_alike(now, handle, request, &wish.name, &other);
+            }
+            Ok(Reply::NameMixes) => {
+                self.refuse(now, handle, &request, RefusalCode::BadName, super::enter::MIXED_NAME);
+            }
+            _ => self.refuse_for_storage(now, handle, &request),
         }
     }
 

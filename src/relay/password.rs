@@ -175,7 +175,10 @@ impl Relay {
             (Purpose::Guard { room, invite_only, hidden }, StretchOutcome::Made(kept)) => {
                 self.guard(now, handle, request, room, (Some(Some(kept)), invite_only, hidden));
             }
-            (_, outcome) => {
+            (purpose, outcome) => {
+                if let Purpose::Join { identity, home, .. } = purpose {
+                    self.passwords.give_back(identity, home);
+                }
                 let why = match outcome {
                     StretchOutcome::Failed { why } => why,
                     _ => "a password was stretched for another purpose than it was given for".to_owned(),
