@@ -173,7 +173,7 @@ impl Relay {
                 self.tell_rooms(now, handle, &request, &rooms);
             }
             (Pending::Holder { handle, request, .. } | Pending::Rooms { handle, request }, _) => {
-                self.refuse_for_storage(now, handle, &request)
+                self.refuse_for_storage(now, handle, &request);
             }
         }
     }
