@@ -34,3 +34,10 @@ pub fn secret() -> Result<String, EntropyError> {
     getrandom::fill(&mut bytes).map_err(EntropyError)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+/// The seed of a key, or of every key that a run makes up.
+pub fn key_seed() -> Result<[u8; 32], EntropyError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(EntropyError)?;
+    Ok(seed)
+}

@@ -31,8 +31,7 @@ impl Peer {
         else {
             return;
         };
-        let known = self.by_address.get(&address).copied();
-        let id = match known {
+        let id = match self.conversation_of_caller(address, handle) {
             Some(id) => id,
             None => match self.add_conversation(Conversation::new(vec![address], address)) {
                 Ok(id) => id,
@@ -82,6 +81,9 @@ impl Peer {
     fn follow_connection(&mut self, now: Now, id: ConversationId, handle: Handle, event: arq::Event) {
         match event {
             arq::Event::Connected => {
+                if !self.learn_key(now, id, handle) {
+                    return;
+                }
                 self.introduce(now, handle);
                 self.prefer(id, handle);
                 self.flush_waiting(id);
@@ -181,7 +183,7 @@ impl Peer {
         if let Said::Introduce { run } = &say.said {
             self.recognise(now, id, handle, run);
         }
-        self.announce(id, handle, nick);
+        self.announce(now, id, handle, nick);
         match say.said {
             Said::Introduce { .. } => {}
             Said::Words(words) => self.show(now, id, handle, words, say.at, say.from.nick),
@@ -240,7 +242,7 @@ impl Peer {
     }
 
     /// Tells the front end that the other side is there, or that it goes by another name.
-    pub(super) fn announce(&mut self, id: ConversationId, handle: Handle, nick: Option<String>) {
+    pub(super) fn announce(&mut self, now: Now, id: ConversationId, handle: Handle, nick: Option<String>) {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
@@ -248,12 +250,14 @@ impl Peer {
         conversation.nick = nick.or(before.clone());
         if !std::mem::replace(&mut conversation.announced, true) {
             let address = self.endpoint.connection(handle).map_or(conversation.address, |c| c.path().remote);
-            let nick = conversation.nick.clone();
-            self.events.push_back(Event::Connected { conversation: id, address, nick });
+            let (nick, key) = (conversation.nick.clone(), conversation.key);
+            self.events.push_back(Event::Connected { conversation: id, address, nick, key });
+            self.greet(now, id, true);
         } else if let Some(nick) = conversation.nick.clone()
             && before.as_ref() != Some(&nick)
         {
             self.events.push_back(Event::Renamed { conversation: id, before, nick });
+            self.greet(now, id, false);
         }
     }
 
@@ -348,6 +352,7 @@ impl Peer {
 
     fn forget_connection(&mut self, id: ConversationId, handle: Handle, closed: Closed) {
         self.by_handle.remove(&handle);
+        self.dialled.remove(&handle);
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
@@ -368,6 +373,7 @@ impl Peer {
         let address = conversation.address;
         let unsent = match &closed {
             Closed::NoAnswer { .. } => FailReason::NoAnswer,
+            Closed::WrongKey { .. } => FailReason::WrongKey,
             _ => FailReason::NotSent,
         };
         self.settle_sent(id, handle);
@@ -383,7 +389,7 @@ impl Peer {
         }
         let reason = reason(closed);
         let is_news = match reason {
-            CloseReason::NoAnswer { .. } => !has_heir,
+            CloseReason::NoAnswer { .. } | CloseReason::WrongKey { .. } => !has_heir,
             _ => was_announced,
         };
         if is_news {
@@ -404,8 +410,9 @@ impl Peer {
         let heir = conversation.primary.and_then(|handle| self.endpoint.connection(handle));
         if let Some(connection) = heir.filter(|connection| connection.is_open()) {
             conversation.announced = true;
-            let (address, nick) = (connection.path().remote, conversation.nick.clone());
-            self.events.push_back(Event::Connected { conversation: id, address, nick });
+            let (address, nick, key) =
+                (connection.path().remote, conversation.nick.clone(), conversation.key);
+            self.events.push_back(Event::Connected { conversation: id, address, nick, key });
         }
     }
 }

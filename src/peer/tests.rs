@@ -46,7 +46,7 @@ impl Town {
     }
 
     fn open(&mut self, from: usize, to: usize) -> ConversationId {
-        match self.tell(from, Command::Open { addresses: vec![address(to)] }) {
+        match self.tell(from, Command::Open { addresses: vec![address(to)], named: Named::default() }) {
             Ok(Id::Conversation(conversation)) => conversation,
             other => panic!("{other:?}"),
         }
@@ -181,7 +181,7 @@ fn the_first_of_several_addresses_that_answers_wins() {
     let mut town = Town::new();
     let addresses = vec![SocketAddr::from(([10, 9, 9, 9], 1)), address(2), address(1)];
     town.cut_off = Some(2);
-    let Ok(Id::Conversation(someone)) = town.tell(0, Command::Open { addresses }) else { panic!() };
+    let Ok(Id::Conversation(someone)) = town.tell(0, Command::Open { addresses, named: Named::default() }) else { panic!() };
     town.say(0, someone, "who?");
     town.run(1_000);
     town.expect(&[

@@ -122,7 +122,7 @@ impl Attendee {
             patience: self.plan.patience,
             keep_calling: false,
         };
-        let attend = Command::Attend { addresses: vec![self.hall], membership };
+        let attend = Command::Attend { addresses: vec![self.hall], named: Named::default(), membership };
         match self.peer.handle_command(now, attend) {
             Ok(Id::Conversation(id)) => self.relay = Some(id),
             Ok(_) => {}

@@ -41,7 +41,7 @@ impl Chatter {
             return Some(id);
         }
         reports.push(Report::Named { to });
-        match self.peer.handle_command(now, Command::Open { addresses: vec![to] }) {
+        match self.peer.handle_command(now, Command::Open { addresses: vec![to], named: Named::default() }) {
             Ok(Id::Conversation(id)) => {
                 self.conversations.insert(id, to);
                 Some(id)

@@ -462,7 +462,7 @@ impl Model {
 mod tests {
     use super::*;
     use crate::chat::News;
-    use crate::peer::{Command, Id, MemberEvent, Peer, PeerConfig};
+    use crate::peer::{Command, Id, MemberEvent, Named, Peer, PeerConfig};
     use crate::time::{Instant, Now};
 
     /// Two conversations as a peer would name them.
@@ -471,7 +471,7 @@ mod tests {
         let mut peer = Peer::new(PeerConfig::default(), 1, now);
         [6001, 6002].map(|port| {
             let addresses = vec![([127, 0, 0, 1], port).into()];
-            match peer.handle_command(now, Command::Open { addresses }) {
+            match peer.handle_command(now, Command::Open { addresses, named: Named::default() }) {
                 Ok(Id::Conversation(conversation)) => conversation,
                 other => panic!("{other:?}"),
             }

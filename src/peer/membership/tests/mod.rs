@@ -86,7 +86,7 @@ impl Stage {
     fn attend(membership: Membership) -> Self {
         let mut stage = Self::new();
         let addresses = vec![address(RELAY)];
-        match stage.tell(Command::Attend { addresses, membership }) {
+        match stage.tell(Command::Attend { addresses, named: Named::default(), membership }) {
             Ok(Id::Conversation(conversation)) => stage.conversation = Some(conversation),
             other => panic!("{other:?}"),
         }
