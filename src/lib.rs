@@ -33,7 +33,7 @@
 //! ```
 //! use std::net::SocketAddr;
 //! use udpchat::machine::Path;
-//! use udpchat::peer::{Command, Event, Id, Peer, PeerConfig};
+//! use udpchat::peer::{Command, Event, Id, Named, Peer, PeerConfig};
 //! use udpchat::time::{Instant, Now, WallTime};
 //!
 //! let now = Now { instant: Instant::from_nanos(1), wall: WallTime::from_unix_micros(0) };

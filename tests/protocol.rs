@@ -7,7 +7,7 @@ mod script;
 
 use script::{HERE, PARTNER, Script};
 use udpchat::endpoint::Disposition;
-use udpchat::peer::{Command, Id};
+use udpchat::peer::{Command, Id, Named};
 use udpchat::wire;
 
 /// What a partner grants that has nothing to complain of.

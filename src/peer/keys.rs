@@ -202,7 +202,9 @@ impl Peer {
             Trusted::Address(typed) => {
                 let by = KnownBy::address(&typed);
                 let at = self.conversations.iter().find(|(_, conversation)| {
-                    conversation.wrong.is_some() && conversation.named.known_by().as_ref() == Some(&by)
+                    let is_there = || conversation.address.to_string() == typed;
+                    let by_name = conversation.named.known_by();
+                    conversation.wrong.is_some() && by_name.map_or_else(is_there, |name| name == by)
                 });
                 match at.map(|(&id, _)| id) {
                     Some(id) => self.trust_conversation(now, id),

@@ -7,7 +7,7 @@ use super::node::{Fate, Node, Report, Wish, text};
 use super::scenario::Action;
 use crate::endpoint::Endpoint;
 use crate::machine::{Path, Transmit};
-use crate::peer::{CloseReason, Command, CommandError, ConversationId, Event, Id, Peer};
+use crate::peer::{CloseReason, Command, CommandError, ConversationId, Event, Id, Named, Peer};
 use crate::random::keyed_draw;
 use crate::time::{Instant, Now};
 
@@ -93,6 +93,7 @@ impl Chatter {
             Event::Resumed { .. } => told("resumed"),
             Event::Writable { .. } => told("writable"),
             Event::Held { .. } => told("held"),
+            Event::Key { .. } => told("key"),
             Event::Member { .. } => told("member"),
             Event::Closed { reason, .. } => told(match reason {
                 CloseReason::ByPeer { .. } => "closed-by-peer",

@@ -26,6 +26,8 @@ pub struct Tally {
     pub delivered: u64,
     /// Nobody answered, or the connection ended before they left.
     pub unsent: u64,
+    /// Another key answered than the known one, so they did not leave.
+    pub mistrusted: u64,
     /// The other side refused them.
     pub refused: u64,
     /// Nobody knows.
@@ -83,6 +85,9 @@ impl Model {
             | Event::Silent { .. }
             | Event::Resumed { .. }
             | Event::Closed { .. } => self.follow_presence(event, wall),
+            Event::Key { owner, address, news } => {
+                self.notices.push_back(Notice::Key { owner, address, news });
+            }
             Event::Message(incoming) => self.receive(incoming, wall),
             Event::Echoed { id, conversation, text, rtt } => {
                 self.echoes.remove(&id);
@@ -96,6 +101,7 @@ impl Model {
                 self.echoes.remove(&id);
                 let column: fn(&mut Tally) -> &mut u64 = match reason {
                     FailReason::NoAnswer | FailReason::NotSent => |tally| &mut tally.unsent,
+                    FailReason::WrongKey => |tally| &mut tally.mistrusted,
                     FailReason::Refused { .. } => |tally| &mut tally.refused,
                 };
                 self.settle(id, column, |message| Notice::Failed { message, reason });
@@ -314,9 +320,13 @@ impl Model {
     /// The events that tell who is there.
     fn follow_presence(&mut self, event: Event, wall: WallTime) {
         match event {
-            Event::Connected { conversation, address, nick } => {
+            Event::Connected { conversation, address, nick, key } => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
-                self.tell_presence(conversation, Notice::Connected, RelayNotice::Reached);
+                self.tell_presence(
+                    conversation,
+                    |party| Notice::Connected { party, key },
+                    |party| RelayNotice::Reached { party, key },
+                );
             }
             Event::Renamed { conversation, before, nick } => {
                 if let Some(contact) = self.contacts.get_mut(&conversation) {
@@ -354,8 +364,8 @@ impl Model {
     fn tell_presence(
         &mut self,
         conversation: ConversationId,
-        of_peer: fn(Party) -> Notice,
-        of_relay: fn(Party) -> RelayNotice,
+        of_peer: impl FnOnce(Party) -> Notice,
+        of_relay: impl FnOnce(Party) -> RelayNotice,
     ) {
         let party = self.party(conversation);
         let is_relay = self.relay.as_ref().is_some_and(|relay| relay.conversation() == conversation);
@@ -550,7 +560,7 @@ mod tests {
         ] {
             model.handle_event(event, WallTime::default());
         }
-        let expected = Tally { delivered: 1, unsent: 1, refused: 0, unknown: 1 };
+        let expected = Tally { delivered: 1, unsent: 1, unknown: 1, ..Tally::default() };
         assert_eq!((model.tally(), model.pending()), (expected, 0));
     }
 

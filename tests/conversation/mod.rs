@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use udpchat::machine::Path;
-use udpchat::peer::{Command, Event, Id, Peer, PeerConfig};
+use udpchat::peer::{Command, Event, Id, Named, Peer, PeerConfig};
 use udpchat::time::{Instant, Now, WallTime};
 
 /// One datagram that left.
