@@ -208,13 +208,13 @@ impl Peer {
                 });
                 match at.map(|(&id, _)| id) {
                     Some(id) => self.trust_conversation(now, id),
-                    None => self.accept(now, &by, KeyOwner::Address(typed)),
+                    None => self.accept_seen(now, &by, KeyOwner::Address(typed)),
                 }
             }
-            Trusted::Caller(nick) => self.accept(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick)),
+            Trusted::Caller(nick) => self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick)),
             Trusted::Member { relay, nick } => {
                 let relay = self.key_of(relay).ok_or(CommandError::NothingToTrust)?;
-                self.accept(now, &KnownBy::member(relay, &nick), KeyOwner::Member(nick))
+                self.accept_seen(now, &KnownBy::member(relay, &nick), KeyOwner::Member(nick))
             }
         }
     }
@@ -223,7 +223,7 @@ impl Peer {
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         let Some(seen) = conversation.wrong.take() else {
             let nick = conversation.nick.clone().ok_or(CommandError::NothingToTrust)?;
-            return self.accept(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick));
+            return self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick));
         };
         conversation.key = None;
         conversation.named.key = conversation.named.key.map(|_| seen);
@@ -238,7 +238,7 @@ impl Peer {
         Ok(())
     }
 
-    fn accept(&mut self, now: Now, by: &KnownBy, owner: KeyOwner) -> Result<(), CommandError> {
+    fn accept_seen(&mut self, now: Now, by: &KnownBy, owner: KeyOwner) -> Result<(), CommandError> {
         let Accepted { before, key } = self.trust.accept(now.wall, by).ok_or(CommandError::NothingToTrust)?;
         let news = KeyNews::Accepted { before, key };
         self.events.push_back(Event::Key { owner, address: None, news });

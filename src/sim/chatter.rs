@@ -190,5 +190,6 @@ pub(super) const fn word_of(error: CommandError) -> &'static str {
         CommandError::BadNick => "bad-nick",
         CommandError::NoMember => "no-member",
         CommandError::NoPlace => "no-place",
+        CommandError::NothingToTrust => "nothing-to-trust",
     }
 }
