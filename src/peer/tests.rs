@@ -99,6 +99,17 @@ impl Town {
     }
 }
 
+fn describe_key(owner: &KeyOwner, news: &KeyNews) -> String {
+    let news = match news {
+        KeyNews::New { .. } => "new",
+        KeyNews::Known(_) => "known",
+        KeyNews::Changed { .. } => "CHANGED",
+        KeyNews::Other { .. } => "another of that name",
+        KeyNews::Accepted { .. } => "accepted",
+    };
+    format!("key of {owner:?}: {news}")
+}
+
 fn describe(event: Event) -> String {
     let who = |nick: Option<String>| nick.unwrap_or_else(|| "somebody".to_owned());
     match event {
@@ -118,6 +129,7 @@ fn describe(event: Event) -> String {
         Event::Writable { .. } => "writable".to_owned(),
         Event::Held { .. } => "held".to_owned(),
         Event::Member { event, .. } => format!("{event:?}"),
+        Event::Key { owner, news, .. } => describe_key(&owner, &news),
     }
 }
 

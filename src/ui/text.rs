@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn names_from_the_network_are_filtered_and_bounded() {
         check(
-            &Notice::Connected(party("\x1b[31mbob\u{202e}")),
+            &Notice::Connected { party: party("\x1b[31mbob\u{202e}"), key: None },
             Limit::NONE,
             &["* ␛[31mbob\u{fffd}@127.0.0.1:6001 is there"],
         );
