@@ -285,7 +285,7 @@ mod tests {
         let key = Some(crate::secure::KeyPair::from_secret([1; 32]).public());
         check(
             &Notice::Connected { party: party(), key },
-            r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob","sealed":true,"key":"KEY"}"#,
+            r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob","sealed":true,"key":"utqjfevwkhbhrolxfrlj6x5jxmj5sbvunk3izhpz3qvuicpyuieq"}"#,
         );
         check(
             &Notice::Closed { party: party(), reason: CloseReason::Silent },
