@@ -25,6 +25,13 @@ pub fn seed() -> Result<u64, EntropyError> {
     getrandom::u64().map_err(EntropyError)
 }
 
+/// A seed that keys may be made from.
+pub fn key_seed() -> Result<[u8; 32], EntropyError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(EntropyError)?;
+    Ok(bytes)
+}
+
 /// Random bits of a secret, twice what anybody could ever try out.
 const SECRET_BYTES: usize = 32;
 
@@ -33,11 +40,4 @@ pub fn secret() -> Result<String, EntropyError> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(EntropyError)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// The seed of a key, or of every key that a run makes up.
-pub fn key_seed() -> Result<[u8; 32], EntropyError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(EntropyError)?;
-    Ok(seed)
 }
