@@ -235,7 +235,8 @@ impl Peer {
             Some(by) => self.trust.pin(now.wall, &by, seen).before,
             None => {
                 conversation.named.key = Some(seen);
-                None
+                let nick = conversation.nick.clone();
+                nick.and_then(|nick| self.trust.pin(now.wall, &KnownBy::caller(&nick), seen).before)
             }
         };
         self.tell_key(id, KeyNews::Accepted { before, key: seen });
