@@ -71,8 +71,9 @@ impl Peer {
         let known = || self.trust.expected(&named.known_by()?);
         let wanted = named.key.or_else(known);
         let fits = |id: &ConversationId| {
+            // One whose key nobody knows yet may turn out to be anybody's.
             let key = self.conversations.get(id).and_then(|conversation| self.expected(conversation));
-            wanted.is_none() || key.is_none() || key == wanted
+            wanted.is_none() || key == wanted
         };
         addresses.iter().find_map(|address| self.by_address.get(address).copied().filter(fits))
     }
