@@ -276,7 +276,7 @@ mod tests {
         let now = Now { instant: Instant::ZERO, wall: WallTime::default() };
         let mut peer = Peer::new(PeerConfig::default(), 1, now);
         let addresses = vec![([127, 0, 0, 1], 6100).into()];
-        match peer.handle_command(now, Command::Open { addresses }) {
+        match peer.handle_command(now, Command::Open { addresses, named: crate::peer::Named::default() }) {
             Ok(Id::Conversation(relay)) => RelayState::new(relay, "ana".to_owned(), ["#sala".to_owned()]),
             other => panic!("{other:?}"),
         }

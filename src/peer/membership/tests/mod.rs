@@ -13,7 +13,7 @@ use crate::arq::{self, SendOptions};
 use crate::chat::{EVERYONE, Party, Place, Receipt, Said, Say, Words, stream};
 use crate::endpoint::{self, Endpoint, EndpointConfig, Handle};
 use crate::machine::Path;
-use crate::peer::{Command, CommandError, Destination, Id, Incoming, PeerConfig};
+use crate::peer::{Command, CommandError, Destination, Id, Incoming, Named, PeerConfig};
 use crate::time::{Instant, Now, WallTime};
 
 const ANA: usize = 0;
@@ -86,7 +86,7 @@ impl Stage {
     fn attend(membership: Membership) -> Self {
         let mut stage = Self::new();
         let addresses = vec![address(RELAY)];
-        match stage.tell(Command::Attend { addresses, membership }) {
+        match stage.tell(Command::Attend { addresses, named: Named::default(), membership }) {
             Ok(Id::Conversation(conversation)) => stage.conversation = Some(conversation),
             other => panic!("{other:?}"),
         }
@@ -355,6 +355,7 @@ fn describe(event: Event) -> String {
         Event::Held { .. } => "held".to_owned(),
         Event::Writable { .. } => "writable".to_owned(),
         Event::Renamed { nick, .. } => format!("is now {nick}"),
+        Event::Key { owner, news, .. } => format!("{owner:?}: {news:?}"),
         Event::Member { event, .. } => describe_member(event),
     }
 }
