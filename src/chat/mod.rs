@@ -5,12 +5,14 @@
 //! trust a text for anything but its length and its form.
 
 mod id;
+mod letter;
 mod news;
 mod request;
 mod say;
 mod timestamp;
 
 pub use id::MessageId;
+pub use letter::{LetterText, MAX_LETTER_QUOTE_BYTES, Sealed};
 pub use news::{Attendance, BanInfo, Change, News, RoomInfo};
 pub use request::{
     EVERYONE, MAX_REMARK_BYTES, MAX_ROOM_CHARS, MAX_SECRET_BYTES, Moderation, RefusalCode, Request, room_name,

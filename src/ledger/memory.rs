@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Answer, Ban, Draft, Entry, Foundation, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
-    LetterInfo, LogKey, MailboxBounds, Reply, Request, Room, folded,
+    Answer, Ban, Draft, Entry, Foundation, Holder, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
+    LetterInfo, LogKey, MailboxBounds, Proof, Reply, Request, Room, folded,
 };
 use crate::chat::{MessageId, RefusalCode};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// What an entry costs beside its texts: without it a million empty lines would count as nothing.
@@ -23,7 +24,8 @@ pub struct MemoryLedger {
 
     /// The number of the last identity.
     last_identity: u64,
-    tokens: BTreeMap<String, Identity>,
+    people: BTreeMap<Proof, Identity>,
+    keys: BTreeMap<Identity, PublicKey>,
     /// Who held a name last, by the folded name.
     names: BTreeMap<String, Identity>,
 
@@ -88,7 +90,8 @@ impl MemoryLedger {
             log_id,
             most_bytes,
             last_identity: 0,
-            tokens: BTreeMap::new(),
+            people: BTreeMap::new(),
+            keys: BTreeMap::new(),
             names: BTreeMap::new(),
             rooms: BTreeMap::new(),
             bans: BTreeMap::new(),
@@ -119,12 +122,12 @@ impl MemoryLedger {
 
     fn carry_out(&mut self, at: WallTime, request: &Request) -> Result<Reply, LedgerError> {
         Ok(match request {
-            Request::Enter { token, nick } => {
-                let identity = self.identity(token);
+            Request::Enter { proof, nick } => {
+                let identity = self.identity(proof);
                 self.take_name(identity, nick)
             }
             Request::TakeName { identity, nick } => self.take_name(*identity, nick),
-            Request::FindHolder { nick } => Reply::Holder(self.names.get(&folded(nick)).copied()),
+            Request::FindHolder { nick } => Reply::Holder(self.holder(nick)),
             Request::OpenRoom { name, creator } => Reply::Room(self.open_room(name, *creator)),
             Request::SaveRoom(room) => self.save_room(room),
             Request::ForgetRoom { number } => self.forget_room(*number),
@@ -152,14 +155,22 @@ impl MemoryLedger {
 
     // Names.
 
-    fn identity(&mut self, token: &str) -> Identity {
-        if let Some(identity) = self.tokens.get(token) {
+    fn identity(&mut self, proof: &Proof) -> Identity {
+        if let Some(identity) = self.people.get(proof) {
             return *identity;
         }
         self.last_identity += 1;
         let identity = Identity(self.last_identity);
-        self.tokens.insert(token.to_owned(), identity);
+        self.people.insert(proof.clone(), identity);
+        if let Proof::Key(key) = proof {
+            self.keys.insert(identity, *key);
+        }
         identity
+    }
+
+    fn holder(&self, nick: &str) -> Option<Holder> {
+        let identity = *self.names.get(&folded(nick))?;
+        Some(Holder { identity, key: self.keys.get(&identity).copied() })
     }
 
     fn take_name(&mut self, identity: Identity, nick: &str) -> Reply {
@@ -233,10 +244,11 @@ impl MemoryLedger {
         if let Some(duplicate) = self.duplicate(draft) {
             return duplicate;
         }
-        let Some(holder) = self.names.get(&folded(nick)).copied() else {
-            return Reply::Holder(None);
+        let holder = self.holder(nick);
+        let Some(reader) = holder.filter(|holder| draft.is_readable_by(*holder)) else {
+            return Reply::Holder(holder);
         };
-        let log = LogKey::Mailbox(holder);
+        let log = LogKey::Mailbox(reader.identity);
         let (letters, bytes) = self.mailbox_size(log);
         if letters + 1 > bounds.letters || bytes + draft.text_bytes() as u64 > bounds.bytes {
             return Reply::MailboxFull;
@@ -429,7 +441,10 @@ mod tests {
                 let stranger = if *is_stranger { ", a stranger" } else { "" };
                 format!("{}{stranger}{}", identity.0, if *has_letters { ", letters" } else { "" })
             }
-            Reply::Holder(holder) => format!("{:?}", holder.map(|holder| holder.0)),
+            Reply::Holder(holder) => {
+                let told = |holder: &Holder| format!("{}{}", holder.identity.0, holder.key.map_or("", |_| " with a key"));
+                holder.as_ref().map_or("nobody".to_owned(), told)
+            },
             Reply::Room(room) => room.as_ref().map_or("none".to_owned(), of_room),
             Reply::Rooms(rooms) => rooms.iter().map(of_room).collect::<Vec<_>>().join("; "),
             Reply::Appended { log, pos, is_duplicate, fate } => {
@@ -449,7 +464,7 @@ mod tests {
     }
 
     fn enter(token: &str, nick: &str) -> Request {
-        Request::Enter { token: token.to_owned(), nick: nick.to_owned() }
+        Request::Enter { proof: Proof::Token(token.to_owned()), nick: nick.to_owned() }
     }
 
     fn draft(author: u64, id: &str, text: &str) -> Draft {
@@ -461,6 +476,7 @@ mod tests {
             to: Party { nick: None, room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 6100 },
             sent_at: WallTime::from_unix_micros(5),
             text: text.to_owned(),
+            sealed: None,
             reply_to: None,
         }
     }

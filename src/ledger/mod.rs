@@ -14,12 +14,32 @@ pub use memory::MemoryLedger;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::chat::{MessageId, Party, RefusalCode};
+use crate::chat::{MessageId, Party, RefusalCode, Sealed};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
-/// Somebody, whatever name they go by. Made at the first entry with a token.
+/// Somebody, whatever name they go by. Made at the first entry with a key, or with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(pub u64);
+
+/// What tells that the same person comes back. A token is never a key, whatever it says: who has been here sealed is somebody else
+/// than whoever was here in the clear.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// Sealed: the key of the connection, whose secret the other side has shown to have.
+    Key(PublicKey),
+    /// In the clear: a secret that was told.
+    Token(String),
+}
+
+/// Who held a name last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who it is.
+    pub identity: Identity,
+    /// Their key; None if they were here in the clear.
+    pub key: Option<PublicKey>,
+}
 
 /// Names a log for as long as the ledger lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +89,7 @@ pub enum Request {
     /// Somebody comes in and takes a name: [`Reply::Entered`].
     Enter {
         /// Whoever shows the same one is the same person.
-        token: String,
+        proof: Proof,
         /// The name; names are the same if they are in lower case.
         nick: String,
     },
@@ -112,7 +132,8 @@ pub enum Request {
         draft: Draft,
     },
     /// Add a letter to the mailbox of whoever held a name last, unless its author sent it before, to whomever:
-    /// [`Reply::Appended`], [`Reply::Holder`] with nobody, or [`Reply::MailboxFull`].
+    /// [`Reply::Appended`], [`Reply::Holder`] if that is nobody, or somebody with another key than the letter is sealed for (one
+    /// that is not sealed is for somebody without a key), or [`Reply::MailboxFull`].
     AppendLetter {
         /// The name.
         nick: String,
@@ -190,7 +211,7 @@ pub enum Reply {
         has_letters: bool,
     },
     /// Who held a name last, if anybody did.
-    Holder(Option<Identity>),
+    Holder(Option<Holder>),
     /// A room; None if there is none and it was not to be made.
     Room(Option<Room>),
     /// Rooms, in the order of the folded names.
@@ -247,16 +268,24 @@ pub struct Draft {
     pub to: Party,
     /// When, by the author's clock.
     pub sent_at: WallTime,
-    /// What.
+    /// What; empty if it is sealed.
     pub text: String,
+    /// The same, as only its receiver can read it.
+    pub sealed: Option<Sealed>,
     /// The message that it answers: its id, its text, when it was said.
     pub reply_to: Option<(MessageId, String, WallTime)>,
 }
 
 impl Draft {
-    /// How many bytes its text and the text that it answers have together.
+    /// How many bytes its text, sealed or not, and the text that it answers have together.
     pub fn text_bytes(&self) -> usize {
-        self.text.len() + self.reply_to.as_ref().map_or(0, |(_, original, _)| original.len())
+        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.message.len());
+        self.text.len() + sealed + self.reply_to.as_ref().map_or(0, |(_, original, _)| original.len())
+    }
+
+    /// Whether somebody can read it: whose key it is sealed for, or who has none and it is not sealed.
+    pub fn is_readable_by(&self, holder: Holder) -> bool {
+        self.sealed.as_ref().map(|sealed| sealed.to) == holder.key
     }
 }
 

@@ -114,7 +114,7 @@ impl Hall {
     }
 
     fn words(&mut self, visitor: usize, id: MessageId, to: Party, text: &str) {
-        let words = Words { id, text: text.into(), is_echo: false, reply_to: None, place: None };
+        let words = Words { id, text: text.into(), sealed: None, is_echo: false, reply_to: None, place: None };
         self.say(visitor, stream::WORDS, to, Said::Words(words));
     }
 
@@ -720,7 +720,7 @@ fn words_beside_the_flood_limit_are_not_heard() {
     let ana = hall.join("ana", "#sala");
     let words = |id: &str, is_echo| {
         let text = "sneaky".into();
-        Said::Words(Words { id: message_id(id), text, is_echo, reply_to: None, place: None })
+        Said::Words(Words { id: message_id(id), text, sealed: None, is_echo, reply_to: None, place: None })
     };
     hall.say(ana, stream::RECEIPTS, party(Some("#sala"), None), words("a-8", false));
     hall.say(ana, stream::RECEIPTS, party(None, None), words("a-9", true));

@@ -179,6 +179,7 @@ impl Peer {
         let words = Words {
             id: entry.id.clone(),
             text: text.text.as_str().into(),
+            sealed: None,
             is_echo: text.is_echo,
             reply_to: text.reply_to.as_ref().map(quoted),
             place: None,

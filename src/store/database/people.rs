@@ -1,20 +1,32 @@
 //! Identities, names and bans in the file.
 
-use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, params};
 
 use super::{nonsense, stored};
-use crate::ledger::{Ban, BanTarget, Identity, Reply, folded};
+use crate::ledger::{Ban, BanTarget, Holder, Identity, Proof, Reply, folded};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// Somebody comes in and takes a name.
-pub(super) fn enter(connection: &Connection, token: &str, nick: &str) -> Result<Reply> {
-    let mut known = connection.prepare_cached("SELECT number FROM identities WHERE token = ?1")?;
-    let identity = match known.query_row([token], |row| row.get(0)).optional()? {
-        Some(number) => Identity(number),
-        None => {
-            let mut add = connection.prepare_cached("INSERT INTO identities (token) VALUES (?1)")?;
-            Identity(add.insert([token])?.unsigned_abs())
+pub(super) fn enter(connection: &Connection, proof: &Proof, nick: &str) -> Result<Reply> {
+    // Two columns, so that neither is ever taken for the other.
+    let (find, add) = match proof {
+        Proof::Token(_) => (
+            "SELECT number FROM identities WHERE token = ?1",
+            "INSERT INTO identities (token) VALUES (?1)",
+        ),
+        Proof::Key(_) => {
+            ("SELECT number FROM identities WHERE key = ?1", "INSERT INTO identities (key) VALUES (?1)")
         }
+    };
+    let shown: &dyn ToSql = match proof {
+        Proof::Token(token) => token,
+        Proof::Key(key) => &key.as_bytes().as_slice(),
+    };
+    let known = connection.prepare_cached(find)?.query_row([shown], |row| row.get(0)).optional()?;
+    let identity = match known {
+        Some(number) => Identity(number),
+        None => Identity(connection.prepare_cached(add)?.insert([shown])?.unsigned_abs()),
     };
     take_name(connection, identity, nick)
 }
@@ -23,6 +35,7 @@ pub(super) fn enter(connection: &Connection, token: &str, nick: &str) -> Result<
 pub(super) fn take_name(connection: &Connection, identity: Identity, nick: &str) -> Result<Reply> {
     let before = holder(connection, nick)?;
     // What is so already is not written: then whoever comes back can, though the disk is full.
+    let before = before.map(|holder| holder.identity);
     if before != Some(identity) {
         let mut take =
             connection.prepare_cached("INSERT OR REPLACE INTO names (folded, identity) VALUES (?1, ?2)")?;
@@ -40,9 +53,17 @@ pub(super) fn take_name(connection: &Connection, identity: Identity, nick: &str)
 }
 
 /// Who held a name last.
-pub(super) fn holder(connection: &Connection, nick: &str) -> Result<Option<Identity>> {
-    let mut query = connection.prepare_cached("SELECT identity FROM names WHERE folded = ?1")?;
-    query.query_row([folded(nick)], |row| row.get(0).map(Identity)).optional()
+pub(super) fn holder(connection: &Connection, nick: &str) -> Result<Option<Holder>> {
+    let mut query = connection.prepare_cached(
+        "SELECT identity, key FROM names LEFT JOIN identities ON number = identity WHERE folded = ?1",
+    )?;
+    let read = |row: &Row<'_>| Ok(Holder { identity: Identity(row.get(0)?), key: read_key(row, 1)? });
+    query.query_row([folded(nick)], read).optional()
+}
+
+/// A column with somebody's key.
+pub(super) fn read_key(row: &Row<'_>, column: usize) -> Result<Option<PublicKey>> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(PublicKey::from_bytes))
 }
 
 /// Keeps a ban.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Result};
 const APPLICATION: i32 = 0x7564_7063;
 
 /// Each makes the file of one version into one of the next; the first begins with nothing. Never changed once released.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+pub(super) const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 /// An entry's log is `log_kind` (0 everyone's, 1 a room's, 2 a mailbox) and `log_number` (of the room, of the identity; else 0).
 /// `fate` is there once a letter is settled. Times are microseconds since 1970, in UTC.
@@ -68,6 +68,24 @@ CREATE UNIQUE INDEX entries_by_name ON entries (author, id);
 CREATE INDEX entries_by_log ON entries (log_kind, log_number, pos, text_bytes) WHERE fate IS NULL;
 CREATE INDEX open_letters_by_age ON entries (stored_us) WHERE log_kind = 2 AND fate IS NULL;
 CREATE INDEX fates_by_age ON entries (settled_us) WHERE fate IS NOT NULL;
+";
+
+/// People with keys beside those with tokens, and letters that are sealed: whose seal they have, for whom, and what the receiver
+/// opens; their `text` is empty.
+const VERSION_2: &str = "
+ALTER TABLE identities RENAME TO identities_1;
+CREATE TABLE identities (
+    number INTEGER PRIMARY KEY,
+    token TEXT UNIQUE,
+    key BLOB UNIQUE,
+    CHECK ((token IS NULL) <> (key IS NULL))
+) STRICT;
+INSERT INTO identities (number, token) SELECT number, token FROM identities_1;
+DROP TABLE identities_1;
+
+ALTER TABLE entries ADD COLUMN sealed_from BLOB;
+ALTER TABLE entries ADD COLUMN sealed_to BLOB;
+ALTER TABLE entries ADD COLUMN sealed BLOB;
 ";
 
 /// Whose file it is.

@@ -191,7 +191,7 @@ impl Stage {
 
     fn pass_on_as(&mut self, id: MessageId, pos: u64, room: Option<&str>, nick: &str, text: &str) {
         let place = Some(Place { pos, stored_at: WallTime::from_unix_micros(1_000) });
-        let words = Words { id, text: text.into(), is_echo: false, reply_to: None, place };
+        let words = Words { id, text: text.into(), sealed: None, is_echo: false, reply_to: None, place };
         self.relay_says(Some(nick), room, 500, Said::Words(words));
     }
 
