@@ -10,6 +10,7 @@ mod event;
 mod incoming;
 mod membership;
 mod outgoing;
+pub mod trust;
 
 #[cfg(test)]
 mod tests;
