@@ -59,6 +59,8 @@ impl Sealed {
 pub struct LetterText<'a> {
     /// The text.
     pub text: Cow<'a, str>,
+    /// When it was said, by its sender's clock. The relay could change what is beside the seal.
+    pub at: Option<WallTime>,
     /// The message that it answers: its id, its text, and when it was said.
     pub reply_to: Option<(MessageId, Cow<'a, str>, WallTime)>,
 }
@@ -72,6 +74,8 @@ struct Wire<'a> {
     ts_original: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     original: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    ts: Option<Cow<'a, str>>,
     #[serde(borrow)]
     text: Cow<'a, str>,
 }
@@ -84,6 +88,7 @@ impl<'a> LetterText<'a> {
             re: reply.map(|(id, _, _)| Cow::Borrowed(id.as_str())),
             ts_original: reply.map(|(_, _, at)| Cow::Owned(format_timestamp(*at))),
             original: reply.map(|(_, original, _)| Cow::Borrowed(cut(original, MAX_LETTER_QUOTE_BYTES))),
+            ts: self.at.map(|at| Cow::Owned(format_timestamp(at))),
             text: Cow::Borrowed(&self.text),
         };
         serde_json::to_vec(&wire).expect("texts are always JSON")
@@ -99,7 +104,11 @@ impl<'a> LetterText<'a> {
             }
             _ => return None,
         };
-        Some(Self { text: wire.text, reply_to })
+        let at = match wire.ts {
+            Some(at) => Some(parse_timestamp(&at)?),
+            None => None,
+        };
+        Some(Self { text: wire.text, at, reply_to })
     }
 }
 
@@ -107,14 +116,14 @@ impl<'a> LetterText<'a> {
 mod tests {
     use super::*;
 
-    const ANSWER: &str = r#"{"re":"b7-9","ts_original":"2026-11-21T11:59:59.000000Z","original":"oi","text":"tudo"}"#;
+    const ANSWER: &str = r#"{"re":"b7-9","ts_original":"2026-11-21T11:59:59.000000Z","original":"oi","ts":"2026-11-21T11:59:59.000000Z","text":"tudo"}"#;
 
     #[test]
     fn a_letter_says_what_it_said() {
         let at = WallTime::from_unix_micros(1_795_262_399_000_000);
         let id = MessageId::parse("b7-9").unwrap();
-        let plain = LetterText { text: "oi".into(), reply_to: None };
-        let answer = LetterText { text: "tudo".into(), reply_to: Some((id, "oi".into(), at)) };
+        let plain = LetterText { text: "oi".into(), at: None, reply_to: None };
+        let answer = LetterText { text: "tudo".into(), at: Some(at), reply_to: Some((id, "oi".into(), at)) };
         for (text, json) in [(plain, r#"{"text":"oi"}"#), (answer, ANSWER)] {
             assert_eq!(std::str::from_utf8(&text.encode()).unwrap(), json);
             assert_eq!(LetterText::decode(json.as_bytes()), Some(text));
@@ -129,7 +138,7 @@ mod tests {
         let id = MessageId::parse("b7-9").unwrap();
         let original = "é".repeat(MAX_LETTER_QUOTE_BYTES);
         let reply_to = Some((id, original.as_str().into(), WallTime::default()));
-        let json = LetterText { text: "a".into(), reply_to }.encode();
+        let json = LetterText { text: "a".into(), at: None, reply_to }.encode();
         let quoted = LetterText::decode(&json).unwrap().reply_to.unwrap().1;
         assert_eq!(quoted, original[..MAX_LETTER_QUOTE_BYTES]);
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use command::{Command, CommandError, ConversationId, Destination, Id};
 pub use event::{CloseReason, Event, FailReason, Incoming, Quote};
-pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish};
+pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish, SeenLetter};
 
 use crate::arq;
 use crate::chat::{Party, is_nick};
@@ -30,6 +30,7 @@ use crate::machine::{Path, Transmit};
 use crate::random::Random;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
+use trust::Trust;
 use conversation::Conversation;
 
 /// The most addresses of one name that are tried at once.
@@ -111,6 +112,10 @@ pub struct Peer {
     random: Random,
     /// The memberships whose memory changed since it was asked for.
     changed_memories: BTreeSet<ConversationId>,
+    /// What seals and opens letters; None in the clear.
+    seal: Option<membership::Seal>,
+    trust: Trust,
+    seen_letters: membership::SeenLetters,
     /// The last memories of memberships that ended, until they are asked for.
     last_memories: BTreeMap<ConversationId, RelayMemory>,
 }
@@ -144,6 +149,9 @@ impl Peer {
             random,
             changed_memories: BTreeSet::new(),
             last_memories: BTreeMap::new(),
+            seal: None,
+            trust: Trust::default(),
+            seen_letters: membership::SeenLetters::default(),
         }
     }
 
@@ -263,6 +271,21 @@ impl Peer {
         }
         let id = self.changed_memories.pop_first()?;
         Some((id, self.conversations.get(&id)?.member.as_ref()?.memory().clone()))
+    }
+
+    /// The letters that were shown last, if that changed since the last call: to be kept, so that a relay cannot bring one again.
+    pub fn poll_seen_letters(&mut self) -> Option<Vec<SeenLetter>> {
+        self.seen_letters.take_change()
+    }
+
+    /// Whose keys are known.
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The same, for what the user decides.
+    pub const fn trust_mut(&mut self) -> &mut Trust {
+        &mut self.trust
     }
 
     /// Messages of the layer below that could not be read, or answered nothing.

@@ -105,8 +105,8 @@ impl Relay {
     }
 
     /// Whose connection it is; None in the clear.
-    pub(super) fn key_of(&self, _handle: Handle) -> Option<PublicKey> {
-        None
+    pub(super) fn key_of(&self, handle: Handle) -> Option<PublicKey> {
+        self.endpoint.remote_key(handle)
     }
 
     fn proof_of(&self, handle: Handle) -> Option<&Proof> {

@@ -275,6 +275,9 @@ impl Attendee {
             MemberEvent::Came { .. } => Deed::Told { what: "came" },
             MemberEvent::Went { .. } => Deed::Told { what: "went" },
             MemberEvent::Roster { .. } => Deed::Told { what: "roster" },
+            MemberEvent::FirstKey { .. } | MemberEvent::SharedKey { .. } => Deed::Told { what: "first-key" },
+            MemberEvent::OtherKey { .. } => Deed::Told { what: "other-key" },
+            MemberEvent::LetterRefused { .. } => Deed::Told { what: "letter-refused" },
             MemberEvent::News(_) => Deed::Told { what: "other-news" },
         };
         self.deeds.push(deed);

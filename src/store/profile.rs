@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::chat::MAX_SECRET_BYTES;
+use crate::chat::RefusalCode;
 use crate::peer::RelayMemory;
 
 /// As many programs of one person on one machine as anybody starts by hand.
@@ -171,19 +172,23 @@ struct KeptRelay {
     letters_after: u64,
     everyone_after: Option<u64>,
     rooms: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    letters_refused: BTreeMap<u64, String>,
 }
 
 impl From<&RelayMemory> for KeptRelay {
     fn from(memory: &RelayMemory) -> Self {
-        let RelayMemory { log, letters_after, everyone_after, rooms } = memory.clone();
-        Self { log, letters_after, everyone_after, rooms }
+        let RelayMemory { log, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
+        let refused = letters_refused.into_iter().map(|(pos, code)| (pos, code.as_str().to_owned()));
+        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
     }
 }
 
 impl From<KeptRelay> for RelayMemory {
     fn from(kept: KeptRelay) -> Self {
-        let KeptRelay { log, letters_after, everyone_after, rooms } = kept;
-        Self { log, letters_after, everyone_after, rooms }
+        let KeptRelay { log, letters_after, everyone_after, rooms, letters_refused } = kept;
+        let refused = letters_refused.into_iter().map(|(pos, code)| (pos, RefusalCode::parse(&code)));
+        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
     }
 }
 

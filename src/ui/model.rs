@@ -95,7 +95,9 @@ impl Model {
             Event::Failed { id, reason } => {
                 self.echoes.remove(&id);
                 let column: fn(&mut Tally) -> &mut u64 = match reason {
-                    FailReason::NoAnswer | FailReason::NotSent => |tally| &mut tally.unsent,
+                    FailReason::NoAnswer | FailReason::NotSent | FailReason::OtherKey { .. } => {
+                        |tally| &mut tally.unsent
+                    }
                     FailReason::Refused { .. } => |tally| &mut tally.refused,
                 };
                 self.settle(id, column, |message| Notice::Failed { message, reason });
@@ -388,6 +390,7 @@ impl Model {
             room,
             is_relayed,
             is_history,
+            is_sealed,
             address,
             nick,
             text,
@@ -403,7 +406,7 @@ impl Model {
                 let is_only = self.relay.as_ref().is_some_and(RelayState::has_one_room);
                 (Some(Destination::Room { relay, room: room.clone() }), Way::Room { room, is_only })
             }
-            (true, None) => (author, Way::Letter),
+            (true, None) => (author, Way::Letter { is_sealed }),
             (false, _) => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
                 (Some(conversation.into()), Way::Direct)
@@ -485,6 +488,7 @@ mod tests {
             room: None,
             is_relayed: false,
             is_history: false,
+            is_sealed: false,
             address: ([127, 0, 0, 1], port).into(),
             nick: None,
             text: "hi".to_owned(),

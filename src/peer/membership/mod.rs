@@ -6,6 +6,7 @@
 
 mod command;
 mod hear;
+mod letters;
 mod member;
 mod news;
 mod outbox;
@@ -20,7 +21,10 @@ use std::time::Duration;
 
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
+pub use letters::SeenLetter;
+pub(super) use letters::{Seal, SeenLetters};
 pub(super) use member::Member;
+use crate::secure::PublicKey;
 
 /// As whom to be at a relay, and in which rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +68,20 @@ pub struct RelayMemory {
     pub everyone_after: Option<u64>,
     /// The last line of each room that was shown.
     pub rooms: BTreeMap<String, u64>,
+    /// Letters that were not shown, and why: if one comes again, because the relay never had the receipt, it gets the same.
+    pub letters_refused: BTreeMap<u64, RefusalCode>,
+}
+
+impl RelayMemory {
+    /// Refusals that are kept; their receipts reach the relay within moments.
+    const MAX_REFUSED: usize = 256;
+
+    pub(super) fn refuse_letter(&mut self, pos: u64, code: RefusalCode) {
+        self.letters_refused.insert(pos, code);
+        if self.letters_refused.len() > Self::MAX_REFUSED {
+            self.letters_refused.pop_first();
+        }
+    }
 }
 
 /// Why a relay refused.
@@ -155,6 +173,38 @@ pub enum MemberEvent {
         /// Carried out, or not.
         result: Result<(), Refusal>,
     },
+    /// A key is pinned to a name: letters to and from it are sealed with this one from now on.
+    FirstKey {
+        /// The name.
+        nick: String,
+        /// The key.
+        key: PublicKey,
+    },
+    /// A name was met for the first time, and has the key of somebody who is known by another name as well: the same person, or
+    /// somebody whose words a relay gives under a wrong name.
+    SharedKey {
+        /// The name.
+        nick: String,
+        /// The other one.
+        also: String,
+    },
+    /// A name came with another key than the pinned one. Letters to it are not sent, and letters from it are not shown, until the
+    /// user trusts the other key.
+    OtherKey {
+        /// The name.
+        nick: String,
+        /// The pinned key.
+        known: PublicKey,
+        /// The other one.
+        seen: PublicKey,
+    },
+    /// A letter came that was not shown: somebody changed it, or it was not sealed.
+    LetterRefused {
+        /// Whose it is said to be.
+        nick: String,
+        /// Why.
+        code: RefusalCode,
+    },
     /// The relay was lost and is tried again; what has no outcome waits.
     Reconnecting {
         /// When.
@@ -180,7 +230,10 @@ impl Peer {
 const fn brings_news(request: &Request) -> bool {
     matches!(
         request,
-        Request::Who { .. } | Request::Rooms | Request::Moderate(Moderation::Bans | Moderation::Log { .. })
+        Request::Who { .. }
+            | Request::Rooms
+            | Request::Key { .. }
+            | Request::Moderate(Moderation::Bans | Moderation::Log { .. })
     )
 }
 
@@ -190,6 +243,7 @@ const fn brings(request: &Request, news: &News) -> bool {
         (request, news),
         (Request::Who { .. }, News::Who { .. })
             | (Request::Rooms, News::Rooms { .. })
+            | (Request::Key { .. }, News::Key { .. })
             | (Request::Moderate(Moderation::Bans), News::Bans { .. })
             | (Request::Moderate(Moderation::Log { .. }), News::Log { .. })
     )
