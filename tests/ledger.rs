@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use udpchat::chat::{MessageId, Party, RefusalCode, Sealed};
 use udpchat::ledger::{
-    Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Proof, Request, Room,
+    Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Proof, Request,
+    Room,
 };
 use udpchat::secure::PublicKey;
 use udpchat::store::database::Database;
@@ -95,7 +96,14 @@ fn proof() -> impl Strategy<Value = Proof> {
     let token = |text: &str| Proof::Token(text.to_owned());
     let bytes = "a".repeat(32);
     let same = PublicKey::from_bytes(bytes.as_bytes().try_into().unwrap());
-    select(vec![token("t1"), token("t2"), token(&bytes), Proof::Key(same), Proof::Key(key(1)), Proof::Key(key(2))])
+    select(vec![
+        token("t1"),
+        token("t2"),
+        token(&bytes),
+        Proof::Key(same),
+        Proof::Key(key(1)),
+        Proof::Key(key(2)),
+    ])
 }
 
 fn key(byte: u8) -> PublicKey {

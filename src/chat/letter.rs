@@ -16,7 +16,7 @@ use crate::time::WallTime;
 /// The longest text that a sealed reply quotes. A sealed letter is short, and what it answers must leave it room.
 pub const MAX_LETTER_QUOTE_BYTES: usize = 4 * 1024;
 
-/// A letter's text as the relay sees it.
+/// A letter's text as the relay sees it (UC-LETTER-003).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     /// Whose seal it has.
@@ -54,7 +54,7 @@ impl Sealed {
     }
 }
 
-/// What a sealed letter says.
+/// What a sealed letter says (UC-LETTER-002).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetterText<'a> {
     /// The text.
@@ -128,7 +128,9 @@ mod tests {
             assert_eq!(std::str::from_utf8(&text.encode()).unwrap(), json);
             assert_eq!(LetterText::decode(json.as_bytes()), Some(text));
         }
-        for bad in ["", "[]", "{}", r#"{"text":1}"#, r#"{"text":"a","re":"b"}"#, &ANSWER.replace("b7-9", "b 9")] {
+        for bad in
+            ["", "[]", "{}", r#"{"text":1}"#, r#"{"text":"a","re":"b"}"#, &ANSWER.replace("b7-9", "b 9")]
+        {
             assert_eq!(LetterText::decode(bad.as_bytes()), None, "{bad}");
         }
     }
@@ -146,7 +148,9 @@ mod tests {
     #[test]
     fn a_sealed_text_has_the_length_of_one() {
         let key = PublicKey::from_bytes([1; 32]);
-        for (length, is_one) in [(95, false), (96, true), (97, true), (98, true), (65_535, true), (65_536, false)] {
+        for (length, is_one) in
+            [(95, false), (96, true), (97, true), (98, true), (65_535, true), (65_536, false)]
+        {
             let bytes = vec![7; length];
             for text in [BASE64.encode(&bytes), BASE64_NOPAD.encode(&bytes)] {
                 let sealed = Sealed::decode(key, key, &text);

@@ -463,7 +463,7 @@ mod tests {
         let [from, to] = [1, 2].map(|byte| PublicKey::from_bytes([byte; 32]));
         let sealed = Some(Sealed { from, to, message: vec![0; 97].into() });
         let words =
-            Words { id: id("k3-1"), text: "".into(), sealed, sealed: None, is_echo: false, reply_to: None, place: None };
+            Words { id: id("k3-1"), text: "".into(), sealed, is_echo: false, reply_to: None, place: None };
         let zeros = "A".repeat(130);
         let json = format!(
             r#"{{"kind":"message","id":"k3-1",{FROM_TO},{TS},"from_key":"{from}","to_key":"{to}","sealed":"{zeros}"}}"#

@@ -404,7 +404,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::chat::Party;
+    use crate::chat::{Party, Sealed};
     use crate::ledger::BanTarget;
 
     const ROOM: LogKey = LogKey::Room(1);
@@ -442,9 +442,11 @@ mod tests {
                 format!("{}{stranger}{}", identity.0, if *has_letters { ", letters" } else { "" })
             }
             Reply::Holder(holder) => {
-                let told = |holder: &Holder| format!("{}{}", holder.identity.0, holder.key.map_or("", |_| " with a key"));
+                let told = |holder: &Holder| {
+                    format!("{}{}", holder.identity.0, holder.key.map_or("", |_| " with a key"))
+                };
                 holder.as_ref().map_or("nobody".to_owned(), told)
-            },
+            }
             Reply::Room(room) => room.as_ref().map_or("none".to_owned(), of_room),
             Reply::Rooms(rooms) => rooms.iter().map(of_room).collect::<Vec<_>>().join("; "),
             Reply::Appended { log, pos, is_duplicate, fate } => {
@@ -511,15 +513,15 @@ mod tests {
         let mut ledger = ledger(usize::MAX);
         check(&mut ledger, 1, enter("t-ana", "ANA"), "1");
         check(&mut ledger, 1, enter("t-eva", "aNa"), "3, a stranger");
-        check(&mut ledger, 1, holder("ana"), "Some(3)");
+        check(&mut ledger, 1, holder("ana"), "3");
         check(
             &mut ledger,
             1,
             Request::TakeName { identity: Identity(1), nick: "Bob".to_owned() },
             "1, a stranger",
         );
-        check(&mut ledger, 1, holder("bob"), "Some(1)");
-        check(&mut ledger, 1, holder("nobody"), "None");
+        check(&mut ledger, 1, holder("bob"), "1");
+        check(&mut ledger, 1, holder("nobody"), "nobody");
     }
 
     #[test]
@@ -547,7 +549,7 @@ mod tests {
     #[test]
     fn a_letter_waits_is_settled_and_its_fate_is_remembered_for_a_while() {
         let mut ledger = ledger(usize::MAX);
-        check(&mut ledger, 1, letter("eva", "a-1", "x"), "None");
+        check(&mut ledger, 1, letter("eva", "a-1", "x"), "nobody");
         check(&mut ledger, 1, letter("bob", "a-1", "first"), "Mailbox(Identity(2)) 1");
         check(&mut ledger, 2, letter("bob", "a-2", "second"), "full");
         check(&mut ledger, 2, letter("bob", "a-2", "2nd"), "Mailbox(Identity(2)) 2");
@@ -603,6 +605,34 @@ mod tests {
         check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
         check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
         assert_eq!(ledger.foundation().bans, []);
+    }
+
+    // UC-RELAY-007
+    #[test]
+    fn a_key_is_no_token_and_a_letter_is_for_the_key_that_it_is_sealed_for() {
+        let mut ledger = ledger(usize::MAX);
+        let [bob, eva] = [[b'b'; 32], [b'e'; 32]].map(PublicKey::from_bytes);
+        let come = |key, nick: &str| Request::Enter { proof: Proof::Key(key), nick: nick.to_owned() };
+        let find = || Request::FindHolder { nick: "BOB".to_owned() };
+        check(&mut ledger, 1, enter(&"b".repeat(32), "b"), "3");
+        check(&mut ledger, 1, come(bob, "bob"), "4, a stranger");
+        check(&mut ledger, 1, come(bob, "bob"), "4");
+        check(&mut ledger, 1, find(), "4 with a key");
+        let write = |id: &str, to: Option<PublicKey>| {
+            let Request::AppendLetter { nick, draft, bounds } = letter("bob", id, "") else { unreachable!() };
+            let sealed = to.map(|to| Sealed { from: eva, to, message: vec![0; 7].into() });
+            Request::AppendLetter { nick, draft: Draft { sealed, ..draft }, bounds }
+        };
+        check(&mut ledger, 1, write("a-1", None), "4 with a key");
+        check(&mut ledger, 1, write("a-1", Some(eva)), "4 with a key");
+        check(&mut ledger, 1, write("a-1", Some(bob)), "Mailbox(Identity(4)) 1");
+        // The name goes to somebody else, and the letter stays where it is.
+        check(&mut ledger, 2, come(eva, "bob"), "5, a stranger");
+        check(&mut ledger, 2, write("a-1", Some(bob)), "Mailbox(Identity(4)) 1 again");
+        check(&mut ledger, 2, write("a-2", Some(bob)), "5 with a key");
+        check(&mut ledger, 2, enter("t-bob", "bob"), "2, a stranger");
+        check(&mut ledger, 2, write("a-2", Some(eva)), "2");
+        check(&mut ledger, 2, come(bob, "bob"), "4, a stranger, letters");
     }
 
     #[test]

@@ -30,8 +30,8 @@ use crate::machine::{Path, Transmit};
 use crate::random::Random;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
-use trust::Trust;
 use conversation::Conversation;
+use trust::Trust;
 
 /// The most addresses of one name that are tried at once.
 pub const MAX_CANDIDATES: usize = 8;
@@ -47,6 +47,8 @@ pub struct PeerConfig {
     pub message_limit: Option<u64>,
     /// How long to go on saying hello before a conversation is given up as unanswered.
     pub connect_timeout: Duration,
+    /// The letters that were shown last in earlier runs, as [`Peer::poll_seen_letters`] told them.
+    pub seen_letters: Vec<SeenLetter>,
     /// How the layers below behave. Its `connect_timeout` is replaced by the one above.
     pub endpoint: EndpointConfig,
 }
@@ -58,6 +60,7 @@ impl Default for PeerConfig {
             nick: None,
             local_port: 0,
             message_limit: None,
+            seen_letters: Vec::new(),
             connect_timeout: endpoint.connect_timeout,
             endpoint,
         }
@@ -128,6 +131,7 @@ impl Peer {
     pub fn new(mut config: PeerConfig, seed: u64, _now: Now) -> Self {
         config.nick = config.nick.filter(|nick| is_nick(nick));
         config.endpoint.connect_timeout = config.connect_timeout;
+        let seen_letters = membership::SeenLetters::new(std::mem::take(&mut config.seen_letters));
         let mut random = Random::from_seed(seed);
         // 41 random bits tell runs apart, like connections; the eight characters are readable.
         let run = ConnectionId::random(&mut random).to_string();
@@ -151,7 +155,7 @@ impl Peer {
             last_memories: BTreeMap::new(),
             seal: None,
             trust: Trust::default(),
-            seen_letters: membership::SeenLetters::default(),
+            seen_letters,
         }
     }
 

@@ -6,7 +6,9 @@ use super::session::{Asked, Phase, SeatState};
 use super::{Relay, What};
 use crate::chat::{Moderation, News, Receipt, RefusalCode};
 use crate::endpoint::Handle;
-use crate::ledger::{self, Answer, Draft, Entry, Holder, Identity, LedgerError, LetterFate, LogKey, Reply, Request};
+use crate::ledger::{
+    self, Answer, Draft, Entry, Holder, Identity, LedgerError, LetterFate, LogKey, Reply, Request,
+};
 use crate::time::{Now, WallTime};
 
 /// What a job was for.

@@ -58,7 +58,8 @@ impl Relay {
                 self.ask_for(now, handle, request, pending);
             }
             Request::Key { nick } => {
-                let pending = Pending::Holder { handle, request: asked, then: Then::TellKey { nick: nick.clone() } };
+                let pending =
+                    Pending::Holder { handle, request: asked, then: Then::TellKey { nick: nick.clone() } };
                 self.ask_for(now, handle, ledger::Request::FindHolder { nick }, pending);
             }
             Request::Authorize { secret } => self.hear_authorize(now, handle, &asked, &secret),

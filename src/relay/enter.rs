@@ -99,7 +99,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Who asks to be let in: sealed, it is the connection's key that tells, whatever token was told beside it.
+    /// Who asks to be let in: sealed, it is the connection's key that tells, whatever token was told beside it
+    /// (UC-RELAY-007).
     pub(super) fn proof_by(&self, handle: Handle, token: String) -> Proof {
         self.key_of(handle).map_or(Proof::Token(token), Proof::Key)
     }

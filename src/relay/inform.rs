@@ -47,7 +47,7 @@ impl Relay {
         self.take(now, handle, &asked.0, asked.1);
     }
 
-    /// Whose key a name stands for, there or not (UC-RELAY-027).
+    /// Whose key a name stands for, there or not (UC-LETTER-004).
     pub(super) fn tell_key(
         &mut self,
         now: Now,

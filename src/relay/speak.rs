@@ -70,7 +70,7 @@ impl Relay {
         Ok(())
     }
 
-    /// A letter to somebody is sealed exactly if its author's connection is, with the author's own key (UC-RELAY-028). What is said
+    /// A letter to somebody is sealed exactly if its author's connection is, with the author's own key (UC-LETTER-003). What is said
     /// to many never is.
     fn check_seal(
         &self,
@@ -82,7 +82,9 @@ impl Relay {
             (_, Some(_)) if to.room.is_some() => {
                 Err((RefusalCode::Invalid, "only a letter to one member can be sealed"))
             }
-            (None, Some(_)) => Err((RefusalCode::Invalid, "this relay runs in the clear, and so do its letters")),
+            (None, Some(_)) => {
+                Err((RefusalCode::Invalid, "this relay runs in the clear, and so do its letters"))
+            }
             (Some(key), Some(sealed)) if sealed.from != key => {
                 Err((RefusalCode::Invalid, "the letter is sealed with another key than yours"))
             }
@@ -191,7 +193,9 @@ impl Relay {
                     RefusalCode::UnknownKey => {
                         "its receiver knows you by another key, and did not open it: they must trust your new one first"
                     }
-                    RefusalCode::BadSeal => "its receiver could not open it: it was sealed for another key, or changed",
+                    RefusalCode::BadSeal => {
+                        "its receiver could not open it: it was sealed for another key, or changed"
+                    }
                     RefusalCode::Unsealed => "its receiver takes sealed letters only",
                     _ => "its receiver refused it",
                 };

@@ -114,7 +114,8 @@ impl Hall {
     }
 
     fn words(&mut self, visitor: usize, id: MessageId, to: Party, text: &str) {
-        let words = Words { id, text: text.into(), sealed: None, is_echo: false, reply_to: None, place: None };
+        let words =
+            Words { id, text: text.into(), sealed: None, is_echo: false, reply_to: None, place: None };
         self.say(visitor, stream::WORDS, to, Said::Words(words));
     }
 
@@ -323,6 +324,7 @@ fn describe_news(news: &News) -> String {
         News::Removed { room, by, reason } => format!("out of {room:?} by {by}: {reason}"),
         News::Remark { text } => text.clone(),
         News::Closing { reason } => format!("closing: {reason}"),
+        News::Key { nick, key, .. } => format!("the key of {nick} is {key}"),
         News::Bans { bans, .. } => {
             format!("bans {}", bans.iter().map(|ban| ban.who.as_str()).collect::<Vec<_>>().join(" "))
         }

@@ -9,8 +9,7 @@ use std::time::Duration;
 use super::deed::Deed;
 use super::scenario::HallPlan;
 use crate::ledger::{
-    Answer, Draft, Foundation, Job, LedgerError, LedgerErrorKind, MemoryLedger, Proof, Reply, Request,
-    folded,
+    Answer, Draft, Foundation, Job, LedgerError, LedgerErrorKind, MemoryLedger, Proof, Reply, Request, folded,
 };
 use crate::random::Random;
 use crate::time::Instant;

@@ -330,6 +330,7 @@ mod tests {
             letters_after: 3,
             everyone_after: None,
             rooms: BTreeMap::from([("#sala".to_owned(), position)]),
+            letters_refused: BTreeMap::from([(2, RefusalCode::UnknownKey)]),
         }
     }
 

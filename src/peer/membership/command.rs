@@ -62,8 +62,11 @@ impl Peer {
         relay: ConversationId,
         text: String,
     ) -> Result<MessageId, CommandError> {
-        let id =
-            self.submit_text(now, relay, Text { to: Target::Relay, text, is_echo: true, reply_to: None, sealed: None })?;
+        let id = self.submit_text(
+            now,
+            relay,
+            Text { to: Target::Relay, text, is_echo: true, reply_to: None, sealed: None },
+        )?;
         if let Some(conversation) = self.conversations.get_mut(&relay) {
             conversation.remember_echo(id.clone(), now.instant);
         }

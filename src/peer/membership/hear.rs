@@ -5,8 +5,8 @@
 
 use std::net::SocketAddr;
 
-use super::member::{OwnRequest, Phase};
 use super::letters::{self, Opened};
+use super::member::{OwnRequest, Phase};
 use super::outbox::{Content, Entry};
 use super::{MemberEvent, Refusal};
 use crate::chat::{EVERYONE, Party, Place, Receipt, RefusalCode, Request, Said, Say, Words};
@@ -88,7 +88,8 @@ impl Peer {
     ) {
         let (taken, pos) = (Receipt::taken(words.id.clone(), at), Some(place.pos));
         let (is_new, is_history) = self.move_past_letter(id, place.pos, place.stored_at);
-        let before = self.member(id).and_then(|member| member.memory.letters_refused.get(&place.pos).copied());
+        let before =
+            self.member(id).and_then(|member| member.memory.letters_refused.get(&place.pos).copied());
         let refusal = match before {
             Some(code) => Some(code),
             None if !is_new => None,

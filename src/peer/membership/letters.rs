@@ -85,7 +85,7 @@ impl Peer {
 
     // Sending.
 
-    /// Sees to it that a letter is sealed before it goes out (UC-LETTER-002); its key is asked for if it is not known.
+    /// Sees to it that a letter is sealed before it goes out (UC-LETTER-005); its key is asked for if it is not known.
     pub(super) fn prepare(&mut self, now: Now, id: ConversationId, number: u64) -> Readiness {
         let Some(relay) = self.relay_key(id) else {
             return Readiness::Ready;
@@ -225,7 +225,7 @@ impl Peer {
 
     // Receiving.
 
-    /// Opens a letter that came (UC-LETTER-003). What does not open, or has another key than its sender's name, is not shown.
+    /// Opens a letter that came (UC-LETTER-006). What does not open, or has another key than its sender's name, is not shown.
     pub(super) fn open_letter(
         &mut self,
         now: Now,
@@ -249,7 +249,7 @@ impl Peer {
             return self.refuse_letter(id, from, RefusalCode::BadSeal);
         };
         let (Some(text), Some(nick)) = (LetterText::decode(&json), &from.nick) else {
-            return self.refuse_letter(id, from, RefusalCode::Invalid);
+            return self.refuse_letter(id, from, RefusalCode::BadSeal);
         };
         if !self.meet(now, id, nick, sender) {
             return Opened::Refused(RefusalCode::UnknownKey);
@@ -290,7 +290,8 @@ fn folded(nick: &str) -> String {
     nick.to_lowercase()
 }
 
-/// The letters that were shown last, whatever relay carried them: a relay could bring one again at another position.
+/// The letters that were shown last, whatever relay carried them: a relay could bring one again at another position
+/// (UC-LETTER-007).
 #[derive(Clone, Debug, Default)]
 pub(in crate::peer) struct SeenLetters {
     order: VecDeque<SeenLetter>,

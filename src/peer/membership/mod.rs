@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
+use crate::secure::PublicKey;
 pub use letters::SeenLetter;
 pub(super) use letters::{Seal, SeenLetters};
 pub(super) use member::Member;
-use crate::secure::PublicKey;
 
 /// As whom to be at a relay, and in which rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -224,7 +224,8 @@ impl Outbox {
     /// Removes the letters to a member that were never sealed, and so are nowhere else.
     pub(super) fn remove_unsealed_to(&mut self, nick: &str) -> Vec<Entry> {
         self.remove_where(|entry| {
-            let Content::Words(Text { to: Target::Member(receiver), sealed: None, .. }) = &entry.content else {
+            let Content::Words(Text { to: Target::Member(receiver), sealed: None, .. }) = &entry.content
+            else {
                 return false;
             };
             !entry.may_have_arrived() && receiver.to_lowercase() == nick.to_lowercase()

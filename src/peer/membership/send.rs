@@ -43,7 +43,11 @@ impl Peer {
         member.outbox.is_stalled = false;
         let Some(handle) = member.connection else { return };
         if member.phase == Phase::Outside {
-            let (enter, name) = (member.enter(), member.enter_for.clone());
+            let (mut enter, name) = (member.enter(), member.enter_for.clone());
+            if let (Request::Enter { token, .. }, Some(_)) = (&mut enter, self.relay_key(id)) {
+                // The key says who we are, and what is told to nobody cannot be told on.
+                token.clear();
+            }
             let name = name.unwrap_or_else(|| self.next_id().1);
             if self.submit_request(handle, &name, now.wall, enter).is_ok()
                 && let Some(member) = self.member_mut(id)

@@ -11,10 +11,9 @@ use crate::time::WallTime;
 pub(super) fn enter(connection: &Connection, proof: &Proof, nick: &str) -> Result<Reply> {
     // Two columns, so that neither is ever taken for the other.
     let (find, add) = match proof {
-        Proof::Token(_) => (
-            "SELECT number FROM identities WHERE token = ?1",
-            "INSERT INTO identities (token) VALUES (?1)",
-        ),
+        Proof::Token(_) => {
+            ("SELECT number FROM identities WHERE token = ?1", "INSERT INTO identities (token) VALUES (?1)")
+        }
         Proof::Key(_) => {
             ("SELECT number FROM identities WHERE key = ?1", "INSERT INTO identities (key) VALUES (?1)")
         }

@@ -190,7 +190,8 @@ fn file_of_the_first_version_keeps_its_people() {
     let old = Connection::open(folder.join("relay.db")).unwrap();
     old.execute_batch(super::schema::MIGRATIONS[0]).unwrap();
     old.execute_batch("PRAGMA user_version = 1; PRAGMA application_id = 1969516643").unwrap();
-    old.execute_batch("INSERT INTO identities VALUES (7, 't-ana'); INSERT INTO names VALUES ('ana', 7)").unwrap();
+    old.execute_batch("INSERT INTO identities VALUES (7, 't-ana'); INSERT INTO names VALUES ('ana', 7)")
+        .unwrap();
     drop(old);
     let mut database = open(&folder);
     let enter = |proof| job(Request::Enter { proof, nick: "ana".to_owned() });
@@ -204,12 +205,15 @@ fn file_of_the_first_version_keeps_its_people() {
         holder(),
     ]);
     let entered = |identity, is_stranger| {
-        format!("Entered {{ identity: Identity({identity}), is_stranger: {is_stranger}, has_letters: false }}")
+        format!(
+            "Entered {{ identity: Identity({identity}), is_stranger: {is_stranger}, has_letters: false }}"
+        )
     };
     let held = |identity, key: Option<PublicKey>| {
         format!("Holder(Some(Holder {{ identity: Identity({identity}), key: {key:?} }}))")
     };
-    let expected = [entered(7, false), held(7, None), entered(8, true), entered(8, false), held(8, Some(key))];
+    let expected =
+        [entered(7, false), held(7, None), entered(8, true), entered(8, false), held(8, Some(key))];
     assert_eq!(told(answers), expected);
 }
 

@@ -232,7 +232,9 @@ impl RelayState {
             News::Bans { bans, .. } => RelayNotice::Bans(bans),
             News::Log { lines, .. } => RelayNotice::Log(lines),
             // They have events of their own.
-            News::Entered { .. } | News::Room { .. } | News::Presence { .. } | News::Key { .. } => return None,
+            News::Entered { .. } | News::Room { .. } | News::Presence { .. } | News::Key { .. } => {
+                return None;
+            }
         })
     }
 

@@ -54,7 +54,9 @@ pub fn describe(notice: &RelayNotice) -> Vec<Line> {
             let nick = member(nick);
             let why = match code {
                 RefusalCode::Unsealed => "it was not sealed: the relay could read it, or wrote it",
-                RefusalCode::BadSeal => "its seal does not open: it was changed on the way, or is for another key than ours",
+                RefusalCode::BadSeal => {
+                    "its seal does not open: it was changed on the way, or is for another key than ours"
+                }
                 _ => "it cannot be read",
             };
             one(Tone::Bad, format!("! a letter said to be from {nick} is not shown: {why}"))

@@ -378,5 +378,11 @@ fn describe_member(event: MemberEvent) -> String {
         MemberEvent::Done { result: Ok(()), .. } => "done".to_owned(),
         MemberEvent::Done { result: Err(refusal), .. } => format!("not done: {}", refusal.words),
         MemberEvent::Reconnecting { .. } => "reconnecting".to_owned(),
+        MemberEvent::FirstKey { nick, .. } => format!("first use of {nick}'s key"),
+        MemberEvent::OtherKey { nick, .. } => format!("another key of {nick}"),
+        MemberEvent::SharedKey { nick, also } => format!("{nick} has the key of {also}"),
+        MemberEvent::LetterRefused { nick, code } => {
+            format!("a letter of {nick} is not shown: {}", code.as_str())
+        }
     }
 }
