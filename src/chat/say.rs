@@ -338,13 +338,8 @@ impl<'a> Wire<'a> {
                 Said::Words(Words { id, text, sealed: None, is_echo: false, reply_to, place })
             }
             ("message", Some(id)) if self.sealed.is_some() => {
-                let (from, to) = self.from_key.zip(self.to_key).ok_or("it does not say whose seal it has")?;
-                if self.text.is_some() {
-                    return Err("it has a text beside the sealed one");
-                }
-                let sealed = Sealed::decode(from, to, &self.sealed.unwrap_or_default())?;
-                let text = Cow::Borrowed("");
-                Said::Words(Words { id, text, sealed: Some(sealed), is_echo: false, reply_to: None, place })
+                let (text, sealed) = (Cow::Borrowed(""), Some(self.read_sealed()?));
+                Said::Words(Words { id, text, sealed, is_echo: false, reply_to: None, place })
             }
             (kind @ ("message" | "echo"), Some(id)) => {
                 let text = self.text.ok_or("it has no text")?;
@@ -354,6 +349,14 @@ impl<'a> Wire<'a> {
             _ => return Err("its kind is not known here"),
         };
         Ok(Say { from, to, at, said })
+    }
+
+    fn read_sealed(&self) -> Result<Sealed, &'static str> {
+        let (from, to) = self.from_key.zip(self.to_key).ok_or("it does not say whose seal it has")?;
+        if self.text.is_some() {
+            return Err("it has a text beside the sealed one");
+        }
+        Sealed::decode(from, to, self.sealed.as_deref().unwrap_or_default())
     }
 }
 
