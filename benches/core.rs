@@ -29,7 +29,7 @@ impl Pair {
     fn connected() -> Self {
         let now = Now { instant: Instant::from_nanos(1), wall: WallTime::default() };
         let mut ends = [1, 2].map(|seed| Endpoint::new(EndpointConfig::default(), seed));
-        let handle = ends[0].connect(now, &[Path::to(address(1))]).unwrap();
+        let handle = ends[0].connect(now, &[Path::to(address(1))], None).unwrap();
         let mut pair = Self { now, ends, handle, buffer: Vec::new(), packets: 0, outcomes: 0 };
         pair.settle();
         pair

@@ -7,7 +7,7 @@
 //!
 //! | module | what it is for | pure |
 //! |---|---|---|
-//! | [`time`], [`random`], [`machine`] | time as a number, randomness with a seed, the words that all machines share | yes |
+//! | [`time`], [`random`], [`machine`], [`bucket`] | time as a number, randomness with a seed, the words that all machines share, rates | yes |
 //! | [`wire`] | what a datagram says: head, frames, checksums, limits | yes |
 //! | [`secure`] | who somebody is, and how packets are sealed: keys, handshake, cookies, letters | yes |
 //! | [`arq`] | one connection: numbering, acks, loss, retransmission, streams, timers | yes |
@@ -65,6 +65,7 @@
 //! ```
 
 pub mod arq;
+pub mod bucket;
 pub mod chat;
 #[cfg(feature = "io")]
 pub mod cli;

@@ -11,7 +11,7 @@
 //!
 //! After any `handle_*`, drain both polls to `None`, then read `poll_timeout`. An earlier `now` counts as the last one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The two ends of the way that a datagram takes, seen from this end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,4 +52,12 @@ pub enum Ecn {
     Capable1,
     /// CE: a router on the way was congested.
     CongestionExperienced,
+}
+
+/// Whoever has one address of it can have them all: one for IPv4, a /64 for IPv6.
+pub fn neighbourhood(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+    }
 }

@@ -509,6 +509,7 @@ fn encode(datagram: &Datagram<'_>) -> Vec<u8> {
             assert!(packet.frames.iter().all(|frame| writer.push(frame)));
             writer.finish();
         }
+        Datagram::Sealed(_) => panic!("what is sealed cannot be written without its key"),
     }
     buffer
 }
@@ -526,13 +527,14 @@ fn an_example_shows_every_frame() {
                 }
                 Ok(Datagram::Handshake(handshake)) => {
                     missing.remove(match handshake {
-                        Handshake::Hello(_) => "hello",
-                        Handshake::Welcome { .. } => "welcome",
+                        Handshake::Hello(_) | Handshake::SealedHello(_) => "hello",
+                        Handshake::Welcome { .. } | Handshake::SealedWelcome { .. } => "welcome",
+                        Handshake::Retry { .. } => "retry",
                         Handshake::Refuse { .. } => "refuse",
                     });
                     missing.remove("pad");
                 }
-                Err(_) => {}
+                Ok(Datagram::Sealed(_)) | Err(_) => {}
             }
         }
     }

@@ -128,7 +128,7 @@ impl Crowd {
 impl Guests {
     fn invite(&mut self, now: Now) {
         while self.members.len() < self.plan.members && self.members.len() - self.seated < AT_ONCE {
-            let handle = self.endpoint.connect(now, &[Path::to(self.relay)]).unwrap();
+            let handle = self.endpoint.connect(now, &[Path::to(self.relay)], None).unwrap();
             self.by_handle.insert(handle, self.members.len());
             self.members.push(Member { is_seated: false, heard: 0, last_pos: 0 });
         }

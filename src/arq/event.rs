@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::machine::Path;
+use crate::secure::PublicKey;
 
 /// Something happened on a connection. Payloads stay where they are until they are taken; events only announce.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,11 @@ pub enum Closed {
     NoAnswer {
         /// What an unauthenticated answer claimed. From the network.
         hint: Option<String>,
+    },
+    /// Nobody answered but somebody who has not the key that was expected.
+    WrongKey {
+        /// The key of whoever answered.
+        seen: PublicKey,
     },
     /// The other side was silent for too long.
     Silent,

@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::{ConnectError, Disposition, Endpoint, Event, Handle};
 use crate::arq::{Closed, Connection};
 use crate::machine::{Path, Transmit};
+use crate::secure::{Initiator, PublicKey, Session};
 use crate::time::Instant;
-use crate::wire::{self, ConnectionId, Handshake, Hello, Mode, Refuse, Welcome};
+use crate::wire::{
+    self, ConnectionId, FINISH_BYTES, Handshake, Hello, Mode, Refuse, SealedHello, Welcome, Wish,
+};
 
 /// An attempt to connect (UC-HS-001).
 #[derive(Debug)]
@@ -24,7 +27,26 @@ pub(super) struct Dial {
     hint: Option<String>,
     /// The silent connection that this one would replace.
     old: Option<Handle>,
+    /// None in the clear.
+    sealed: Option<SealedDial>,
 }
+
+/// What a sealed attempt keeps beside.
+#[derive(Debug)]
+struct SealedDial {
+    initiator: Initiator,
+    /// The handshake's first message: the same under every cookie.
+    message: Vec<u8>,
+    /// The only key that will do.
+    expected: Option<PublicKey>,
+    /// Another one that answered.
+    seen: Option<PublicKey>,
+    /// How many requests for a cookie were heeded.
+    retries: u32,
+}
+
+/// Requests for a cookie that one attempt heeds: a cookie may be too old once it is back, and anybody between can make some up.
+const MAX_RETRIES: u32 = 8;
 
 impl Dial {
     /// How long to wait after the hello of each round (UC-HS-004). The first three are close together because one in five or one
@@ -70,6 +92,7 @@ impl Endpoint {
         now: Instant,
         paths: &[Path],
         old: Option<Handle>,
+        expected: Option<PublicKey>,
     ) -> Result<Handle, ConnectError> {
         let &first = paths.first().ok_or(ConnectError::NoAddress)?;
         if self.connections.len() >= self.config.max_connections {
@@ -77,10 +100,22 @@ impl Endpoint {
         }
         let id = self.fresh_id();
         let old_id = old.and_then(|old| self.connection(old)?.remote_id());
-        let hello = Hello { id, mode: Mode::Clear, limits: self.config.connection.limits, old: old_id };
+        let limits = self.config.connection.limits;
         let mut bytes = Vec::new();
-        wire::encode_handshake(&mut bytes, &Handshake::Hello(hello));
+        let sealed = self.sealing.as_mut().map(|sealing| {
+            let wish = Wish { id, limits, old: old_id }.encode();
+            let (initiator, message) = Initiator::begin(&sealing.keys, &mut sealing.entropy, &wish);
+            SealedDial { initiator, message, expected, seen: None, retries: 0 }
+        });
+        let handshake = match &sealed {
+            Some(SealedDial { message, .. }) => {
+                Handshake::SealedHello(SealedHello { id, cookie: None, message })
+            }
+            None => Handshake::Hello(Hello { id, mode: Mode::Clear, limits, old: old_id }),
+        };
+        wire::encode_handshake(&mut bytes, &handshake);
         let dial = Dial {
+            sealed,
             paths: paths.to_vec(),
             hello: bytes,
             tries: 0,
@@ -104,13 +139,101 @@ impl Endpoint {
         to: ConnectionId,
         welcome: &Welcome,
     ) -> Disposition {
-        let Some(&index) = self.by_id.get(&to) else {
+        let Some(index) = self.dialling(path, to) else {
+            return Disposition::StaleHandshake;
+        };
+        if self.sealing.is_some() {
+            // Whoever says so wants us to talk in the clear.
+            return Disposition::WrongForm;
+        }
+        self.complete(now, path, index, welcome, None)
+    }
+
+    /// Somebody grants a sealed connection, and proves a key. If it is not the one that was expected, the attempt waits for a better
+    /// answer, and only what is said of it changes (UC-SEAL-013).
+    pub(super) fn handle_sealed_welcome(
+        &mut self,
+        now: Instant,
+        path: Path,
+        to: ConnectionId,
+        message: &[u8],
+    ) -> Disposition {
+        let Some(index) = self.dialling(path, to) else {
             return Disposition::StaleHandshake;
         };
         let entry = &mut self.connections[index];
-        let Some(dial) =
-            entry.dial.take_if(|dial| dial.paths.iter().any(|asked| asked.remote == path.remote))
+        let (Some(sealing), Some(dial)) =
+            (&self.sealing, entry.dial.as_mut().and_then(|dial| dial.sealed.as_mut()))
         else {
+            return Disposition::WrongForm;
+        };
+        let Ok((session, payload, finish)) = dial.initiator.finish(&sealing.keys, message) else {
+            return Disposition::BadHandshake;
+        };
+        let Some(welcome) = Welcome::decode(&payload) else {
+            dial.initiator.begin_again(&sealing.keys);
+            return Disposition::BadHandshake;
+        };
+        if dial.expected.is_some_and(|expected| expected != session.remote) {
+            dial.initiator.begin_again(&sealing.keys);
+            let seen = session.remote;
+            if dial.seen.replace(seen).is_none() {
+                let handle = Handle { serial: entry.serial, index };
+                self.events.push_back(Event::WrongKey { handle, seen });
+            }
+            return Disposition::WrongKey;
+        }
+        self.complete(now, path, index, &welcome, Some((session, finish)))
+    }
+
+    /// Somebody asks for a cookie. It changes nothing but the hello's frame: the handshake under it stays the same.
+    pub(super) fn handle_retry(
+        &mut self,
+        now: Instant,
+        path: Path,
+        to: ConnectionId,
+        cookie: &str,
+    ) -> Disposition {
+        let Some(index) = self.dialling(path, to) else {
+            return Disposition::StaleHandshake;
+        };
+        let Some(dial) = &mut self.connections[index].dial else {
+            return Disposition::StaleHandshake;
+        };
+        let Some(sealed) = dial.sealed.as_mut().filter(|sealed| sealed.retries < MAX_RETRIES) else {
+            return Disposition::StaleHandshake;
+        };
+        sealed.retries += 1;
+        let message = sealed.message.as_slice();
+        let hello = SealedHello { id: to, cookie: Some(cookie.into()), message };
+        wire::encode_handshake(&mut dial.hello, &Handshake::SealedHello(hello));
+        // At once, and to whoever asked: the cookie is for that address. The round trip is measured anew.
+        dial.paths.sort_by_key(|asked| asked.remote != path.remote);
+        dial.next_at = now;
+        dial.next_path = 0;
+        dial.tries = 0;
+        self.touch(index);
+        Disposition::RetryHeeded
+    }
+
+    /// The attempt of ours that asked this very address.
+    fn dialling(&self, path: Path, to: ConnectionId) -> Option<usize> {
+        let &index = self.by_id.get(&to)?;
+        let dial = self.connections[index].dial.as_ref()?;
+        dial.paths.iter().any(|asked| asked.remote == path.remote).then_some(index)
+    }
+
+    /// An attempt succeeded.
+    fn complete(
+        &mut self,
+        now: Instant,
+        path: Path,
+        index: usize,
+        welcome: &Welcome,
+        sealed: Option<(Session, [u8; FINISH_BYTES])>,
+    ) -> Disposition {
+        let entry = &mut self.connections[index];
+        let Some(dial) = entry.dial.take() else {
             return Disposition::StaleHandshake;
         };
         let new = Handle { serial: entry.serial, index };
@@ -137,6 +260,9 @@ impl Endpoint {
         if dial.tries == 1 {
             // Only one hello left, so it is clear which one was answered.
             connection.seed_rtt(now, now.since(dial.began_at));
+        }
+        if let Some((session, finish)) = sealed {
+            connection.protect(session, Some(finish));
         }
         connection.establish(now, welcome.id, &welcome.limits, path);
         self.touch(index);
@@ -173,7 +299,9 @@ impl Endpoint {
                 // The silent connection itself tells how it ends.
                 self.remove(index);
             } else {
-                entry.connection.abort(now, Closed::NoAnswer { hint: dial.hint });
+                let seen = dial.sealed.and_then(|sealed| sealed.seen);
+                let no_answer = Closed::NoAnswer { hint: dial.hint };
+                entry.connection.abort(now, seen.map_or(no_answer, |seen| Closed::WrongKey { seen }));
             }
         }
     }
@@ -183,12 +311,14 @@ impl Endpoint {
         let entry = &self.connections[index];
         let old = Handle { serial: entry.serial, index };
         let path = entry.connection.path();
+        // Somebody else at the same address does not take its place.
+        let expected = entry.connection.remote_key();
         if entry.successor.is_some() {
             return;
         }
         // The event was made at this very moment, so the connection's own clock is the present.
         let now = entry.connection.silent_since();
-        if let Ok(successor) = self.dial(now, &[path], Some(old)) {
+        if let Ok(successor) = self.dial(now, &[path], Some(old), expected) {
             let give_up_at = now + self.config.connection.idle_timeout;
             if let Some(dial) = self.entry_mut(successor).and_then(|entry| entry.dial.as_mut()) {
                 // It goes on for as long as the silent connection is not given up.
@@ -214,7 +344,19 @@ fn hint(refuse: &Refuse<'_>) -> String {
         "version" => {
             format!("it speaks the versions {:?}, and this program {}", refuse.speaks, wire::VERSION)
         }
-        "mode" => "it does not accept clear connections".to_owned(),
+        "mode" => match refuse.accepts {
+            Some(Mode::Sealed) => {
+                "it speaks sealed, and this program was started with --clear: start this one without \
+                                   --clear, or both with it"
+                    .to_owned()
+            }
+            Some(Mode::Clear) => {
+                "it speaks in the clear, and this program sealed: start the other one without --clear, \
+                                  or both with it"
+                    .to_owned()
+            }
+            Some(Mode::Unknown) | None => "it does not accept connections of this kind".to_owned(),
+        },
         "busy" => "it has no room for another connection".to_owned(),
         other => other.to_owned(),
     }

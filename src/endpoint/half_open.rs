@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::guard::Admission;
 use super::{Disposition, Endpoint, Event};
 use crate::arq::Connection;
 use crate::machine::Path;
+use crate::secure::{Responder, Session};
 use crate::time::Instant;
-use crate::wire::{self, ConnectionId, Handshake, Hello, Limits, Mode, Refuse, VERSION, Welcome};
+use crate::wire::{
+    self, ConnectionId, Handshake, Hello, Limits, Mode, Refuse, SealedHead, SealedHello, VERSION, Welcome,
+    Wish,
+};
 
-/// A bounded table of half-open connections, keyed by the whole hello: one that was damaged or forged is another entry and
-/// changes nothing about this one (UC-HS-005).
+/// A bounded table of half-open connections, keyed by the whole hello (a sealed one's handshake message, which stays the same under
+/// every cookie): one that was damaged or forged is another entry and changes nothing about this one (UC-HS-005).
 #[derive(Debug)]
 pub(super) struct HalfOpenTable {
     by_id: BTreeMap<ConnectionId, HalfOpen>,
@@ -27,6 +32,8 @@ struct HalfOpen {
     remote_id: ConnectionId,
     limits: Limits,
     welcome: Vec<u8>,
+    /// The handshake, until its last message; None in the clear.
+    responder: Option<Responder>,
     expires_at: Instant,
     /// Its sender was heard: it is a connection now, and only kept to know the hello's late copies.
     is_promoted: bool,
@@ -81,66 +88,170 @@ impl Endpoint {
         hello: &Hello,
         datagram: &[u8],
     ) -> Disposition {
-        self.half_open.remove_expired(now);
-        let key = (path, datagram.to_vec());
-        if let Some(entry) = self.half_open.by_hello.get(&key).and_then(|id| self.half_open.by_id.get(id)) {
-            if entry.is_promoted {
-                return Disposition::StaleHandshake;
-            }
-            let welcome = entry.welcome.clone();
-            self.answer(path, welcome);
-            return Disposition::Hello;
-        }
-        if hello.mode != Mode::Clear {
+        if hello.mode != Mode::Clear || self.sealing.is_some() {
             self.refuse(now, path, Some(hello.id), "mode");
             return Disposition::Refused;
         }
-        if self.connections.len() >= self.config.max_connections {
-            self.refuse(now, path, Some(hello.id), "busy");
+        let wish = Wish { id: hello.id, limits: hello.limits, old: hello.old };
+        if let Some(disposition) = self.answer_again(now, path, datagram) {
+            return disposition;
+        }
+        let Some((id, welcome)) = self.grant(now, path, &wish) else {
+            return Disposition::Refused;
+        };
+        let mut answer = Vec::new();
+        wire::encode_handshake(&mut answer, &Handshake::Welcome { to: hello.id, welcome });
+        self.remember(now, path, id, &wish, datagram, answer, None)
+    }
+
+    /// Somebody asks for a sealed connection. Nothing is computed for an address before it is admitted (UC-SEAL-011).
+    pub(super) fn handle_sealed_hello(
+        &mut self,
+        now: Instant,
+        path: Path,
+        hello: &SealedHello<'_>,
+    ) -> Disposition {
+        if self.sealing.is_none() {
+            self.refuse(now, path, Some(hello.id), "mode");
             return Disposition::Refused;
         }
-        let id = self.fresh_id();
-        let alive = hello.old.and_then(|old| self.by_id.get(&old)).is_some_and(|&index| {
+        if let Some(disposition) = self.answer_again(now, path, hello.message) {
+            return disposition;
+        }
+        match self.guard.admit(now, path.remote, hello.id.as_str(), hello.cookie.as_deref()) {
+            Admission::Granted => {}
+            Admission::Cookie(cookie) => {
+                let mut retry = Vec::new();
+                let cookie = cookie.into();
+                wire::encode_handshake(&mut retry, &Handshake::Retry { to: hello.id, cookie });
+                self.answer(path, retry);
+                return Disposition::Retry;
+            }
+            Admission::Dropped => return Disposition::Overload,
+        }
+        let Some(sealing) = &mut self.sealing else { return Disposition::WrongForm };
+        let read = Responder::read(&sealing.keys, &mut sealing.entropy, hello.message).ok();
+        let read = read.and_then(|(responder, payload)| Some((responder, Wish::decode(&payload)?)));
+        let Some((mut responder, wish)) = read.filter(|(_, wish)| wish.id == hello.id) else {
+            return Disposition::BadHandshake;
+        };
+        let Some((id, welcome)) = self.grant(now, path, &wish) else {
+            return Disposition::Refused;
+        };
+        let message = responder.answer(&welcome.encode());
+        let mut answer = Vec::new();
+        let sealed_welcome = Handshake::SealedWelcome { to: hello.id, message: &message };
+        wire::encode_handshake(&mut answer, &sealed_welcome);
+        self.remember(now, path, id, &wish, hello.message, answer, Some(responder))
+    }
+
+    /// A hello that is known gets its answer again, unless it has done its work.
+    fn answer_again(&mut self, now: Instant, path: Path, hello: &[u8]) -> Option<Disposition> {
+        self.half_open.remove_expired(now);
+        let id = self.half_open.by_hello.get(&(path, hello.to_vec()))?;
+        let entry = self.half_open.by_id.get(id)?;
+        if entry.is_promoted {
+            return Some(Disposition::StaleHandshake);
+        }
+        let welcome = entry.welcome.clone();
+        self.answer(path, welcome);
+        Some(Disposition::Hello)
+    }
+
+    /// What a wish is granted, under which name; None if there is no room.
+    fn grant(&mut self, now: Instant, path: Path, wish: &Wish) -> Option<(ConnectionId, Welcome)> {
+        if self.connections.len() >= self.config.max_connections {
+            self.refuse(now, path, Some(wish.id), "busy");
+            return None;
+        }
+        let alive = wish.old.and_then(|old| self.by_id.get(&old)).is_some_and(|&index| {
             let connection = &self.connections[index].connection;
             connection.is_open()
         });
         // The other side may have been cut off between our welcome and its first packet: that connection can still begin.
-        let can_begin = hello.old.and_then(|old| self.half_open.by_id.get(&old)).is_some_and(|entry| {
+        let can_begin = wish.old.and_then(|old| self.half_open.by_id.get(&old)).is_some_and(|entry| {
             !entry.is_promoted && entry.path.remote == path.remote && entry.expires_at > now
         });
-        let alive = alive || can_begin;
-        let mut welcome = Vec::new();
-        let answer = Welcome { id, limits: self.config.connection.limits, alive };
-        wire::encode_handshake(&mut welcome, &Handshake::Welcome { to: hello.id, welcome: answer });
-        self.half_open.insert(
-            id,
-            HalfOpen {
-                path,
-                hello: key.1,
-                remote_id: hello.id,
-                limits: hello.limits,
-                welcome: welcome.clone(),
-                expires_at: now + LIFETIME,
-                is_promoted: false,
-            },
-        );
-        self.answer(path, welcome);
+        let id = self.fresh_id();
+        let limits = self.config.connection.limits;
+        Some((id, Welcome { id, limits, alive: alive || can_begin }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a field of the one entry that is made here")]
+    fn remember(
+        &mut self,
+        now: Instant,
+        path: Path,
+        id: ConnectionId,
+        wish: &Wish,
+        hello: &[u8],
+        welcome: Vec<u8>,
+        responder: Option<Responder>,
+    ) -> Disposition {
+        self.answer(path, welcome.clone());
+        let entry = HalfOpen {
+            path,
+            hello: hello.to_vec(),
+            remote_id: wish.id,
+            limits: wish.limits,
+            welcome,
+            responder,
+            expires_at: now + LIFETIME,
+            is_promoted: false,
+        };
+        self.half_open.insert(id, entry);
         Disposition::Hello
     }
 
     /// A packet to a half-open id: its sender received the welcome, so it is where it says it is (UC-HS-008).
     pub(super) fn promote(&mut self, now: Instant, path: Path, id: ConnectionId) -> Option<usize> {
+        self.provable(now, path, id)?;
+        self.begin(now, path, id, None)
+    }
+
+    /// The same for a sealed packet, in front of which the handshake's last message stands. One that does not verify changes nothing.
+    pub(super) fn promote_sealed(
+        &mut self,
+        now: Instant,
+        path: Path,
+        head: &SealedHead,
+        datagram: &[u8],
+    ) -> Result<usize, Disposition> {
+        let message = &datagram[head.finish_at..head.sealed_at];
+        self.provable(now, path, head.to).ok_or(Disposition::UnknownConnection)?;
+        let entry = self.half_open.by_id.get_mut(&head.to).ok_or(Disposition::UnknownConnection)?;
+        let (Some(sealing), Some(responder)) = (&self.sealing, &mut entry.responder) else {
+            return Err(Disposition::WrongForm);
+        };
+        let session = responder.finish(&sealing.keys, message).map_err(|_| Disposition::BadHandshake)?;
+        entry.responder = None;
+        self.begin(now, path, head.to, Some(session)).ok_or(Disposition::UnknownConnection)
+    }
+
+    /// Whether a packet on this path can make a half-open connection a real one.
+    fn provable(&self, now: Instant, path: Path, id: ConnectionId) -> Option<()> {
         let has_room = self.connections.len() < self.config.max_connections;
-        let entry = self.half_open.by_id.get_mut(&id)?;
+        let entry = self.half_open.by_id.get(&id)?;
         // The answer went to this address and to no other, so a packet from elsewhere proves nothing.
         let proved = entry.path.remote == path.remote && !entry.is_promoted && entry.expires_at > now;
-        if !proved || !has_room {
-            return None;
-        }
+        (proved && has_room).then_some(())
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        path: Path,
+        id: ConnectionId,
+        session: Option<Session>,
+    ) -> Option<usize> {
+        let entry = self.half_open.by_id.get_mut(&id)?;
         entry.is_promoted = true;
         let (remote_id, limits) = (entry.remote_id, entry.limits);
         let seed = self.random.next_u64();
         let mut connection = Connection::new(now, &self.config.connection, id, path, false, seed);
+        if let Some(session) = session {
+            connection.protect(session, None);
+        }
         connection.establish(now, remote_id, &limits, path);
         let handle = self.insert(connection, None);
         self.events.push_back(Event::Accepted { handle });
@@ -155,7 +266,8 @@ impl Endpoint {
         }
         self.next_refusal_at = now + Duration::from_millis(20);
         let mut datagram = Vec::new();
-        let refuse = Refuse { code: code.into(), speaks: vec![VERSION] };
+        let accepts = (code == "mode").then(|| self.mode());
+        let refuse = Refuse { code: code.into(), speaks: vec![VERSION], accepts };
         wire::encode_handshake(&mut datagram, &Handshake::Refuse { to, refuse });
         self.answer(path, datagram);
     }

@@ -4,9 +4,14 @@
 //! is bounded: a half-open entry holds the welcome that it repeats and nothing else, and a connection exists only once the other
 //! side has shown that it received that welcome.
 //!
+//! Sealed or clear is the endpoint's own choice, and one kind refuses the other: nobody can be talked down.
+//!
 //! This module must never let a datagram that identifies nobody change anything but a counter.
 
+mod config;
 mod dial;
+mod event;
+mod guard;
 mod half_open;
 mod statistics;
 
@@ -15,45 +20,23 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
+pub use config::{EndpointConfig, Protection};
+pub use event::{ConnectError, Event, Reason};
+pub use guard::HandshakeLimits;
 pub use statistics::{Disposition, Statistics};
 
-use crate::arq::{self, Closed, Config, Connection, Received, SendError, SendOptions};
+use crate::arq::{self, Closed, Connection, Received, SendError, SendOptions};
 use crate::machine::{Path, Transmit};
 use crate::random::Random;
+use crate::secure::{Entropy, KeyPair, OpenError, PublicKey};
 use crate::time::{Instant, Now};
-use crate::wire::{self, ConnectionId, Datagram, Handshake, Packet};
+use crate::wire::{self, ConnectionId, Datagram, Handshake, Mode, Packet, SealedHead};
 use dial::Dial;
+use guard::Guard;
 use half_open::HalfOpenTable;
 use slab::Slab;
-
-/// How an endpoint behaves.
-#[derive(Clone, Debug)]
-pub struct EndpointConfig {
-    /// How its connections behave.
-    pub connection: Config,
-    /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more.
-    pub max_connections: usize,
-    /// The most half-open entries. Each is about a kilobyte; the oldest goes first.
-    pub max_half_open: usize,
-    /// How long hellos are repeated before an attempt is given up.
-    pub connect_timeout: Duration,
-}
-
-impl Default for EndpointConfig {
-    fn default() -> Self {
-        Self {
-            connection: Config::default(),
-            max_connections: 1_024,
-            max_half_open: 256,
-            // A person who waits ten seconds has long started to doubt; scripts set their own.
-            connect_timeout: Duration::from_secs(10),
-        }
-    }
-}
 
 /// Names a connection of an endpoint, also after it has ended; never used twice in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,74 +45,14 @@ pub struct Handle {
     index: usize,
 }
 
-/// Something happened at an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Somebody began a connection with us.
-    Accepted {
-        /// The new connection.
-        handle: Handle,
-    },
-    /// Something happened on a connection.
-    Connection {
-        /// Which.
-        handle: Handle,
-        /// What.
-        event: arq::Event,
-    },
-    /// The other side was started anew: `new` takes the place of `old`, whose own end is told as well.
-    Replaced {
-        /// The connection that the other side forgot.
-        old: Handle,
-        /// The one that it granted.
-        new: Handle,
-    },
-}
-
-/// Why a connection was not begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectError {
-    /// There is no address to try.
-    NoAddress,
-    /// There are as many connections as may be.
-    TooMany,
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAddress => f.write_str("there is no address to connect to"),
-            Self::TooMany => f.write_str("there are as many connections as this endpoint may hold"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-/// Why an endpoint wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// A hello is to be repeated, or the attempt given up.
-    Hello,
-    /// A connection's own reason.
-    Connection(arq::Reason),
-}
-
-impl Reason {
-    /// A word for traces.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hello => "hello",
-            Self::Connection(reason) => reason.name(),
-        }
-    }
-}
-
 /// All connections of one socket.
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
     random: Random,
+    /// Keys and their making; None in the clear.
+    sealing: Option<Sealing>,
+    guard: Guard,
     connections: Slab<Entry>,
     /// Our ids to connections; half-open ones are in `half_open`.
     by_id: BTreeMap<ConnectionId, usize>,
@@ -145,7 +68,16 @@ pub struct Endpoint {
     timers: BinaryHeap<Reverse<(Instant, Reason, usize, u64)>>,
     next_serial: u64,
     next_refusal_at: Instant,
+    /// The sum over all connections.
+    held_bytes: u64,
     statistics: Statistics,
+}
+
+/// What a sealed endpoint makes its handshakes with.
+#[derive(Debug)]
+struct Sealing {
+    keys: Arc<KeyPair>,
+    entropy: Entropy,
 }
 
 #[derive(Debug)]
@@ -159,12 +91,25 @@ struct Entry {
     in_transmit: bool,
     in_announce: bool,
     timer: Option<Instant>,
+    /// The bytes that it holds for us to take, as of its last packet.
+    held_bytes: u64,
 }
 
 impl Endpoint {
     /// An endpoint without connections; every identifier that it will choose follows from `seed`.
     pub fn new(config: EndpointConfig, seed: u64) -> Self {
+        let sealing = match &config.protection {
+            Protection::Clear => None,
+            Protection::Sealed { keys, seed } => {
+                Some(Sealing { keys: Arc::clone(keys), entropy: Entropy::from_seed(*seed) })
+            }
+        };
+        let mut sealing = sealing;
+        let guard = Guard::new(config.handshakes, sealing.as_mut().map(|sealing| &mut sealing.entropy));
         Self {
+            sealing,
+            guard,
+            held_bytes: 0,
             half_open: HalfOpenTable::new(config.max_half_open),
             config,
             random: Random::from_seed(seed),
@@ -181,17 +126,29 @@ impl Endpoint {
         }
     }
 
-    /// Begins a connection with whoever answers first at `paths`. Messages may be submitted at once.
-    pub fn connect(&mut self, now: Now, paths: &[Path]) -> Result<Handle, ConnectError> {
-        self.dial(now.instant, paths, None)
+    /// Begins a connection with whoever answers first at `paths`, or, with `expected`, with whoever answers there and has that key;
+    /// in the clear nobody has one. Messages may be submitted at once.
+    pub fn connect(
+        &mut self,
+        now: Now,
+        paths: &[Path],
+        expected: Option<PublicKey>,
+    ) -> Result<Handle, ConnectError> {
+        self.dial(now.instant, paths, None, expected)
     }
 
     /// One datagram arrived. Whatever it is, it is counted once, and nothing is returned: noise is no error (UC-WIRE-014).
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        let mut sealed = None;
         let disposition = match wire::decode(datagram) {
             Ok(Datagram::Packet(packet)) => self.handle_packet(now.instant, path, &packet, datagram.len()),
             Ok(Datagram::Handshake(handshake)) => {
                 self.handle_handshake(now.instant, path, handshake, datagram)
+            }
+            // It is opened where it is, and what was read of it must be out of the way.
+            Ok(Datagram::Sealed(head)) => {
+                sealed = Some(head);
+                Disposition::Packet
             }
             Err(error) => {
                 if matches!(error, wire::DecodeError::UnknownVersion(_))
@@ -202,6 +159,8 @@ impl Endpoint {
                 Disposition::Undecodable(error)
             }
         };
+        let disposition =
+            sealed.map_or(disposition, |head| self.handle_sealed(now.instant, path, &head, datagram));
         self.statistics.count(disposition, datagram.len());
     }
 
@@ -313,7 +272,11 @@ impl Endpoint {
 
     /// Takes the next message of a stream; the other side may send as much more.
     pub fn take(&mut self, handle: Handle, stream: u32) -> Option<Received> {
-        let received = self.entry_mut(handle)?.connection.take(stream)?;
+        let entry = self.entry_mut(handle)?;
+        let received = entry.connection.take(stream)?;
+        let held_bytes = entry.connection.held_bytes();
+        let before = std::mem::replace(&mut entry.held_bytes, held_bytes);
+        self.held_bytes = self.held_bytes + held_bytes - before;
         self.touch(handle.index);
         Some(received)
     }
@@ -386,6 +349,9 @@ impl Endpoint {
     }
 
     fn handle_packet(&mut self, now: Instant, path: Path, packet: &Packet<'_>, bytes: usize) -> Disposition {
+        if self.sealing.is_some() {
+            return Disposition::WrongForm;
+        }
         let index = match self.by_id.get(&packet.to) {
             Some(&index) => index,
             None => match self.promote(now, path, packet.to) {
@@ -393,12 +359,54 @@ impl Endpoint {
                 None => return Disposition::UnknownConnection,
             },
         };
+        self.take_packet(now, path, index, packet, bytes)
+    }
+
+    /// A sealed packet: whatever it claims is nothing until it opens.
+    fn handle_sealed(
+        &mut self,
+        now: Instant,
+        path: Path,
+        head: &SealedHead,
+        datagram: &mut [u8],
+    ) -> Disposition {
+        if self.sealing.is_none() {
+            return Disposition::WrongForm;
+        }
+        let index = match self.by_id.get(&head.to) {
+            Some(&index) => index,
+            None => match self.promote_sealed(now, path, head, datagram) {
+                Ok(index) => index,
+                Err(disposition) => return disposition,
+            },
+        };
+        let text = match self.connections[index].connection.open(now, head, datagram) {
+            Ok(text) => text,
+            Err(OpenError::Epoch) => return Disposition::OldKey,
+            Err(OpenError::Seal) => return Disposition::BadSeal,
+        };
+        let bytes = datagram.len();
+        match wire::decode_sealed(&datagram[text], head.to, head.number) {
+            Ok(packet) => self.take_packet(now, path, index, &packet, bytes),
+            Err(error) => Disposition::Undecodable(error),
+        }
+    }
+
+    fn take_packet(
+        &mut self,
+        now: Instant,
+        path: Path,
+        index: usize,
+        packet: &Packet<'_>,
+        bytes: usize,
+    ) -> Disposition {
         let connection = &mut self.connections[index].connection;
         let duplicates_before = connection.statistics().duplicates;
         let confirmed_before = connection.statistics().bytes_confirmed;
         connection.handle_packet(now, path, packet, bytes);
         let is_duplicate = connection.statistics().duplicates > duplicates_before;
         self.statistics.bytes_confirmed += connection.statistics().bytes_confirmed - confirmed_before;
+        self.count_held(now, index);
         self.touch(index);
         if is_duplicate { Disposition::Duplicate } else { Disposition::Packet }
     }
@@ -412,7 +420,10 @@ impl Endpoint {
     ) -> Disposition {
         match handshake {
             Handshake::Hello(hello) => self.handle_hello(now, path, &hello, datagram),
+            Handshake::SealedHello(hello) => self.handle_sealed_hello(now, path, &hello),
             Handshake::Welcome { to, welcome } => self.handle_welcome(now, path, to, &welcome),
+            Handshake::SealedWelcome { to, message } => self.handle_sealed_welcome(now, path, to, message),
+            Handshake::Retry { to, cookie } => self.handle_retry(now, path, to, &cookie),
             Handshake::Refuse { to, refuse } => self.handle_refuse(path, to, &refuse),
         }
     }
@@ -430,6 +441,7 @@ impl Endpoint {
             in_transmit: false,
             in_announce: false,
             timer: None,
+            held_bytes: 0,
         });
         self.by_id.insert(id, index);
         self.touch(index);
@@ -438,8 +450,44 @@ impl Endpoint {
 
     fn remove(&mut self, index: usize) {
         if let Some(entry) = self.connections.try_remove(index) {
+            self.held_bytes -= entry.held_bytes;
             self.by_id.remove(&entry.connection.local_id());
         }
+    }
+
+    /// Takes note of how much a connection holds for us, and closes the one that holds most if all together hold too much.
+    fn count_held(&mut self, now: Instant, index: usize) {
+        let Some(entry) = self.connections.get_mut(index) else {
+            return;
+        };
+        let held_bytes = entry.connection.held_bytes();
+        self.held_bytes = self.held_bytes - entry.held_bytes + held_bytes;
+        entry.held_bytes = held_bytes;
+        if self.held_bytes <= self.config.receive_bytes {
+            return;
+        }
+        let greediest = self.connections.iter().max_by_key(|(_, entry)| entry.held_bytes);
+        if let Some((greediest, _)) = greediest {
+            let entry = &mut self.connections[greediest];
+            self.held_bytes -= std::mem::take(&mut entry.held_bytes);
+            entry.connection.give_up(now, "busy", "no memory is left for messages that are not complete");
+            entry.connection.drop_received();
+            self.touch(greediest);
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        if self.sealing.is_some() { Mode::Sealed } else { Mode::Clear }
+    }
+
+    /// Whose secret the other side of a connection has shown to have; None in the clear, and before the handshake.
+    pub fn remote_key(&self, handle: Handle) -> Option<PublicKey> {
+        self.connection(handle)?.remote_key()
+    }
+
+    /// Who this side is; None in the clear.
+    pub fn local_key(&self) -> Option<PublicKey> {
+        self.sealing.as_ref().map(|sealing| sealing.keys.public())
     }
 
     fn forget_if_over(&mut self, now: Instant, index: usize) {

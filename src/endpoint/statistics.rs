@@ -21,8 +21,24 @@ pub enum Disposition {
     StaleHandshake,
     /// A hello that was refused, or not answered for want of room.
     Refused,
+    /// A hello that was asked to come again with a cookie.
+    Retry,
+    /// A request for a cookie, heeded.
+    RetryHeeded,
+    /// A hello that was not answered because too much was asked at once.
+    Overload,
+    /// A handshake message that does not verify, or says something else than its frame.
+    BadHandshake,
+    /// A welcome by somebody who has not the key that was expected.
+    WrongKey,
     /// A packet of no connection of ours.
     UnknownConnection,
+    /// An unsealed packet of a sealed connection, or the other way round.
+    WrongForm,
+    /// A sealed packet that does not open: damaged, forged, or of another connection.
+    BadSeal,
+    /// A sealed packet whose key is forgotten, or not yet known.
+    OldKey,
     /// Not of this protocol, or damaged.
     Undecodable(DecodeError),
 }
@@ -38,6 +54,14 @@ impl Disposition {
             Self::Refuse => "refuse",
             Self::StaleHandshake => "stale-handshake",
             Self::Refused => "refused",
+            Self::Retry => "retry",
+            Self::RetryHeeded => "retry-heeded",
+            Self::Overload => "overload",
+            Self::BadHandshake => "bad-handshake",
+            Self::WrongKey => "wrong-key",
+            Self::WrongForm => "wrong-form",
+            Self::BadSeal => "bad-seal",
+            Self::OldKey => "old-key",
             Self::UnknownConnection => "unknown-connection",
             Self::Undecodable(error) => error.name(),
         }

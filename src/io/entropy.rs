@@ -25,6 +25,13 @@ pub fn seed() -> Result<u64, EntropyError> {
     getrandom::u64().map_err(EntropyError)
 }
 
+/// A seed that keys may be made from.
+pub fn key_seed() -> Result<[u8; 32], EntropyError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(EntropyError)?;
+    Ok(bytes)
+}
+
 /// Random bits of a secret, twice what anybody could ever try out.
 const SECRET_BYTES: usize = 32;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{ConversationId, MemberEvent};
 use crate::chat::MessageId;
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// Something happened. Every text in here that came from the network is exact: a front end that shows it filters it first.
@@ -163,6 +164,11 @@ pub enum CloseReason {
         /// What an unauthenticated answer claimed meanwhile, such as an unknown version. From the network.
         hint: Option<String>,
     },
+    /// Nobody answered but somebody who has not the key that was expected.
+    WrongKey {
+        /// The key of whoever answered.
+        seen: PublicKey,
+    },
     /// The other side was silent for too long.
     Silent,
     /// The other side started anew and knows nothing of the connection.
@@ -187,6 +193,7 @@ impl fmt::Display for CloseReason {
             Self::NoAnswer { hint: Some(hint) } => {
                 write!(f, "no answer that could be used; somebody said: {hint}")
             }
+            Self::WrongKey { seen } => write!(f, "somebody with another key answered: {seen}"),
             Self::Silent => f.write_str("the other side fell silent"),
             Self::Restarted => f.write_str("the other side was started anew"),
             Self::Violation { rule } => write!(f, "the other side broke the protocol: {rule}"),

@@ -16,6 +16,8 @@ impl Peer {
             match event {
                 endpoint::Event::Accepted { handle } => self.accept(now, handle),
                 endpoint::Event::Replaced { old, new } => self.replace(old, new),
+                // The attempt goes on; its end tells the key.
+                endpoint::Event::WrongKey { .. } => {}
                 endpoint::Event::Connection { handle, event } => {
                     if let Some(&id) = self.by_handle.get(&handle) {
                         self.follow_connection(now, id, handle, event);
@@ -417,6 +419,7 @@ pub(super) fn reason(closed: Closed) -> CloseReason {
         Closed::ByPeer { code, reason } if code == "fault" => CloseReason::Fault { words: reason },
         Closed::ByPeer { reason, .. } => CloseReason::ByPeer { words: reason },
         Closed::NoAnswer { hint } => CloseReason::NoAnswer { hint },
+        Closed::WrongKey { seen } => CloseReason::WrongKey { seen },
         Closed::Silent => CloseReason::Silent,
         Closed::Restarted => CloseReason::Restarted,
         Closed::Violation(violation) => CloseReason::Violation { rule: violation.rule() },

@@ -344,7 +344,7 @@ impl Peer {
             return Ok(());
         }
         let paths: Vec<Path> = conversation.addresses.iter().copied().map(Path::to).collect();
-        let handle = self.endpoint.connect(now, &paths).map_err(|error| match error {
+        let handle = self.endpoint.connect(now, &paths, None).map_err(|error| match error {
             endpoint::ConnectError::NoAddress => CommandError::NoAddress,
             endpoint::ConnectError::TooMany => CommandError::TooManyConversations,
         })?;

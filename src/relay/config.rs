@@ -1,5 +1,6 @@
 //! How a relay behaves; every number with its reason.
 
+pub use crate::bucket::Rate as Flood;
 use std::time::Duration;
 
 use crate::endpoint::EndpointConfig;
@@ -39,15 +40,6 @@ pub struct RelayLimits {
     pub mailbox: MailboxBounds,
     /// How long a letter waits.
     pub letter_lifetime: Duration,
-}
-
-/// A token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flood {
-    /// So many at once.
-    pub burst: u32,
-    /// And so many a second after that.
-    pub per_second: u32,
 }
 
 /// Faults on purpose, to see what becomes of them (UC-RELAY-016).

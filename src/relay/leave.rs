@@ -149,6 +149,7 @@ fn words_for(closed: &Closed) -> String {
         Closed::ByUs => "sent away".to_owned(),
         Closed::ByPeer { reason, .. } => reason.clone(),
         Closed::NoAnswer { .. } => "no answer".to_owned(),
+        Closed::WrongKey { .. } => "another key answered".to_owned(),
         Closed::Silent => "connection lost: silent for too long".to_owned(),
         Closed::Restarted => "its program was started anew".to_owned(),
         Closed::Violation(violation) => format!("it broke the protocol: {}", violation.rule()),

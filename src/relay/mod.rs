@@ -10,7 +10,6 @@
 
 mod answer;
 mod attend;
-mod bucket;
 mod config;
 mod deliver;
 mod enter;
@@ -33,18 +32,18 @@ pub use config::{Faults, Flood, RelayConfig, RelayLimits};
 pub use event::{Command, Event, Record, What};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::arq;
+use crate::bucket::Bucket;
 use crate::endpoint::{self, Endpoint, Handle};
 use crate::ledger::{self, Ban, BanTarget, Foundation, Identity, Job, LetterFate};
-use crate::machine::{Path, Transmit};
+use crate::machine::{Path, Transmit, neighbourhood};
 use crate::random::Random;
 use crate::time::{Instant, Now, WallTime};
 use crate::wire::ConnectionId;
 use answer::Pending;
-use bucket::Bucket;
 use names::NameTable;
 use room::Room;
 use session::{Phase, Queue, Session, Sessions};
@@ -256,6 +255,8 @@ impl Relay {
                 endpoint::Event::Replaced { new, .. } => {
                     self.endpoint.close(now, new, "done", "a relay is called and does not call");
                 }
+                // A relay calls nobody, so it expects nobody's key.
+                endpoint::Event::WrongKey { .. } => {}
                 endpoint::Event::Connection { handle, event } => self.follow_connection(now, handle, event),
             }
         }
@@ -339,7 +340,7 @@ impl Relay {
         if self.arrivals.len() >= MANY {
             self.arrivals.retain(|_, bucket| !bucket.is_full(now.instant));
         }
-        self.arrivals.entry(home).or_insert_with(Bucket::new).take(now.instant, flood).is_ok()
+        self.arrivals.entry(home).or_default().take(now.instant, flood).is_ok()
     }
 
     /// Something to do for one session is due.
@@ -384,13 +385,5 @@ impl Relay {
 
     fn log(&mut self, now: Now, what: What) {
         self.events.push_back(Event::Log(Record { at: now.wall, what: what.bounded() }));
-    }
-}
-
-/// Whoever has one address of it can have them all: one for IPv4, a /64 for IPv6.
-fn neighbourhood(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }

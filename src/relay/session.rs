@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::bucket::Bucket;
 use super::tail::Cursor;
+use crate::bucket::Bucket;
 use crate::chat::MessageId;
 use crate::endpoint::Handle;
 use crate::ledger::{Identity, Proof};

@@ -68,7 +68,7 @@ impl Hall {
         let index = self.visitors.len();
         let number = u8::try_from(index + 2).unwrap();
         let mut endpoint = Endpoint::new(config, 100 + index as u64);
-        let handle = endpoint.connect(self.now, &[Path::to(relay_address())]).unwrap();
+        let handle = endpoint.connect(self.now, &[Path::to(relay_address())], None).unwrap();
         let address = ([10, 0, 0, number], 6000).into();
         self.visitors.push(Visitor {
             endpoint,

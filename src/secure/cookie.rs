@@ -10,9 +10,6 @@ use ring::hmac;
 use super::Entropy;
 use crate::time::Instant;
 
-/// The longest cookie that a side must be able to bring back (UC-SEAL-012).
-pub const MAX_COOKIE_BYTES: usize = 128;
-
 /// A cookie is good for this long: several times what it takes to bring it back.
 const LIFETIME: Duration = Duration::from_secs(30);
 
@@ -76,6 +73,7 @@ fn seconds(now: Instant) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::MAX_COOKIE_BYTES;
 
     #[test]
     fn only_the_one_that_was_asked_can_bring_it_back_and_not_for_ever() {

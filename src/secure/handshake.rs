@@ -8,9 +8,7 @@ use zeroize::Zeroizing;
 use super::noise::{HANDSHAKE, HANDSHAKE_PROLOGUE, builder};
 use super::packet_key::{Opener, Sealer};
 use super::{Entropy, KeyPair, PublicKey};
-
-/// The length of the third message: a key and two tags (UC-SEAL-005).
-pub const FINISH_BYTES: usize = 64;
+use crate::wire::FINISH_BYTES;
 
 /// An ephemeral key in the clear; what follows is the payload.
 const FIRST_OVERHEAD_BYTES: usize = 32;
@@ -44,25 +42,40 @@ impl std::error::Error for HandshakeError {}
 /// The asking side, until the answer.
 pub struct Initiator {
     state: HandshakeState,
+    /// All that the state follows from, beside our keys: see [`Initiator::begin_again`].
+    seed: [u8; 32],
+    payload: Vec<u8>,
 }
 
 impl Initiator {
     /// Begins: the first message carries `payload`, which everybody can read and nobody change unnoticed.
     pub fn begin(keys: &KeyPair, entropy: &mut Entropy, payload: &[u8]) -> (Self, Vec<u8>) {
-        let mut state = start(keys, entropy.split(), true);
-        let mut message = vec![0; FIRST_OVERHEAD_BYTES + payload.len() + 16];
-        // It is our turn, and the buffer has room for what snow asks.
-        let length = state.write_message(payload, &mut message).expect("a first message can be written");
-        message.truncate(length);
-        (Self { state }, message)
+        let seed = entropy.split();
+        let (state, message) = first(keys, seed, payload);
+        (Self { state, seed, payload: payload.to_vec() }, message)
+    }
+
+    /// Waits for another answer to the same first message, after one that verified and was not wanted.
+    pub fn begin_again(&mut self, keys: &KeyPair) {
+        self.state = first(keys, self.seed, &self.payload).0;
     }
 
     /// Reads the answer; its payload, and the third message. After an error the handshake waits for a better answer; after success
-    /// it is used up.
+    /// it is used up, unless it is begun again. `keys` are those that it began with.
     pub fn finish(
         &mut self,
+        keys: &KeyPair,
         message: &[u8],
     ) -> Result<(Session, Vec<u8>, [u8; FINISH_BYTES]), HandshakeError> {
+        let result = self.read(message);
+        if result.is_err() {
+            // A message that failed half-way may have left something behind.
+            self.begin_again(keys);
+        }
+        result
+    }
+
+    fn read(&mut self, message: &[u8]) -> Result<(Session, Vec<u8>, [u8; FINISH_BYTES]), HandshakeError> {
         let mut payload = vec![0; message.len()];
         let length = self.state.read_message(message, &mut payload).map_err(|_| HandshakeError)?;
         payload.truncate(length);
@@ -145,6 +158,16 @@ impl fmt::Debug for Responder {
     }
 }
 
+/// The state that has written its first message, and the message.
+fn first(keys: &KeyPair, seed: [u8; 32], payload: &[u8]) -> (HandshakeState, Vec<u8>) {
+    let mut state = start(keys, seed, true);
+    let mut message = vec![0; FIRST_OVERHEAD_BYTES + payload.len() + 16];
+    // It is our turn, and the buffer has room for what snow asks.
+    let length = state.write_message(payload, &mut message).expect("a first message can be written");
+    message.truncate(length);
+    (state, message)
+}
+
 fn start(keys: &KeyPair, seed: [u8; 32], asks: bool) -> HandshakeState {
     let builder = builder(HANDSHAKE, seed);
     // Both are set once, the key has the right length, and XX needs no other.
@@ -187,7 +210,7 @@ mod tests {
         assert_eq!(heard, b"hello");
         let second = granting.answer(b"welcome");
         assert_eq!(second.len(), SECOND_OVERHEAD_BYTES + 7);
-        let (mut ours, heard, third) = asking.finish(&second).unwrap();
+        let (mut ours, heard, third) = asking.finish(&keys(1), &second).unwrap();
         assert_eq!((heard.as_slice(), ours.remote), (&b"welcome"[..], keys(2).public()));
         let mut theirs = granting.finish(&keys(2), &third).unwrap();
         assert_eq!(theirs.remote, keys(1).public());
@@ -208,12 +231,12 @@ mod tests {
             let mut damaged = second.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             // The top bit of a coordinate means nothing (RFC 7748, section 5), but it is under the hash.
-            assert!(asking.finish(&damaged).is_err(), "bit {bit}");
+            assert!(asking.finish(&keys(1), &damaged).is_err(), "bit {bit}");
         }
         for length in 0..second.len() {
-            assert!(asking.finish(&second[..length]).is_err());
+            assert!(asking.finish(&keys(1), &second[..length]).is_err());
         }
-        let (_, _, third) = asking.finish(&second).unwrap();
+        let (_, _, third) = asking.finish(&keys(1), &second).unwrap();
         for bit in 0..8 * third.len() {
             let mut damaged = third;
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -231,7 +254,7 @@ mod tests {
                 continue;
             };
             let (mut asking, _) = Initiator::begin(&keys(1), &mut entropy(1), b"hello");
-            assert!(asking.finish(&granting.answer(b"")).is_err(), "bit {bit}");
+            assert!(asking.finish(&keys(1), &granting.answer(b"")).is_err(), "bit {bit}");
         }
     }
 
@@ -239,7 +262,11 @@ mod tests {
     fn somebody_in_between_is_seen_as_somebody_else() {
         let (mut asking, first) = Initiator::begin(&keys(1), &mut entropy(1), b"");
         let (mut between, _) = Responder::read(&keys(3), &mut entropy(3), &first).unwrap();
-        let (session, ..) = asking.finish(&between.answer(b"")).unwrap();
+        let (session, ..) = asking.finish(&keys(1), &between.answer(b"")).unwrap();
         assert_eq!(session.remote, keys(3).public());
+        let (mut right, _) = Responder::read(&keys(2), &mut entropy(2), &first).unwrap();
+        asking.begin_again(&keys(1));
+        let (session, ..) = asking.finish(&keys(1), &right.answer(b"")).unwrap();
+        assert_eq!(session.remote, keys(2).public());
     }
 }

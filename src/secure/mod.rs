@@ -16,10 +16,10 @@ mod noise;
 mod packet_key;
 mod words;
 
-pub use cookie::{CookieMint, MAX_COOKIE_BYTES};
+pub use cookie::CookieMint;
 pub use entropy::Entropy;
-pub use handshake::{FINISH_BYTES, HandshakeError, Initiator, Responder, Session};
+pub use handshake::{HandshakeError, Initiator, Responder, Session};
 pub use key::{BadKey, KeyPair, PublicKey};
 pub use letter::{LETTER_OVERHEAD_BYTES, Letter, LetterError, MAX_LETTER_BYTES};
-pub use packet_key::{OpenError, Opener, Sealer, TAG_BYTES};
+pub use packet_key::{OpenError, Opener, Sealer};
 pub use words::{comparison_words, key_words};

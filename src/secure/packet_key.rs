@@ -13,9 +13,6 @@ use zeroize::Zeroizing;
 
 use crate::time::Instant;
 
-/// What sealing adds to a packet.
-pub const TAG_BYTES: usize = 16;
-
 /// One epoch lasts for no more packets than this (UC-SEAL-009): NIST's bound on what one key seals is far away (2^32 packets), and
 /// RFC 9001, section 6.6 allows 2^23 of any length.
 const EPOCH_PACKETS: u64 = 1 << 20;
@@ -69,13 +66,15 @@ impl Sealer {
     }
 
     /// Changes the key if it is time, before packet `next_number`; `acked` is the newest packet that the other side has. The other
-    /// side must have read one packet of this epoch, or it would be two behind (UC-SEAL-008).
-    pub fn advance_if_due(&mut self, now: Instant, next_number: u64, acked: u64) {
+    /// side must have read one packet of this epoch, or it would be two behind (UC-SEAL-008). Tells whether such an ack is wanting.
+    pub fn advance_if_due(&mut self, now: Instant, next_number: u64, acked: u64) -> bool {
         let began_at = *self.began_at.get_or_insert(now);
         let is_due = next_number >= self.first_number + EPOCH_PACKETS || now >= began_at + EPOCH_TIME;
-        if is_due && acked >= self.first_number {
+        let is_read = acked >= self.first_number;
+        if is_due && is_read {
             self.advance(now, next_number);
         }
+        is_due && !is_read
     }
 
     /// Changes the key now.
@@ -192,6 +191,7 @@ fn nonce(number: u64) -> Nonce {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::SEAL_BYTES;
 
     fn pair() -> (Sealer, Opener) {
         (Sealer::new(Zeroizing::new([7; 32])), Opener::new(Zeroizing::new([7; 32])))
@@ -207,7 +207,7 @@ mod tests {
     fn what_is_not_as_it_was_sealed_does_not_open() {
         let (sealer, mut opener) = pair();
         let packet = sealed(&sealer, 3);
-        assert_eq!(packet.len(), 9 + TAG_BYTES);
+        assert_eq!(packet.len(), 9 + SEAL_BYTES);
         assert_eq!(opener.open(3, 0, &mut packet.clone(), 5), Ok(5..9));
         for bit in 0..8 * packet.len() {
             let mut damaged = packet.clone();

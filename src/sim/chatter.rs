@@ -100,6 +100,7 @@ impl Chatter {
                 CloseReason::Replaced => "closed-replaced",
                 CloseReason::ByUs => "closed-by-us",
                 CloseReason::NoAnswer { .. } => "closed-no-answer",
+                CloseReason::WrongKey { .. } => "closed-wrong-key",
                 CloseReason::Silent => "closed-silent",
                 CloseReason::Restarted => "closed-restarted",
                 CloseReason::Violation { .. } => "closed-violation",

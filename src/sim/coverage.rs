@@ -113,6 +113,7 @@ fn word_of(report: &Report) -> &'static str {
             Closed::ByUs => "closed-by-us",
             Closed::ByPeer { .. } => "closed-by-peer",
             Closed::NoAnswer { .. } => "closed-no-answer",
+            Closed::WrongKey { .. } => "closed-wrong-key",
             Closed::Silent => "closed-silent",
             Closed::Restarted => "closed-restarted",
             Closed::Violation(_) => "closed-violation",

@@ -44,7 +44,7 @@ impl Talker {
     }
 
     fn connect(&mut self, now: Now, to: SocketAddr, reports: &mut Vec<Report>) -> Option<Handle> {
-        let Ok(handle) = self.endpoint.connect(now, &[Path::to(to)]) else {
+        let Ok(handle) = self.endpoint.connect(now, &[Path::to(to)], None) else {
             reports.push(Report::Refused { why: "too-many-connections" });
             return None;
         };
@@ -167,6 +167,8 @@ impl Node for Talker {
                         reports.push(Report::Noted { id, what: "replaced" });
                     }
                 }
+                // No talker expects a key.
+                Event::WrongKey { .. } => {}
                 Event::Connection { handle, event } => self.follow_connection(handle, event, reports),
             }
         }

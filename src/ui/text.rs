@@ -271,7 +271,7 @@ pub(super) fn reason_of_end(reason: &CloseReason) -> (Tone, String) {
         | CloseReason::Silent
         | CloseReason::Replaced
         | CloseReason::Restarted => Tone::Doubt,
-        CloseReason::Violation { .. } | CloseReason::Fault { .. } => Tone::Bad,
+        CloseReason::Violation { .. } | CloseReason::Fault { .. } | CloseReason::WrongKey { .. } => Tone::Bad,
     };
     // Some reasons quote the other side.
     let reason = filter::shorten(&reason.to_string(), 120);

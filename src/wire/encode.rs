@@ -4,8 +4,22 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::frame::{Frame, Hello, Refuse, Welcome};
+use super::frame::{Frame, Hello, Mode, Refuse, Welcome};
 use super::{ConnectionId, HELLO_BYTES, Handshake, Messages, VERSION, checksum};
+
+/// How a packet is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form<'a> {
+    /// By a checksum, which protects against accidents only.
+    Clear,
+    /// By a seal, which the caller puts on: from [`PacketWriter::sealed_at`] on, and behind the end.
+    Sealed {
+        /// The epoch of the key.
+        epoch: u64,
+        /// The handshake's third message while the other side may not have it, or nothing.
+        finish: &'a [u8],
+    },
+}
 
 /// Writes one packet, frame by frame, never beyond its limit.
 ///
@@ -14,9 +28,15 @@ use super::{ConnectionId, HELLO_BYTES, Handshake, Messages, VERSION, checksum};
 pub struct PacketWriter<'b> {
     head: &'b mut Vec<u8>,
     bytes: &'b mut Vec<u8>,
-    digits_at: usize,
+    protection: Protection,
     limit: usize,
     frames: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Protection {
+    Checksum { digits_at: usize },
+    Seal { sealed_at: usize },
 }
 
 impl<'b> PacketWriter<'b> {
@@ -37,7 +57,46 @@ impl<'b> PacketWriter<'b> {
             write_all(head, format_args!(",\"low\":{low}"));
         }
         head.extend_from_slice(b",\"f\":[");
-        Self { head, bytes, digits_at, limit, frames: 0 }
+        Self { head, bytes, protection: Protection::Checksum { digits_at }, limit, frames: 0 }
+    }
+
+    /// The same in either form. Of a sealed packet `limit` bounds what is written here; the seal comes on top.
+    pub fn in_form(
+        head: &'b mut Vec<u8>,
+        bytes: &'b mut Vec<u8>,
+        (to, number): (ConnectionId, u64),
+        form: Form<'_>,
+        low: Option<u64>,
+        limit: usize,
+    ) -> Self {
+        let Form::Sealed { epoch, finish } = form else {
+            return Self::new(head, bytes, to, number, low, limit);
+        };
+        head.clear();
+        bytes.clear();
+        write_all(head, format_args!("{{\"v\":{VERSION},\"to\":\"{to}\",\"n\":{number}"));
+        if epoch > 0 {
+            write_all(head, format_args!(",\"k\":{epoch}"));
+        }
+        if !finish.is_empty() {
+            write_all(head, format_args!(",\"finish\":{}", finish.len()));
+        }
+        head.extend_from_slice(b"}\n");
+        head.extend_from_slice(finish);
+        let sealed_at = head.len();
+        match low {
+            Some(low) => write_all(head, format_args!("{{\"low\":{low},\"f\":[")),
+            None => head.extend_from_slice(b"{\"f\":["),
+        }
+        Self { head, bytes, protection: Protection::Seal { sealed_at }, limit, frames: 0 }
+    }
+
+    /// Where what is to be sealed begins; None in the clear.
+    pub const fn sealed_at(&self) -> Option<usize> {
+        match self.protection {
+            Protection::Checksum { .. } => None,
+            Protection::Seal { sealed_at } => Some(sealed_at),
+        }
     }
 
     /// How many bytes are left for a frame's head and its bytes together.
@@ -86,7 +145,9 @@ impl<'b> PacketWriter<'b> {
             self.head.push(b'\n');
             self.head.extend_from_slice(self.bytes);
         }
-        checksum::seal(self.head, self.digits_at);
+        if let Protection::Checksum { digits_at } = self.protection {
+            checksum::seal(self.head, digits_at);
+        }
         self.head.len()
     }
 }
@@ -127,15 +188,34 @@ const fn decimal_digits(number: u64) -> usize {
 pub fn encode_handshake(buffer: &mut Vec<u8>, handshake: &Handshake<'_>) {
     buffer.clear();
     let digits_at = write_prefix(buffer);
-    match handshake {
-        Handshake::Hello(hello) => {
-            write_frames(buffer, None, &HandshakeFrame::Hello(hello));
-            pad(buffer, HELLO_BYTES);
+    let (to, frame, message): (_, _, &[u8]) = match handshake {
+        Handshake::Hello(hello) => (None, HandshakeFrame::Hello(hello), &[]),
+        Handshake::SealedHello(hello) => {
+            let cookie = hello.cookie.as_deref();
+            (None, HandshakeFrame::sealed_hello(hello.id, cookie, hello.message.len()), hello.message)
         }
-        Handshake::Welcome { to, welcome } => {
-            write_frames(buffer, Some(*to), &HandshakeFrame::Welcome(welcome));
+        Handshake::Welcome { to, welcome } => (Some(*to), HandshakeFrame::Welcome(welcome), &[]),
+        Handshake::SealedWelcome { to, message } => {
+            (Some(*to), HandshakeFrame::SealedWelcome { len: message.len() }, message)
         }
-        Handshake::Refuse { to, refuse } => write_frames(buffer, *to, &HandshakeFrame::Refuse(refuse)),
+        Handshake::Retry { to, cookie } => (Some(*to), HandshakeFrame::Retry { cookie }, &[]),
+        Handshake::Refuse { to, refuse } => (*to, HandshakeFrame::Refuse(refuse), &[]),
+    };
+    if let Some(to) = to {
+        write_all(buffer, format_args!(",\"to\":\"{to}\""));
+    }
+    buffer.extend_from_slice(b",\"f\":[");
+    write_json(buffer, &frame);
+    let is_hello = matches!(handshake, Handshake::Hello(_) | Handshake::SealedHello(_));
+    let padding = if is_hello { padding(buffer.len() + message.len()) } else { 0 };
+    if padding > 0 {
+        write_all(buffer, format_args!(",{{\"t\":\"pad\",\"len\":{padding}}}"));
+    }
+    buffer.extend_from_slice(b"]}");
+    if !message.is_empty() || padding > 0 {
+        buffer.push(b'\n');
+        buffer.extend_from_slice(message);
+        buffer.resize(buffer.len() + padding, b'.');
     }
     checksum::seal(buffer, digits_at);
 }
@@ -144,29 +224,39 @@ pub fn encode_handshake(buffer: &mut Vec<u8>, handshake: &Handshake<'_>) {
 #[serde(tag = "t", rename_all = "lowercase")]
 enum HandshakeFrame<'a> {
     Hello(&'a Hello),
+    #[serde(rename = "hello")]
+    SealedHello {
+        id: ConnectionId,
+        mode: Mode,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cookie: Option<&'a str>,
+        len: usize,
+    },
     Welcome(&'a Welcome),
+    #[serde(rename = "welcome")]
+    SealedWelcome {
+        len: usize,
+    },
+    Retry {
+        cookie: &'a str,
+    },
     Refuse(&'a Refuse<'a>),
 }
 
-fn write_frames(buffer: &mut Vec<u8>, to: Option<ConnectionId>, frame: &HandshakeFrame<'_>) {
-    if let Some(to) = to {
-        write_all(buffer, format_args!(",\"to\":\"{to}\""));
+impl<'a> HandshakeFrame<'a> {
+    const fn sealed_hello(id: ConnectionId, cookie: Option<&'a str>, len: usize) -> Self {
+        Self::SealedHello { id, mode: Mode::Sealed, cookie, len }
     }
-    buffer.extend_from_slice(b",\"f\":[");
-    write_json(buffer, frame);
-    buffer.extend_from_slice(b"]}");
 }
 
-/// Adds a `pad` frame so that the datagram gets `length` bytes, unless it has as many already.
-fn pad(buffer: &mut Vec<u8>, length: usize) {
-    const FRAME_BYTES: usize = r#",{"t":"pad","len":100}"#.len() + 1;
-    let padding = length.saturating_sub(buffer.len() + FRAME_BYTES).max(100);
-    if buffer.len() >= length {
-        return;
+/// How many bytes a `pad` frame must announce so that a hello of this length, without the end of its head, is long enough; 0 if it is.
+const fn padding(bytes: usize) -> usize {
+    const FRAME_BYTES: usize = r#",{"t":"pad","len":100}]}"#.len() + 1;
+    if bytes + 2 >= HELLO_BYTES {
+        return 0;
     }
-    buffer.truncate(buffer.len() - 2);
-    write_all(buffer, format_args!(",{{\"t\":\"pad\",\"len\":{padding}}}]}}\n"));
-    buffer.resize(buffer.len() + padding, b'.');
+    let padding = HELLO_BYTES.saturating_sub(bytes + FRAME_BYTES);
+    if padding > 100 { padding } else { 100 }
 }
 
 /// Writes `{"v":1,"c":"00000000"` and returns where the digits stand.

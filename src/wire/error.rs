@@ -29,11 +29,13 @@ pub enum DecodeError {
     Misplaced,
     /// A hello shorter than it must be.
     ShortHello,
+    /// A sealed packet without room for its seal, or one that claims a handshake message of another length.
+    ShortSeal,
 }
 
 impl DecodeError {
     /// Every kind of error, for counters and reports.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::NoVersion,
         Self::UnknownVersion(0),
@@ -46,6 +48,7 @@ impl DecodeError {
         Self::BytesMismatch,
         Self::Misplaced,
         Self::ShortHello,
+        Self::ShortSeal,
     ];
 
     /// A short name for counters and test vectors.
@@ -63,6 +66,7 @@ impl DecodeError {
             Self::BytesMismatch => "bytes-mismatch",
             Self::Misplaced => "misplaced",
             Self::ShortHello => "short-hello",
+            Self::ShortSeal => "short-seal",
         }
     }
 }
@@ -84,6 +88,7 @@ impl fmt::Display for DecodeError {
             }
             Self::Misplaced => f.write_str("a frame that may not stand in this kind of datagram"),
             Self::ShortHello => f.write_str("a hello that is not padded to its least length"),
+            Self::ShortSeal => f.write_str("a sealed packet that is too short for its seal"),
         }
     }
 }

@@ -176,7 +176,8 @@ pub struct Close<'a> {
 pub struct Hello {
     /// The name that the sender gives its half of the connection: packets to it carry this in `to`.
     pub id: ConnectionId,
-    /// How the connection is to be protected; `clear` is the only mode of version 1 so far.
+    /// How the connection is to be protected: here always in a way that needs no more than this. A sealed one is asked for by a
+    /// [`SealedHello`].
     pub mode: Mode,
     /// What the sender accepts.
     #[serde(default, deserialize_with = "object")]
@@ -186,7 +187,31 @@ pub struct Hello {
     pub old: Option<ConnectionId>,
 }
 
-/// Grants a connection.
+/// Asks for a sealed connection (UC-SEAL-003).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedHello<'a> {
+    /// The name that the sender gives its half, for whoever answers without reading further.
+    pub id: ConnectionId,
+    /// What a retry asked to be brought back.
+    pub cookie: Option<Cow<'a, str>>,
+    /// The handshake's first message; its payload is a [`Wish`].
+    pub message: &'a [u8],
+}
+
+/// What a sealed hello says of itself, under the handshake: all that a clear one has in its frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// The same id as in the frame, which nobody has changed on the way (UC-SEAL-003).
+    pub id: ConnectionId,
+    /// What the sender accepts.
+    #[serde(default, deserialize_with = "object")]
+    pub limits: Limits,
+    /// The receiver's id of an earlier connection between the two that fell silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<ConnectionId>,
+}
+
+/// Grants a connection: in the clear as a frame, sealed as the payload of the handshake's second message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The name that the sender gives its half.
@@ -208,6 +233,9 @@ pub struct Refuse<'a> {
     /// The versions that are spoken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub speaks: Vec<u64>,
+    /// The mode that is accepted, if that is what is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepts: Option<Mode>,
 }
 
 /// How a connection is protected.
@@ -216,9 +244,35 @@ pub struct Refuse<'a> {
 pub enum Mode {
     /// Not at all: for learning and testing.
     Clear,
+    /// By a Noise handshake, and every packet sealed.
+    Sealed,
     /// In a way that this program does not know (UC-HS-012).
     #[serde(other)]
     Unknown,
+}
+
+impl Wish {
+    /// The JSON of it.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are always JSON")
+    }
+
+    /// Reads it; None if it is none, or asks for nonsense.
+    pub fn decode(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok().filter(|wish: &Self| wish.limits.are_numbers())
+    }
+}
+
+impl Welcome {
+    /// The JSON of it, for the handshake's second message.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are always JSON")
+    }
+
+    /// Reads it; None if it is none, or grants nonsense.
+    pub fn decode(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok().filter(|welcome: &Self| welcome.limits.are_numbers())
+    }
 }
 
 /// What one side accepts, told once in its handshake frame. An absent field has the value that [`Limits::default`] gives it,
@@ -242,6 +296,25 @@ pub struct Limits {
     pub ack_delay_us: u64,
     /// After this much silence it forgets the connection, in milliseconds.
     pub idle_ms: u64,
+}
+
+impl Limits {
+    /// Whether all are numbers as they may stand in a head (UC-WIRE-009).
+    pub(super) fn are_numbers(&self) -> bool {
+        let Self { message_bytes, connection_bytes, stream_bytes, stream_messages, streams: _, .. } = *self;
+        let Self { datagram_bytes, ack_delay_us, idle_ms, .. } = *self;
+        [
+            message_bytes,
+            connection_bytes,
+            stream_bytes,
+            stream_messages,
+            datagram_bytes,
+            ack_delay_us,
+            idle_ms,
+        ]
+        .into_iter()
+        .all(|number| number <= super::MAX_NUMBER)
+    }
 }
 
 impl Default for Limits {

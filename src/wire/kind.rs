@@ -36,6 +36,8 @@ kinds! {
     Hello = "hello",
     /// Grants it.
     Welcome = "welcome",
+    /// Asks to bring a cookie back; proves nothing.
+    Retry = "retry",
     /// Says why a hello cannot be answered; proves nothing.
     Refuse = "refuse",
     /// Packets that arrived.

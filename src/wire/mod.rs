@@ -17,11 +17,12 @@ mod id;
 mod kind;
 mod object;
 
-pub use decode::{Datagram, Handshake, Packet, decode};
-pub use encode::{PacketWriter, encode_handshake};
+pub use decode::{Datagram, Handshake, Packet, SealedHead, decode, decode_sealed};
+pub use encode::{Form, PacketWriter, encode_handshake};
 pub use error::DecodeError;
 pub use frame::{
-    Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window,
+    Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Refuse, SealedHello, Skip,
+    Welcome, Window, Wish,
 };
 pub use glance::{Glance, Kinds, glance};
 pub use id::ConnectionId;
@@ -54,6 +55,15 @@ pub const MAX_FRAMES: usize = 64;
 
 /// The most entries in one `len` or `sizes` list (UC-WIRE-011).
 pub const MAX_LIST: usize = 256;
+
+/// The longest cookie, in bytes (UC-SEAL-012).
+pub const MAX_COOKIE_BYTES: usize = 128;
+
+/// What the handshake's third message takes in front of a sealed packet (UC-SEAL-005).
+pub const FINISH_BYTES: usize = 64;
+
+/// What sealing adds behind a packet.
+pub const SEAL_BYTES: usize = 16;
 
 /// The longest reason in a close or refuse frame, in bytes (UC-WIRE-012).
 pub const MAX_REASON_BYTES: usize = 256;

@@ -47,7 +47,7 @@ impl Script<Endpoint> {
     }
 
     pub fn connect(&mut self) -> Handle {
-        let handle = self.machine.connect(self.now, &[Path::to(address(HERE))]).unwrap();
+        let handle = self.machine.connect(self.now, &[Path::to(address(HERE))], None).unwrap();
         self.flush();
         handle
     }
@@ -198,6 +198,10 @@ impl<M: Machine> Script<M> {
                 self.id = welcome.id.to_string();
                 format!("welcome to={to}{}", if welcome.alive { " alive" } else { "" })
             }
+            sealed @ (Datagram::Sealed(_)
+            | Datagram::Handshake(
+                Handshake::SealedHello(_) | Handshake::SealedWelcome { .. } | Handshake::Retry { .. },
+            )) => panic!("the scripts are in the clear: {sealed:?}"),
             Datagram::Handshake(Handshake::Refuse { to, refuse }) => {
                 let to = to.map_or_else(|| "nobody".to_owned(), |to| to.to_string());
                 format!("refuse to={to} {}", refuse.code)
@@ -264,6 +268,7 @@ impl Machine for Endpoint {
             match event {
                 endpoint::Event::Accepted { .. } => lines.push("accepted".to_owned()),
                 endpoint::Event::Replaced { .. } => lines.push("replaced".to_owned()),
+                endpoint::Event::WrongKey { .. } => lines.push("wrong key".to_owned()),
                 endpoint::Event::Connection { handle, event: arq::Event::Readable { stream } } => {
                     while let Some(received) = self.take(handle, stream) {
                         lines.push(format!(

@@ -123,7 +123,8 @@ impl Hall {
     fn come(&mut self, name: &'static str, run: &'static str) -> usize {
         let index = self.members.len();
         let mut endpoint = Endpoint::new(EndpointConfig::default(), 100 + index as u64);
-        let handle = endpoint.connect(self.now, &[path(relay_address())]).expect("one connection is allowed");
+        let handle =
+            endpoint.connect(self.now, &[path(relay_address())], None).expect("one connection is allowed");
         let port = 6_000 + u16::try_from(index).expect("there are few members");
         let address = SocketAddr::from(([10, 0, 0, 1 + u8::from(name == "bob")], port));
         self.members.push(Visitor { name, run, endpoint, handle, address, asked: 0 });

@@ -20,6 +20,16 @@ impl Connection {
             self.answer_after_close(packet);
             return;
         }
+        if self.deaf {
+            let close = packet.frames.iter().find_map(|frame| match frame {
+                Frame::Close(close) => Some(close),
+                _ => None,
+            });
+            if let Some(close) = close {
+                self.handle_close(now, close);
+            }
+            return;
+        }
         let urgency = urgency(&packet.frames);
         if self.arrivals.is_duplicate(packet.number) {
             self.statistics.duplicates += 1;

@@ -4,6 +4,7 @@
 //! `handle_*`, drain `poll_transmit` and `poll_event` to None, then read `poll_timeout`.
 
 mod handle;
+mod protection;
 mod timeout;
 mod transmit;
 
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use timeout::Reason;
+
+use protection::Protection;
 
 use super::ack::Arrivals;
 use super::config::Config;
@@ -37,6 +40,8 @@ pub struct Connection {
     local_id: ConnectionId,
     /// The name that packets from us carry; None until the welcome.
     remote_id: Option<ConnectionId>,
+    /// The keys; None in the clear.
+    protection: Option<Box<Protection>>,
     state: State,
     /// Whether this side pings when nothing is said: the side that asked for the connection does.
     wanted: bool,
@@ -74,6 +79,8 @@ pub struct Connection {
     /// Since when an answer is owed.
     awaiting_since: Option<Instant>,
     silent: bool,
+    /// Nothing but the answer to our close is taken any more.
+    deaf: bool,
     /// The longest message that was refused for want of room.
     blocked: Option<usize>,
     events: VecDeque<Event>,
@@ -136,6 +143,7 @@ impl Connection {
             config: config.clone(),
             local_id,
             remote_id: None,
+            protection: None,
             state: State::Connecting,
             wanted,
             attentive: false,
@@ -162,6 +170,7 @@ impl Connection {
             last_sent: now,
             awaiting_since: None,
             silent: false,
+            deaf: false,
             blocked: None,
             events: VecDeque::new(),
             statistics: Statistics::default(),
@@ -382,6 +391,18 @@ impl Connection {
         }
     }
 
+    /// Bytes that are held for the application or for their missing neighbours.
+    pub const fn held_bytes(&self) -> u64 {
+        self.recv.held_bytes()
+    }
+
+    /// Forgets everything that waits to be taken, and takes nothing more: there is no memory for it.
+    pub fn drop_received(&mut self) {
+        self.recv = RecvStreams::new(self.config.limits);
+        self.grams_in.clear();
+        self.deaf = true;
+    }
+
     fn violate(&mut self, now: Instant, violation: Violation) {
         if matches!(self.state, State::Closing { .. } | State::Closed { .. }) {
             return;
@@ -454,8 +475,8 @@ pub struct Load {
     pub in_flight_bytes: u64,
 }
 
-/// The head of a packet and of a `gram` frame, an ack of a few ranges.
-const GRAM_MARGIN_BYTES: usize = 200;
+/// The head of a packet and of a `gram` frame, an ack of a few ranges; what sealing takes, with the handshake's last message.
+const GRAM_MARGIN_BYTES: usize = 320;
 
 /// The other side's receive limit, within what this version can use.
 fn datagram_bytes(limits: &Limits) -> usize {

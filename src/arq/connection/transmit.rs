@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::sent::Content;
+use super::protection::form;
 use super::{Candidate, Connection, State};
 use crate::machine::{Path, Transmit};
 use crate::time::Instant;
@@ -104,22 +105,28 @@ impl Connection {
             self.scratch = Vec::new();
             return None;
         }
+        self.advance_key(now);
         let number = self.sent.next_number();
         let low = if may_send { self.low_to_tell() } else { None };
         let mut scratch = std::mem::take(&mut self.scratch);
-        let limit = self.config.datagram_bytes;
-        let mut writer = PacketWriter::new(buffer, &mut scratch, remote_id, number, low, limit);
+        let limit = self.config.datagram_bytes - self.seal_bytes();
+        // Taken out while the rest of the connection fills the packet.
+        let protection = self.protection.take();
+        let form = form(protection.as_deref());
+        let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, low, limit);
         let acked = self.arrivals.is_owed() && self.write_acks(now, &mut writer);
         let mut contents = Vec::new();
         if may_send {
             self.write_contents(now, &mut writer, &mut contents);
         }
-        let is_empty = writer.is_empty();
-        let length = writer.finish();
+        let (is_empty, sealed_at) = (writer.is_empty(), writer.sealed_at());
+        writer.finish();
         self.scratch = scratch;
+        self.protection = protection;
         if is_empty {
             return None;
         }
+        let length = self.seal(number, buffer, sealed_at);
         if acked {
             self.arrivals.on_ack_sent();
         }
@@ -254,11 +261,15 @@ impl Connection {
         frame: &Frame<'_>,
         limit: usize,
     ) -> Transmit {
+        self.advance_key(now);
         let mut scratch = std::mem::take(&mut self.scratch);
         // Only an established connection gets here.
         let remote_id = self.remote_id.unwrap_or(self.local_id);
-        let mut writer =
-            PacketWriter::new(buffer, &mut scratch, remote_id, self.sent.next_number(), None, limit);
+        let number = self.sent.next_number();
+        let limit = limit - self.seal_bytes();
+        let protection = self.protection.take();
+        let form = form(protection.as_deref());
+        let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, None, limit);
         // What is acked has arrived, even if the same packet ends the connection, and frames are taken in their order. After
         // the close nothing is taken note of any more, so there is nothing true to tell.
         let is_last_word = matches!(frame, Frame::Close(_)) && !self.is_closed();
@@ -273,8 +284,11 @@ impl Connection {
             // it has to go.
             writer.push(&Frame::Ack(ack));
         }
-        let length = writer.finish();
+        let sealed_at = writer.sealed_at();
+        writer.finish();
         self.scratch = scratch;
+        self.protection = protection;
+        let length = self.seal(number, buffer, sealed_at);
         self.sent.record_unacked();
         self.transmit(path, length)
     }
@@ -298,5 +312,5 @@ impl Candidate {
     }
 }
 
-/// The most bytes that a packet with nothing but a challenge takes.
-const CHALLENGE_BYTES: u64 = 128;
+/// The most bytes that a packet with nothing but a challenge takes, sealed and with the handshake's last message.
+const CHALLENGE_BYTES: u64 = 192;

@@ -415,7 +415,10 @@ impl Talk {
             CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => {
                 self.fail_pipe(now, peer, Exit::NoAnswer);
             }
-            CloseReason::ByPeer { .. } | CloseReason::Replaced | CloseReason::Violation { .. } => {
+            CloseReason::ByPeer { .. }
+            | CloseReason::Replaced
+            | CloseReason::Violation { .. }
+            | CloseReason::WrongKey { .. } => {
                 self.fail_pipe(now, peer, Exit::Failed);
             }
             CloseReason::Fault { .. } => self.end_by_fault(now, peer),

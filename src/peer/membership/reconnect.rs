@@ -222,7 +222,7 @@ fn is_worth_another_try(closed: &Closed) -> bool {
         Closed::ByPeer { code, .. } => {
             !matches!(code.as_str(), "removed" | "replaced" | "fault" | "violation")
         }
-        Closed::ByUs | Closed::Violation(_) => false,
+        Closed::ByUs | Closed::Violation(_) | Closed::WrongKey { .. } => false,
     }
 }
 

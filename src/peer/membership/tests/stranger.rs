@@ -58,7 +58,7 @@ fn words_that_stand_in_no_log_are_refused() {
 fn whoever_calls_from_the_relays_address_is_not_the_relay() {
     let mut stage = Stage::inside(&["#sala"]);
     let (now, path) = (stage.now, Path::to(address(ANA)));
-    stage.relay.connect(now, &[path]).unwrap();
+    stage.relay.connect(now, &[path], None).unwrap();
     stage.run(500);
     stage.expect(&["relay: ByPeer { code: \"done\", reason: \"this address is known here as a relay's\" }"]);
     stage.pass_on(1, Some("#sala"), "bob", "still here");

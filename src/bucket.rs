@@ -1,40 +1,57 @@
 //! A token bucket, on the clock that is handed in.
+//!
+//! This module must never decide what a token is for.
 
 use std::time::Duration;
 
-use super::Flood;
 use crate::time::Instant;
+
+/// How fast something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many at once.
+    pub burst: u32,
+    /// And so many a second after that.
+    pub per_second: u32,
+}
 
 /// Tokens of one member, or of one address. Fresh ones are full.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// When the bucket would be (or was) full again: one number instead of a count and a time (the "virtual scheduling" form of
     /// the generic cell rate algorithm, ITU-T I.371, annex A).
     full_at: Instant,
 }
 
+impl Default for Bucket {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Bucket {
-    pub(super) const fn new() -> Self {
+    /// A full one.
+    pub const fn new() -> Self {
         Self { full_at: Instant::ZERO }
     }
 
     /// Takes a token, or tells when there will be one.
-    pub(super) fn take(&mut self, now: Instant, flood: Flood) -> Result<(), Instant> {
-        *self = self.without_one(now, flood)?;
+    pub fn take(&mut self, now: Instant, rate: Rate) -> Result<(), Instant> {
+        *self = self.without_one(now, rate)?;
         Ok(())
     }
 
     /// The bucket with a token less, or when it will have one.
-    pub(super) fn without_one(self, now: Instant, flood: Flood) -> Result<Self, Instant> {
-        let interval = Duration::from_secs(1) / flood.per_second.max(1);
-        let depth = interval * flood.burst.max(1);
+    pub fn without_one(self, now: Instant, rate: Rate) -> Result<Self, Instant> {
+        let interval = Duration::from_secs(1) / rate.per_second.max(1);
+        let depth = interval * rate.burst.max(1);
         let full_at = self.full_at.max(now) + interval;
         let ready_at = full_at - depth;
         if ready_at > now { Err(ready_at) } else { Ok(Self { full_at }) }
     }
 
     /// Whether it is as good as a new one.
-    pub(super) fn is_full(self, now: Instant) -> bool {
+    pub fn is_full(self, now: Instant) -> bool {
         self.full_at <= now
     }
 }
@@ -45,13 +62,13 @@ mod tests {
 
     #[test]
     fn a_burst_passes_at_once_and_the_rest_at_the_rate() {
-        let flood = Flood { burst: 3, per_second: 10 };
+        let rate = Rate { burst: 3, per_second: 10 };
         let mut bucket = Bucket::new();
         let start = Instant::from_nanos(5_000_000_000);
         let mut now = start;
         let mut passed_ms = Vec::new();
         for _ in 0..6 {
-            while let Err(at) = bucket.take(now, flood) {
+            while let Err(at) = bucket.take(now, rate) {
                 assert!(at > now);
                 now = at;
             }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+mod sealed;
 
 use super::*;
 use crate::time::WallTime;
@@ -11,7 +14,7 @@ struct Pair {
     now: Now,
     ends: [Endpoint; 2],
     /// Datagrams on their way, by arrival time and order of departure.
-    wire: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    wire: BTreeMap<(Instant, u64), (usize, usize, Vec<u8>)>,
     sent: u64,
     /// Whether the datagram of this ordinal from that end gets lost.
     drop: fn(usize, u64) -> bool,
@@ -30,11 +33,23 @@ fn address(end: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1 + end as u8], 6_000))
 }
 
+/// The configuration of a sealed endpoint, whose key follows from `seed`.
+fn sealed(seed: u8) -> EndpointConfig {
+    let keys = Arc::new(KeyPair::from_secret([seed; 32]));
+    EndpointConfig { protection: Protection::Sealed { keys, seed: [seed; 32] }, ..EndpointConfig::default() }
+}
+
 impl Pair {
+    /// The same in the clear, for packets that are written by hand.
+    fn clear(drop: fn(usize, u64) -> bool) -> Self {
+        let ends = [1, 2].map(|seed| Endpoint::new(EndpointConfig::default(), seed));
+        Self { ends, ..Self::new(drop) }
+    }
+
     fn new(drop: fn(usize, u64) -> bool) -> Self {
         Self {
             now: Now { instant: Instant::from_nanos(1), wall: WallTime::default() },
-            ends: [Endpoint::new(EndpointConfig::default(), 1), Endpoint::new(EndpointConfig::default(), 2)],
+            ends: [1, 2].map(|seed| Endpoint::new(sealed(seed), seed.into())),
             wire: BTreeMap::new(),
             sent: 0,
             drop,
@@ -47,20 +62,22 @@ impl Pair {
     }
 
     fn connect(&mut self) -> Handle {
-        self.ends[0].connect(self.now, &[Path::to(address(1))]).unwrap()
+        self.ends[0].connect(self.now, &[Path::to(address(1))], None).unwrap()
     }
 
     fn flush(&mut self) {
         let mut buffer = Vec::new();
         for end in 0..2 {
             while let Some(transmit) = self.ends[end].poll_transmit(self.now, &mut buffer) {
-                assert_eq!(transmit.path.remote, address(1 - end));
+                let Some(to) = (0..2).find(|&other| address(other) == transmit.path.remote) else {
+                    continue;
+                };
                 self.sent += 1;
                 self.sent_by[end] += 1;
                 if !(self.drop)(end, self.sent_by[end]) {
                     let datagram = buffer[..transmit.length].to_vec();
                     let leaves = self.leave(end, datagram.len());
-                    self.wire.insert((leaves + self.delay, self.sent), (1 - end, datagram));
+                    self.wire.insert((leaves + self.delay, self.sent), (end, to, datagram));
                 }
             }
             while let Some(event) = self.ends[end].poll_event() {
@@ -82,6 +99,7 @@ impl Pair {
         match event {
             Event::Accepted { .. } => self.log.push(format!("{name} accepted")),
             Event::Replaced { .. } => self.log.push(format!("{name} replaced")),
+            Event::WrongKey { .. } => self.log.push(format!("{name} wrong key")),
             Event::Connection { handle, event: arq::Event::Readable { stream } } => {
                 while let Some(received) = self.ends[end].take(handle, stream) {
                     let text = if received.body.len() > 20 {
@@ -119,8 +137,8 @@ impl Pair {
                 if entry.key().0 > self.now.instant {
                     break;
                 }
-                let (end, mut datagram) = entry.remove();
-                self.ends[end].handle_datagram(self.now, Path::to(address(1 - end)), &mut datagram);
+                let (from, to, mut datagram) = entry.remove();
+                self.ends[to].handle_datagram(self.now, Path::to(address(from)), &mut datagram);
             }
             self.ends[0].handle_timeout(self.now);
             self.ends[1].handle_timeout(self.now);
@@ -210,7 +228,7 @@ fn a_partner_that_was_started_anew_is_found_by_the_fresh_hello() {
     let handle = pair.connect();
     pair.run(100);
     pair.log.clear();
-    pair.ends[1] = Endpoint::new(EndpointConfig::default(), 77);
+    pair.ends[1] = Endpoint::new(EndpointConfig { ..sealed(2) }, 77);
     pair.ends[0].submit(handle, 0, b"lost".to_vec(), SendOptions::default()).unwrap();
     pair.run(5_000);
     pair.expect(&[
@@ -270,7 +288,7 @@ fn an_expired_message_makes_room_for_the_next() {
 #[test]
 fn what_expired_beyond_the_window_is_told_within_it() {
     let mut pair = Pair::new(|_, _| false);
-    let mut config = EndpointConfig::default();
+    let mut config = sealed(2);
     config.connection.limits.stream_messages = 4;
     pair.ends[1] = Endpoint::new(config, 2);
     let handle = pair.connect();
@@ -297,7 +315,7 @@ fn what_expired_beyond_the_window_is_told_within_it() {
 #[test]
 fn what_was_given_up_on_a_stream_that_is_not_granted_is_not_mentioned() {
     let mut pair = Pair::new(|end, _| end == 1);
-    let mut config = EndpointConfig::default();
+    let mut config = sealed(2);
     config.connection.limits.streams = 1;
     pair.ends[1] = Endpoint::new(config, 2);
     let handle = pair.connect();
@@ -337,7 +355,7 @@ fn a_silent_connection_that_is_to_end_gets_no_successor() {
 #[test]
 fn the_longest_message_follows_a_short_one() {
     let mut pair = Pair::new(|_, _| false);
-    let mut config = EndpointConfig::default();
+    let mut config = sealed(2);
     config.connection.limits.message_bytes = 4_096;
     config.connection.limits.stream_bytes = 4_096;
     config.connection.limits.connection_bytes = 4_096;
@@ -356,7 +374,7 @@ fn the_longest_message_follows_a_short_one() {
 #[test]
 fn room_is_announced_only_for_what_fits() {
     let mut pair = Pair::new(|_, _| true);
-    let mut config = EndpointConfig::default();
+    let mut config = sealed(1);
     config.connection.send_queue_bytes = 10_000;
     pair.ends[0] = Endpoint::new(config, 1);
     let handle = pair.connect();
@@ -389,7 +407,7 @@ fn a_route_far_longer_than_the_first_time_out_carries_bulk() {
 
 #[test]
 fn packet_numbers_that_make_an_ack_longer_than_a_packet_make_no_storm() {
-    let mut pair = Pair::new(|_, _| false);
+    let mut pair = Pair::clear(|_, _| false);
     pair.connect();
     pair.run(100);
     let id = pair.ends[1].connections().next().unwrap().1.local_id();
@@ -465,7 +483,7 @@ fn bulk_does_not_take_its_own_queue_for_the_path() {
 
 #[test]
 fn fragments_of_a_byte_each_do_not_fill_the_memory() {
-    let mut pair = Pair::new(|_, _| false);
+    let mut pair = Pair::clear(|_, _| false);
     pair.connect();
     pair.run(100);
     pair.log.clear();

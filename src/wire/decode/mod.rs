@@ -1,5 +1,8 @@
 //! From a datagram's bytes to types that hold only sense. Everything is checked here, once.
 
+mod handshake;
+mod sealed;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,10 +10,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::frame::{
-    Ack, Close, Frame, Hello, Limits, Messages, Nack, Part, PathFrame, Refuse, Skip, Welcome, Window,
+    Ack, Close, Frame, Hello, Messages, Nack, Part, PathFrame, Refuse, SealedHello, Skip, Welcome, Window,
 };
-use super::{ConnectionId, DecodeError, HELLO_BYTES, Kind, VERSION, checksum};
+use super::{ConnectionId, DecodeError, Kind, VERSION, checksum};
 use super::{MAX_ACK_RANGES, MAX_FRAMES, MAX_LIST, MAX_NUMBER, MAX_REASON_BYTES};
+pub use sealed::{SealedHead, decode_sealed};
+
+use handshake::{RawHandshake, RawHello, RawRetry, RawWelcome};
 
 /// A datagram of this protocol, intact and sensible.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +25,8 @@ pub enum Datagram<'a> {
     Handshake(Handshake<'a>),
     /// A packet of a connection.
     Packet(Packet<'a>),
+    /// A sealed packet: nothing but its outer head can be read, and nothing of that is proved.
+    Sealed(SealedHead),
 }
 
 /// A datagram outside of any connection.
@@ -26,12 +34,28 @@ pub enum Datagram<'a> {
 pub enum Handshake<'a> {
     /// Somebody asks for a connection.
     Hello(Hello),
+    /// Somebody asks for a sealed one.
+    SealedHello(SealedHello<'a>),
     /// Somebody grants one.
     Welcome {
         /// The id that the hello carried.
         to: ConnectionId,
         /// The grant.
         welcome: Welcome,
+    },
+    /// Somebody grants a sealed one.
+    SealedWelcome {
+        /// The id that the hello carried.
+        to: ConnectionId,
+        /// The handshake's second message; its payload is a [`Welcome`].
+        message: &'a [u8],
+    },
+    /// Somebody asks that a hello come again with a cookie.
+    Retry {
+        /// The id that the hello carried.
+        to: ConnectionId,
+        /// What to bring back.
+        cookie: Cow<'a, str>,
     },
     /// Somebody claims that a hello cannot be answered.
     Refuse {
@@ -60,7 +84,10 @@ pub struct Packet<'a> {
 /// Reads one datagram (UC-WIRE-001 to UC-WIRE-013). The work is in proportion to its length.
 pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
     let (head_bytes, mut payload) = split(datagram);
-    let head = parse_head(head_bytes)?;
+    let head = parse_head(head_bytes, Place::Outside)?;
+    if head.frames.is_none() && head.checksum.is_none() {
+        return head.check_sealed(head_bytes.len(), datagram.len()).map(Datagram::Sealed);
+    }
     let digits = head.checksum.ok_or(DecodeError::NoChecksum)?;
     let told = checksum::from_digits(digits).ok_or(DecodeError::Malformed)?;
     // `digits` is a part of `head_bytes`, so this is its place in the datagram.
@@ -68,33 +95,12 @@ pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
     if checksum::checksum(datagram, digits_at) != told {
         return Err(DecodeError::ChecksumMismatch);
     }
-    if head.frames.len() > MAX_FRAMES {
-        return Err(DecodeError::TooMany);
-    }
-
-    let mut unknown_frames = 0;
-    let mut frames = Vec::with_capacity(head.frames.len());
-    let mut handshake = None;
-    for raw in head.frames {
-        match raw {
-            RawFrame::Handshake(frame) if handshake.is_none() => handshake = Some(frame),
-            RawFrame::Handshake(_) => return Err(DecodeError::Misplaced),
-            // UC-WIRE-015
-            RawFrame::Unknown(lengths) => {
-                skip_bytes(&mut payload, &lengths)?;
-                unknown_frames += 1;
-            }
-            RawFrame::WithoutKind => return Err(DecodeError::FrameWithoutKind),
-            raw => frames.push(raw.attach(&mut payload)?),
-        }
-    }
-    // UC-WIRE-016
-    if !payload.is_empty() {
-        return Err(DecodeError::BytesMismatch);
-    }
-
+    let Carried { handshake, frames, unknown_frames } =
+        attach_all(head.frames.ok_or(DecodeError::Malformed)?, &mut payload)?;
     match (handshake, head.number) {
-        (Some(frame), None) => frame.check(head.to, &frames, datagram.len()).map(Datagram::Handshake),
+        (Some((frame, message)), None) => {
+            frame.check(head.to, message, &frames, datagram.len()).map(Datagram::Handshake)
+        }
         (None, Some(number)) => {
             let to = head.to.ok_or(DecodeError::Malformed)?;
             check_sequence(number, 1)?;
@@ -103,6 +109,39 @@ pub fn decode(datagram: &[u8]) -> Result<Datagram<'_>, DecodeError> {
         }
         _ => Err(DecodeError::Misplaced),
     }
+}
+
+/// The frames of a datagram, with their bytes.
+struct Carried<'a> {
+    handshake: Option<(RawHandshake<'a>, &'a [u8])>,
+    frames: Vec<Frame<'a>>,
+    unknown_frames: usize,
+}
+
+fn attach_all<'a>(raw_frames: Vec<RawFrame<'a>>, payload: &mut &'a [u8]) -> Result<Carried<'a>, DecodeError> {
+    if raw_frames.len() > MAX_FRAMES {
+        return Err(DecodeError::TooMany);
+    }
+    let frames = Vec::with_capacity(raw_frames.len());
+    let mut carried = Carried { handshake: None, frames, unknown_frames: 0 };
+    for raw in raw_frames {
+        match raw {
+            RawFrame::Handshake(frame) if carried.handshake.is_none() => {
+                let message = take(payload, frame.message_bytes())?;
+                carried.handshake = Some((frame, message));
+            }
+            RawFrame::Handshake(_) => return Err(DecodeError::Misplaced),
+            // UC-WIRE-015
+            RawFrame::Unknown(lengths) => {
+                skip_bytes(payload, &lengths)?;
+                carried.unknown_frames += 1;
+            }
+            RawFrame::WithoutKind => return Err(DecodeError::FrameWithoutKind),
+            raw => carried.frames.push(raw.attach(payload)?),
+        }
+    }
+    // UC-WIRE-016
+    if payload.is_empty() { Ok(carried) } else { Err(DecodeError::BytesMismatch) }
 }
 
 /// The head's line, and what follows its newline (UC-WIRE-001).
@@ -118,13 +157,24 @@ struct Head<'a> {
     to: Option<ConnectionId>,
     number: Option<u64>,
     low: Option<u64>,
-    frames: Vec<RawFrame<'a>>,
+    epoch: Option<u64>,
+    finish: Option<u64>,
+    frames: Option<Vec<RawFrame<'a>>>,
 }
 
-fn parse_head(bytes: &[u8]) -> Result<Head<'_>, DecodeError> {
+/// Where a head stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the front of a datagram, where its version comes first.
+    Outside,
+    /// Under a seal, which tells the version.
+    Sealed,
+}
+
+fn parse_head(bytes: &[u8], place: Place) -> Result<Head<'_>, DecodeError> {
     let mut stop = None;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let head = HeadSeed { stop: &mut stop }.deserialize(&mut deserializer);
+    let head = HeadSeed { stop: &mut stop, place }.deserialize(&mut deserializer);
     match (head, stop) {
         (_, Some(error)) => Err(error),
         (Ok(head), None) if deserializer.end().is_ok() => Ok(head),
@@ -135,6 +185,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head<'_>, DecodeError> {
 /// Reads a head (UC-WIRE-002); `stop` tells why it stopped before the end, which serde's own error type cannot say.
 struct HeadSeed<'s> {
     stop: &'s mut Option<DecodeError>,
+    place: Place,
 }
 
 impl<'de> DeserializeSeed<'de> for HeadSeed<'_> {
@@ -155,17 +206,20 @@ impl<'de> Visitor<'de> for HeadSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Head<'de>, A::Error> {
         use serde::de::Error;
 
-        let Some("v") = map.next_key::<&str>()? else {
-            *self.stop = Some(DecodeError::NoVersion);
-            return Err(A::Error::custom("no version"));
-        };
-        let version = map.next_value::<u64>()?;
-        if version != VERSION {
-            *self.stop = Some(DecodeError::UnknownVersion(version));
-            return Err(A::Error::custom("unknown version"));
+        if self.place == Place::Outside {
+            let Some("v") = map.next_key::<&str>()? else {
+                *self.stop = Some(DecodeError::NoVersion);
+                return Err(A::Error::custom("no version"));
+            };
+            let version = map.next_value::<u64>()?;
+            if version != VERSION {
+                *self.stop = Some(DecodeError::UnknownVersion(version));
+                return Err(A::Error::custom("unknown version"));
+            }
         }
-        let mut head = Head { checksum: None, to: None, number: None, low: None, frames: Vec::new() };
-        let mut has_frames = false;
+        let (checksum, to, number) = (None, None, None);
+        let (low, epoch, finish, frames) = (None, None, None, None);
+        let mut head = Head { checksum, to, number, low, epoch, finish, frames };
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
             match key.as_ref() {
                 "v" => return Err(A::Error::duplicate_field("v")),
@@ -173,16 +227,14 @@ impl<'de> Visitor<'de> for HeadSeed<'_> {
                 "to" => fill(&mut head.to, &mut map)?,
                 "n" => fill(&mut head.number, &mut map)?,
                 "low" => fill(&mut head.low, &mut map)?,
-                "f" if has_frames => return Err(A::Error::duplicate_field("f")),
-                "f" => {
-                    head.frames = map.next_value()?;
-                    has_frames = true;
-                }
+                "k" => fill(&mut head.epoch, &mut map)?,
+                "finish" => fill(&mut head.finish, &mut map)?,
+                "f" => fill(&mut head.frames, &mut map)?,
                 // UC-WIRE-004
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        if has_frames { Ok(head) } else { Err(A::Error::missing_field("f")) }
+        Ok(head)
     }
 }
 
@@ -211,12 +263,6 @@ enum RawFrame<'a> {
     Pad(RawLength),
     Unknown(Lengths),
     WithoutKind,
-}
-
-enum RawHandshake<'a> {
-    Hello(Hello),
-    Welcome(Welcome),
-    Refuse(Refuse<'a>),
 }
 
 impl<'de> Deserialize<'de> for RawFrame<'de> {
@@ -249,8 +295,9 @@ impl<'de> Visitor<'de> for FrameVisitor {
         let kind = Kind::from_name(&name);
         let rest = MapAccessDeserializer::new(map);
         Ok(match kind {
-            Some(Kind::Hello) => RawFrame::Handshake(RawHandshake::Hello(Hello::deserialize(rest)?)),
-            Some(Kind::Welcome) => RawFrame::Handshake(RawHandshake::Welcome(Welcome::deserialize(rest)?)),
+            Some(Kind::Hello) => RawFrame::Handshake(RawHandshake::Hello(RawHello::deserialize(rest)?)),
+            Some(Kind::Welcome) => RawFrame::Handshake(RawHandshake::Welcome(RawWelcome::deserialize(rest)?)),
+            Some(Kind::Retry) => RawFrame::Handshake(RawHandshake::Retry(RawRetry::deserialize(rest)?)),
             Some(Kind::Refuse) => RawFrame::Handshake(RawHandshake::Refuse(Refuse::deserialize(rest)?)),
             Some(Kind::Ack) => RawFrame::Whole(Frame::Ack(Ack::deserialize(rest)?)),
             Some(Kind::Nack) => RawFrame::Whole(Frame::Nack(Nack::deserialize(rest)?)),
@@ -441,37 +488,6 @@ impl RawWindow {
     }
 }
 
-impl<'a> RawHandshake<'a> {
-    /// The handshake, if nothing but padding stands beside it (UC-WIRE-013) and its text and length fit.
-    fn check(
-        self,
-        to: Option<ConnectionId>,
-        others: &[Frame<'_>],
-        datagram_bytes: usize,
-    ) -> Result<Handshake<'a>, DecodeError> {
-        if others.iter().any(|frame| !matches!(frame, Frame::Pad { .. })) {
-            return Err(DecodeError::Misplaced);
-        }
-        if let Self::Hello(Hello { limits, .. }) | Self::Welcome(Welcome { limits, .. }) = &self {
-            check_limits(limits)?;
-        }
-        match (self, to) {
-            (Self::Hello(_), Some(_)) | (Self::Welcome(_), None) => Err(DecodeError::Misplaced),
-            (Self::Hello(_), None) if datagram_bytes < HELLO_BYTES => Err(DecodeError::ShortHello),
-            (Self::Hello(hello), None) => Ok(Handshake::Hello(hello)),
-            (Self::Welcome(welcome), Some(to)) => Ok(Handshake::Welcome { to, welcome }),
-            (Self::Refuse(refuse), to) => {
-                if refuse.speaks.len() > MAX_LIST {
-                    return Err(DecodeError::TooMany);
-                }
-                refuse.speaks.iter().try_for_each(|&version| check_number(version))?;
-                check_text(&refuse.code)?;
-                Ok(Handshake::Refuse { to, refuse })
-            }
-        }
-    }
-}
-
 fn check_frame(frame: Frame<'_>) -> Result<Frame<'_>, DecodeError> {
     match &frame {
         Frame::Ack(Ack { got, delay_us }) => {
@@ -516,14 +532,6 @@ fn check_sequence(first: u64, count: usize) -> Result<(), DecodeError> {
         return Err(DecodeError::BadNumber);
     }
     check_number(first.saturating_add(count as u64 - 1))
-}
-
-fn check_limits(limits: &Limits) -> Result<(), DecodeError> {
-    let Limits { message_bytes, connection_bytes, stream_bytes, stream_messages, .. } = *limits;
-    let Limits { datagram_bytes, ack_delay_us, idle_ms, .. } = *limits;
-    [message_bytes, connection_bytes, stream_bytes, stream_messages, datagram_bytes, ack_delay_us, idle_ms]
-        .into_iter()
-        .try_for_each(check_number)
 }
 
 const fn check_number(number: u64) -> Result<(), DecodeError> {

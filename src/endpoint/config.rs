@@ -1,0 +1,69 @@
+//! How an endpoint behaves, and whether it seals.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::HandshakeLimits;
+use crate::arq::Config;
+use crate::secure::KeyPair;
+
+/// How an endpoint behaves.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// How its connections behave.
+    pub connection: Config,
+    /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more.
+    pub max_connections: usize,
+    /// The most half-open entries. Each is about a kilobyte; the oldest goes first.
+    pub max_half_open: usize,
+    /// How long hellos are repeated before an attempt is given up.
+    pub connect_timeout: Duration,
+    /// Whether connections are sealed.
+    pub protection: Protection,
+    /// How much work strangers may ask for.
+    pub handshakes: HandshakeLimits,
+    /// The most bytes of messages that wait in all connections together to be completed or taken. Whoever has most of them then is
+    /// closed: one connection alone may hold 32 MiB, and a thousand of them must not.
+    pub receive_bytes: u64,
+}
+
+/// Whether an endpoint's connections are sealed. It neither asks for nor grants any of the other kind.
+#[derive(Clone, Default)]
+pub enum Protection {
+    /// They are not: for learning and testing.
+    #[default]
+    Clear,
+    /// They are.
+    Sealed {
+        /// Who this side is.
+        keys: Arc<KeyPair>,
+        /// What all keys of this run are made from. Secret, and never the same for two endpoints.
+        seed: [u8; 32],
+    },
+}
+
+impl fmt::Debug for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clear => f.write_str("Clear"),
+            Self::Sealed { keys, .. } => write!(f, "Sealed({keys:?})"),
+        }
+    }
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            connection: Config::default(),
+            max_connections: 1_024,
+            max_half_open: 256,
+            // A person who waits ten seconds has long started to doubt; scripts set their own.
+            connect_timeout: Duration::from_secs(10),
+            protection: Protection::Clear,
+            handshakes: HandshakeLimits::default(),
+            // Eight of the longest messages at once, twice; a small machine has as much to spare.
+            receive_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
