@@ -338,7 +338,8 @@ impl<'a> Wire<'a> {
                 Said::Words(Words { id, text, sealed: None, is_echo: false, reply_to, place })
             }
             ("message", Some(id)) if self.sealed.is_some() => {
-                let (text, sealed) = (Cow::Borrowed(""), Some(self.read_sealed()?));
+                let keys = self.from_key.zip(self.to_key);
+                let (text, sealed) = (Cow::Borrowed(""), Some(read_sealed(keys, self.sealed, self.text)?));
                 Said::Words(Words { id, text, sealed, is_echo: false, reply_to: None, place })
             }
             (kind @ ("message" | "echo"), Some(id)) => {
@@ -350,14 +351,19 @@ impl<'a> Wire<'a> {
         };
         Ok(Say { from, to, at, said })
     }
+}
 
-    fn read_sealed(&self) -> Result<Sealed, &'static str> {
-        let (from, to) = self.from_key.zip(self.to_key).ok_or("it does not say whose seal it has")?;
-        if self.text.is_some() {
-            return Err("it has a text beside the sealed one");
-        }
-        Sealed::decode(from, to, self.sealed.as_deref().unwrap_or_default())
+/// A sealed text, whose it is and for whom; there is no other beside it.
+fn read_sealed(
+    keys: Option<(PublicKey, PublicKey)>,
+    sealed: Option<Cow<'_, str>>,
+    text: Option<Cow<'_, str>>,
+) -> Result<Sealed, &'static str> {
+    let (from, to) = keys.ok_or("it does not say whose seal it has")?;
+    if text.is_some() {
+        return Err("it has a text beside the sealed one");
     }
+    Sealed::decode(from, to, &sealed.unwrap_or_default())
 }
 
 /// The whole of `json` as one object.

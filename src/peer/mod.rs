@@ -17,6 +17,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use command::{Command, CommandError, ConversationId, Destination, Id};
@@ -25,9 +26,10 @@ pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish, Se
 
 use crate::arq;
 use crate::chat::{Party, is_nick};
-use crate::endpoint::{self, Endpoint, EndpointConfig, Handle};
+use crate::endpoint::{self, Endpoint, EndpointConfig, Handle, Protection};
 use crate::machine::{Path, Transmit};
 use crate::random::Random;
+use crate::secure::Entropy;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
 use conversation::Conversation;
@@ -131,6 +133,7 @@ impl Peer {
     pub fn new(mut config: PeerConfig, seed: u64, _now: Now) -> Self {
         config.nick = config.nick.filter(|nick| is_nick(nick));
         config.endpoint.connect_timeout = config.connect_timeout;
+        let seal = split_seal(&mut config.endpoint.protection);
         let seen_letters = membership::SeenLetters::new(std::mem::take(&mut config.seen_letters));
         let mut random = Random::from_seed(seed);
         // 41 random bits tell runs apart, like connections; the eight characters are readable.
@@ -153,7 +156,7 @@ impl Peer {
             random,
             changed_memories: BTreeSet::new(),
             last_memories: BTreeMap::new(),
-            seal: None,
+            seal,
             trust: Trust::default(),
             seen_letters,
         }
@@ -439,6 +442,14 @@ impl Peer {
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Party { nick: self.config.nick.clone(), room: None, ip, port: self.config.local_port }
     }
+}
+
+/// What letters are sealed with. The endpoint's randomness and theirs follow from one seed, and neither tells the other.
+fn split_seal(protection: &mut Protection) -> Option<membership::Seal> {
+    let Protection::Sealed { keys, seed } = protection else { return None };
+    let mut entropy = Entropy::from_seed(*seed);
+    *seed = entropy.split();
+    Some(membership::Seal::new(Arc::clone(keys), entropy))
 }
 
 /// Whether an address can be that of one peer: a conversation is between two.

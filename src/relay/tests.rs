@@ -1,8 +1,12 @@
 //! Scripts: visitors by hand around a relay, on a perfect link, with a ledger in memory.
 
+mod sealed;
+
 use super::*;
 use crate::arq::{Closed, SendOptions};
-use crate::chat::{Change, MessageId, Moderation, News, Party, Receipt, Request, Said, Say, Words, stream};
+use crate::chat::{
+    Change, MessageId, Moderation, News, Party, Receipt, Request, Said, Say, Sealed, Words, stream,
+};
 use crate::endpoint::EndpointConfig;
 use crate::ledger::{LedgerError, LedgerErrorKind, MemoryLedger};
 
@@ -31,6 +35,8 @@ struct Visitor {
     /// Whether nothing reaches it.
     is_deaf: bool,
     seen: Vec<String>,
+    /// The sealed letters among them.
+    letters: Vec<Sealed>,
 }
 
 fn relay_address() -> SocketAddr {
@@ -78,6 +84,7 @@ impl Hall {
             reads: true,
             is_deaf: false,
             seen: Vec::new(),
+            letters: Vec::new(),
         });
         self.run();
         index
@@ -238,6 +245,9 @@ impl Visitor {
                 return;
             };
             let say = Say::decode(&received.body).unwrap();
+            if let Said::Words(Words { sealed: Some(sealed), .. }) = &say.said {
+                self.letters.push(sealed.clone());
+            }
             if !matches!(say.said, Said::Introduce { .. }) {
                 self.seen.push(describe(&say));
             }
@@ -277,7 +287,8 @@ fn describe(say: &Say<'_>) -> String {
         Said::Words(words) => {
             let from = say.from.nick.as_deref().unwrap_or("-");
             let to = say.to.room.as_deref().or(say.to.nick.as_deref()).unwrap_or("-");
-            format!("{from} to {to}: {} @{}", words.text, words.place.map_or(0, |place| place.pos))
+            let text = if words.sealed.is_some() { "sealed" } else { &words.text };
+            format!("{from} to {to}: {text} @{}", words.place.map_or(0, |place| place.pos))
         }
         Said::News(news) => describe_news(news),
         other => format!("{other:?}"),
