@@ -1,12 +1,14 @@
-//! What outlives the program: the ledger on disk, the log's text files, a peer's profile.
+//! What outlives the program: the ledger on disk, the log's text files, a peer's profile, keys.
 //!
 //! Whatever waits for a disk has a thread of its own here and talks through bounded channels, so that a slow disk delays receipts
 //! and nothing else; a profile alone is small, read once and written seldom. This module must never say that something is kept
 //! before the system said that it is.
 
 pub mod database;
+pub mod identity;
 pub mod journal;
 pub mod keeper;
+mod private;
 pub mod profile;
 
 #[cfg(test)]

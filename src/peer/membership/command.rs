@@ -6,7 +6,7 @@ use super::member::{Member, Phase, Room};
 use super::outbox::{Ask, Content, Entry, Target, Text};
 use super::{MemberEvent, Membership, Refusal};
 use crate::chat::{EVERYONE, MAX_TEXT_BYTES, MessageId, RefusalCode, Request, is_nick};
-use crate::peer::{CommandError, ConversationId, Destination, Peer, Quote};
+use crate::peer::{CommandError, ConversationId, Destination, Named, Peer, Quote};
 use crate::time::Now;
 
 impl Peer {
@@ -15,12 +15,13 @@ impl Peer {
         &mut self,
         now: Now,
         addresses: Vec<SocketAddr>,
+        named: Named,
         membership: Membership,
     ) -> Result<ConversationId, CommandError> {
         if !is_nick(&membership.nick) {
             return Err(CommandError::BadNick);
         }
-        let id = self.open(now, addresses)?;
+        let id = self.open(now, addresses, named)?;
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         match &mut conversation.member {
             Some(member) => member.wish_for(membership.rooms),

@@ -21,7 +21,7 @@ impl Peer {
         }
         // Of words it is somebody else's name.
         let nick = say.from.nick.clone().filter(|_| !matches!(say.said, Said::Words(_)));
-        self.announce(id, handle, nick);
+        self.announce(now, id, handle, nick);
         let is_current = self.member(id).is_some_and(|member| member.connection == Some(handle));
         match say.said {
             Said::Request { id: request, .. } => self.refuse_request(now, id, handle, request, say.at),

@@ -15,7 +15,7 @@ use super::{MemberEvent, Refusal};
 use crate::chat::{LetterText, MessageId, Party, RefusalCode, Request, Sealed, Words};
 use crate::peer::outgoing::quoted;
 use crate::peer::trust::{KnownBy, Meeting};
-use crate::peer::{CommandError, ConversationId, Event, FailReason, Peer};
+use crate::peer::{CommandError, ConversationId, Event, FailReason, KeyNews, KeyOwner, Peer};
 use crate::secure::{Entropy, KeyPair, Letter, LetterError, MAX_LETTER_BYTES, PublicKey};
 use crate::time::{Now, WallTime};
 
@@ -210,17 +210,23 @@ impl Peer {
         match self.trust.meet(now.wall, &by, key, Some(&nick), None) {
             Meeting::Known { .. } => true,
             Meeting::New => {
-                self.tell_member(id, MemberEvent::FirstKey { nick: nick.clone(), key });
+                self.tell_key_of(&nick, KeyNews::New { key });
                 if let Some(also) = also.filter(|also| folded(also) != folded(&nick)) {
                     self.tell_member(id, MemberEvent::SharedKey { nick, also });
                 }
                 true
             }
             Meeting::Changed(known) => {
-                self.tell_member(id, MemberEvent::OtherKey { nick, known: known.key, seen: key });
+                let expected = known.key;
+                self.tell_key_of(&nick, KeyNews::Changed { expected, known: Some(known), seen: key });
                 false
             }
         }
+    }
+
+    fn tell_key_of(&mut self, nick: &str, news: KeyNews) {
+        let owner = KeyOwner::Member(nick.to_owned());
+        self.events.push_back(Event::Key { owner, address: None, news });
     }
 
     // Receiving.

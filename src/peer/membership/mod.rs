@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
-use crate::secure::PublicKey;
 pub use letters::SeenLetter;
 pub(super) use letters::{Seal, SeenLetters};
 pub(super) use member::Member;
@@ -173,13 +172,6 @@ pub enum MemberEvent {
         /// Carried out, or not.
         result: Result<(), Refusal>,
     },
-    /// A key is pinned to a name: letters to and from it are sealed with this one from now on.
-    FirstKey {
-        /// The name.
-        nick: String,
-        /// The key.
-        key: PublicKey,
-    },
     /// A name was met for the first time, and has the key of somebody who is known by another name as well: the same person, or
     /// somebody whose words a relay gives under a wrong name.
     SharedKey {
@@ -187,16 +179,6 @@ pub enum MemberEvent {
         nick: String,
         /// The other one.
         also: String,
-    },
-    /// A name came with another key than the pinned one. Letters to it are not sent, and letters from it are not shown, until the
-    /// user trusts the other key.
-    OtherKey {
-        /// The name.
-        nick: String,
-        /// The pinned key.
-        known: PublicKey,
-        /// The other one.
-        seen: PublicKey,
     },
     /// A letter came that was not shown: somebody changed it, or it was not sealed.
     LetterRefused {

@@ -9,6 +9,7 @@ use super::super::notice::Party;
 use super::{RelayNotice, text};
 use crate::chat::{Attendance, BanInfo, RoomInfo};
 use crate::io::trace::timestamp;
+use crate::secure::PublicKey;
 
 /// The objects, field by field in the order in which they are printed.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,8 @@ pub(in crate::ui) enum Object<'a> {
     Connected {
         addr: SocketAddr,
         nick: Option<&'a str>,
+        sealed: bool,
+        key: Option<PublicKey>,
     },
     Closed {
         addr: SocketAddr,
@@ -131,9 +134,12 @@ pub(in crate::ui) struct Ban<'a> {
 /// The object of a notice; None for chatter.
 pub(in crate::ui) fn object(notice: &RelayNotice) -> Option<Object<'_>> {
     Some(match notice {
-        RelayNotice::Reached(Party { address, nick }) => {
-            Object::Connected { addr: *address, nick: nick.as_deref() }
-        }
+        RelayNotice::Reached { party: Party { address, nick }, key } => Object::Connected {
+            addr: *address,
+            nick: nick.as_deref(),
+            sealed: key.is_some(),
+            key: *key,
+        },
         RelayNotice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }

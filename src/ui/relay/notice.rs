@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::notice::Party;
 use crate::chat::{Attendance, BanInfo, RefusalCode, RoomInfo};
 use crate::peer::{CloseReason, Refusal};
+use crate::secure::PublicKey;
 
 /// Why a list of members is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,12 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RelayNotice {
     /// The relay answered.
-    Reached(Party),
+    Reached {
+        /// Where it is.
+        party: Party,
+        /// The key that it has proved; None in a clear run.
+        key: Option<PublicKey>,
+    },
     /// It does not answer.
     Silent(Party),
     /// It answers again.

@@ -183,7 +183,6 @@ impl RelayState {
             MemberEvent::Done { id, result } => return self.finish(&id, result).into_iter().collect(),
             MemberEvent::LetterRefused { nick, code } => RelayNotice::LetterRefused { nick, code },
             MemberEvent::SharedKey { nick, also } => RelayNotice::SharedKey { nick, also },
-            MemberEvent::FirstKey { .. } | MemberEvent::OtherKey { .. } => return Vec::new(),
             MemberEvent::Reconnecting { delay } => {
                 self.is_lost = true;
                 RelayNotice::Reconnecting { is_return: self.was_member, delay }
@@ -281,7 +280,7 @@ mod tests {
         let now = Now { instant: Instant::ZERO, wall: WallTime::default() };
         let mut peer = Peer::new(PeerConfig::default(), 1, now);
         let addresses = vec![([127, 0, 0, 1], 6100).into()];
-        match peer.handle_command(now, Command::Open { addresses }) {
+        match peer.handle_command(now, Command::Open { addresses, named: crate::peer::Named::default() }) {
             Ok(Id::Conversation(relay)) => RelayState::new(relay, "ana".to_owned(), ["#sala".to_owned()]),
             other => panic!("{other:?}"),
         }

@@ -18,7 +18,7 @@ const WORDS_COLUMNS: usize = 400;
 /// The lines that tell a person of `notice`.
 pub fn describe(notice: &RelayNotice) -> Vec<Line> {
     match notice {
-        RelayNotice::Reached(_)
+        RelayNotice::Reached { .. }
         | RelayNotice::Silent(_)
         | RelayNotice::Resumed(_)
         | RelayNotice::Reconnecting { .. }
@@ -108,7 +108,7 @@ fn because(reason: &str) -> String {
 
 fn connection(notice: &RelayNotice) -> Vec<Line> {
     match notice {
-        RelayNotice::Reached(party) => one(Tone::Dim, format!("* the relay at {} answers", party.address)),
+        RelayNotice::Reached { party, .. } => one(Tone::Dim, format!("* the relay at {} answers", party.address)),
         RelayNotice::Silent(_) => {
             one(Tone::Doubt, "* the relay does not answer; trying to reach it again".to_owned())
         }

@@ -13,7 +13,7 @@ use crate::arq::{self, SendOptions};
 use crate::chat::{EVERYONE, Party, Place, Receipt, Said, Say, Words, stream};
 use crate::endpoint::{self, Endpoint, EndpointConfig, Handle};
 use crate::machine::Path;
-use crate::peer::{Command, CommandError, Destination, Id, Incoming, PeerConfig};
+use crate::peer::{Command, CommandError, Destination, Id, Incoming, Named, PeerConfig};
 use crate::time::{Instant, Now, WallTime};
 
 const ANA: usize = 0;
@@ -86,7 +86,7 @@ impl Stage {
     fn attend(membership: Membership) -> Self {
         let mut stage = Self::new();
         let addresses = vec![address(RELAY)];
-        match stage.tell(Command::Attend { addresses, membership }) {
+        match stage.tell(Command::Attend { addresses, named: Named::default(), membership }) {
             Ok(Id::Conversation(conversation)) => stage.conversation = Some(conversation),
             other => panic!("{other:?}"),
         }
@@ -355,6 +355,7 @@ fn describe(event: Event) -> String {
         Event::Held { .. } => "held".to_owned(),
         Event::Writable { .. } => "writable".to_owned(),
         Event::Renamed { nick, .. } => format!("is now {nick}"),
+        Event::Key { owner, news, .. } => format!("{owner:?}: {news:?}"),
         Event::Member { event, .. } => describe_member(event),
     }
 }
@@ -378,8 +379,6 @@ fn describe_member(event: MemberEvent) -> String {
         MemberEvent::Done { result: Ok(()), .. } => "done".to_owned(),
         MemberEvent::Done { result: Err(refusal), .. } => format!("not done: {}", refusal.words),
         MemberEvent::Reconnecting { .. } => "reconnecting".to_owned(),
-        MemberEvent::FirstKey { nick, .. } => format!("first use of {nick}'s key"),
-        MemberEvent::OtherKey { nick, .. } => format!("another key of {nick}"),
         MemberEvent::SharedKey { nick, also } => format!("{nick} has the key of {also}"),
         MemberEvent::LetterRefused { nick, code } => {
             format!("a letter of {nick} is not shown: {}", code.as_str())
