@@ -114,7 +114,10 @@ fn changed(
     let ways: Vec<String> = ways.map(|way| filter::visible(&way).into_owned()).collect();
     let what = match owner {
         KeyOwner::Member(_) => {
-            format!("! {} HAS ANOTHER KEY; letters to it are not sent, letters from it are not shown", shown(owner))
+            format!(
+                "! {} HAS ANOTHER KEY; letters to it are not sent, letters from it are not shown",
+                shown(owner)
+            )
         }
         _ => format!("! ANOTHER KEY ANSWERS AT {}; nothing is sent to it", shown(owner)),
     };
@@ -122,7 +125,8 @@ fn changed(
         what,
         format!("!   {since}: {}", key_words(expected)),
         format!("!   seen now: {}", key_words(seen)),
-        "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:".to_owned(),
+        "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:"
+            .to_owned(),
         format!("!   {}", ways.join(", or in a shell ")),
     ])
 }
@@ -194,7 +198,8 @@ fn key_object<'a>(owner: &'a KeyOwner, addr: Option<SocketAddr>, news: &'a KeyNe
         KeyNews::New { key } => ("new", *key, None),
         KeyNews::Known(known) => ("known", known.key, Some(self::known(known))),
         KeyNews::Changed { expected, known, seen } => {
-            let of_this_run = || Known { key: *expected, words: key_words(expected), nick: None, since: None };
+            let of_this_run =
+                || Known { key: *expected, words: key_words(expected), nick: None, since: None };
             ("changed", *seen, Some(known.as_ref().map_or_else(of_this_run, self::known)))
         }
         KeyNews::Other { known, seen } => ("other", *seen, Some(self::known(known))),
@@ -259,7 +264,8 @@ mod tests {
     #[test]
     fn names_from_the_network_are_harmless() {
         let [key, seen] = keys();
-        let known = KnownKey { key, nick: Some("\x1b[2J".to_owned()), since: WallTime::default(), address: None };
+        let known =
+            KnownKey { key, nick: Some("\x1b[2J".to_owned()), since: WallTime::default(), address: None };
         for news in [
             KeyNews::New { key },
             KeyNews::Known(known.clone()),
