@@ -126,8 +126,9 @@ fn draft() -> impl Strategy<Value = Draft> {
     });
     let reply_to = option::of((id(), text(), any::<i64>().prop_map(WallTime::from_unix_micros)));
     let sealed = option::of((1..3_u8, 1..3_u8, vec(any::<u8>(), 0..20)));
-    let sealed = sealed.prop_map(|sealed| {
-        sealed.map(|(from, to, message)| Sealed { from: key(from), to: key(to), message: message.into() })
+    let sealed = sealed.prop_map(|sealed: Option<(u8, u8, Vec<u8>)>| {
+        let (from, to, message) = sealed?;
+        Some(Box::new(Sealed { from: key(from), to: key(to), message: message.into() }))
     });
     (identity(), id(), text(), address, party, any::<i64>(), (text(), sealed), reply_to).prop_map(
         |(author, id, nick, address, to, sent, (text, sealed), reply_to)| {

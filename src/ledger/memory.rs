@@ -620,7 +620,7 @@ mod tests {
         check(&mut ledger, 1, find(), "4 with a key");
         let write = |id: &str, to: Option<PublicKey>| {
             let Request::AppendLetter { nick, draft, bounds } = letter("bob", id, "") else { unreachable!() };
-            let sealed = to.map(|to| Sealed { from: eva, to, message: vec![0; 7].into() });
+            let sealed = to.map(|to| Box::new(Sealed { from: eva, to, message: vec![0; 7].into() }));
             Request::AppendLetter { nick, draft: Draft { sealed, ..draft }, bounds }
         };
         check(&mut ledger, 1, write("a-1", None), "4 with a key");

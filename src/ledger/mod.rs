@@ -271,7 +271,7 @@ pub struct Draft {
     /// What; empty if it is sealed.
     pub text: String,
     /// The same, as only its receiver can read it.
-    pub sealed: Option<Sealed>,
+    pub sealed: Option<Box<Sealed>>,
     /// The message that it answers: its id, its text, when it was said.
     pub reply_to: Option<(MessageId, String, WallTime)>,
 }

@@ -131,7 +131,7 @@ impl Relay {
             to,
             sent_at: at,
             text: words.text.into_owned(),
-            sealed: words.sealed,
+            sealed: words.sealed.map(Box::new),
             reply_to: words.reply_to.map(|(id, text, at)| (id, text.into_owned(), at)),
         })
     }

@@ -92,7 +92,7 @@ fn a_person_is_a_key_whatever_token_is_told() {
     hall.check(thief, &["no b-1: name-taken (ana-2)"]);
     let second = hall.enter_with_key(1, "ana");
     hall.check(second, &["ok c-1", "in as ana"]);
-    hall.check(first, &["closed replaced: you came back on another connection"]);
+    hall.check(first, &["closed replaced: you are here on another connection"]);
     hall.restart_with(config(2));
     let third = hall.enter_with_key(1, "ana");
     hall.check(third, &["ok d-1", "in as ana"]);

@@ -145,7 +145,9 @@ fn read_entry(row: &Row<'_>) -> Result<Entry> {
         None => None,
     };
     let sealed = match (people::read_key(row, 15)?, people::read_key(row, 16)?) {
-        (Some(from), Some(to)) => Some(Sealed { from, to, message: row.get::<_, Vec<u8>>(17)?.into() }),
+        (Some(from), Some(to)) => {
+            Some(Box::new(Sealed { from, to, message: row.get::<_, Vec<u8>>(17)?.into() }))
+        }
         _ => None,
     };
     let draft = Draft {
