@@ -17,7 +17,7 @@ use udpchat::ledger::{
     Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Proof, Request,
     Room,
 };
-use udpchat::secure::PublicKey;
+use udpchat::secure::{PublicKey, Stretched};
 use udpchat::store::database::Database;
 use udpchat::time::WallTime;
 
@@ -53,8 +53,11 @@ proptest! {
 
 /// Few different values of everything, so that they meet.
 fn request() -> impl Strategy<Value = Request> {
-    let nick = || select(vec!["ana", "Ana", "bob", "ÇA", "ça", ""]).prop_map(str::to_owned);
-    let room = || select(vec!["#sala", "#b", "#SALA"]).prop_map(str::to_owned);
+    let nick = || {
+        select(vec!["ana", "Ana", "bob", "ÇA", "ça", "", "аса", "aca", "ian", "Ian", "lan", "ana-2", "anа"])
+            .prop_map(str::to_owned)
+    };
+    let room = || select(vec!["#sala", "#b", "#SALA", "#sа1а", "#sa1a", "#ab"]).prop_map(str::to_owned);
     let numbers = || prop_oneof![0..40_u64, Just(u64::MAX)];
     let log = || {
         prop_oneof![
@@ -143,6 +146,7 @@ fn saved_room(name: impl Strategy<Value = String>) -> impl Strategy<Value = Room
     (1..4_u64, name, identity(), words, any::<[bool; 2]>(), vec(identity(), 0..3), any::<u64>()).prop_map(
         |(number, name, owner, password, [is_invite_only, is_hidden], invited, head)| {
             let topic = password.clone().unwrap_or_default();
+            let password = password.map(Stretched::from_text);
             Room { number, name, owner, topic, password, is_invite_only, is_hidden, invited, head }
         },
     )

@@ -271,6 +271,10 @@ fn the_relays_numbers_are_the_codes_own() {
         "connections_burst": connections.burst,
         "connections_per_second": connections.per_second,
         // These are nobody's business but the relay's, so they are read where they stand.
+        "password_burst": constant("MEMBER_BURST"),
+        "password_interval_s": constant("MEMBER_INTERVAL"),
+        "password_burst_address": constant("ADDRESS_BURST"),
+        "password_interval_address_s": constant("ADDRESS_INTERVAL"),
         "guest_s": constant("GUEST_TIME"),
         "seats_kept_s": constant("SEATS_KEPT"),
         "listed": constant("LISTED"),

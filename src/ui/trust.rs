@@ -20,6 +20,7 @@ use crate::secure::{PublicKey, comparison_words, key_words};
 pub fn describe(notice: &Notice) -> Vec<Line> {
     match notice {
         Notice::Key { owner, news, can_type, .. } => key(owner, news, *can_type),
+        // UC-KEY-011
         Notice::Verification { who, ours, theirs } => plain(&[
             format!("* compare with {who}, by voice or face to face:"),
             format!("    {}", comparison_words(ours, theirs)),
@@ -279,6 +280,7 @@ mod tests {
         }
     }
 
+    // UC-KEY-011
     #[test]
     fn both_sides_are_shown_the_same_words() {
         let [ours, theirs] = keys();

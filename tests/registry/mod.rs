@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use udpchat::chat::{
     Attendance, BanInfo, Change, MessageId, Moderation, News, Party, RefusalCode, Request, RoomInfo,
 };
-use udpchat::secure::PublicKey;
+use udpchat::secure::{PublicKey, Secret};
 use udpchat::time::WallTime;
 
 use super::{list, names_in, registry};
@@ -18,6 +18,7 @@ use super::{list, names_in, registry};
 fn the_requests_are_the_codes_own() {
     let (nick, room) = (|| "ana".to_owned(), || "#sala".to_owned());
     let (some, number) = (|| Some("text".to_owned()), || Some(7));
+    let secret = || Some(Secret::from("s"));
     let all = [
         Request::Enter {
             nick: nick(),
@@ -26,16 +27,16 @@ fn the_requests_are_the_codes_own() {
             letters_after: 7,
             everyone_after: number(),
         },
-        Request::Join { room: room(), after: number(), history: number(), password: some() },
+        Request::Join { room: room(), after: number(), history: number(), password: secret() },
         Request::Part { room: room(), reason: some() },
         Request::Rename { nick: nick() },
         Request::Topic { room: room(), text: String::new() },
         Request::Invite { room: room(), nick: nick() },
-        Request::Guard { room: room(), password: some(), invite_only: Some(true), hidden: Some(false) },
+        Request::Guard { room: room(), password: secret(), invite_only: Some(true), hidden: Some(false) },
         Request::Who { room: some() },
         Request::Rooms,
         Request::Key { nick: nick() },
-        Request::Authorize { secret: "s".to_owned() },
+        Request::Authorize { secret: "s".into() },
         Request::Moderate(Moderation::Bans),
     ];
     for request in &all {

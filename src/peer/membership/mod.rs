@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
+use crate::secure::Secret;
 pub use letters::SeenLetter;
 pub(super) use letters::{Seal, SeenLetters};
 pub(super) use member::Member;
@@ -53,7 +54,7 @@ pub struct RoomWish {
     /// everything for a newcomer. [`u64::MAX`] is all of them.
     pub history: Option<u64>,
     /// For a room that has one. Secret.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
 }
 
 /// How far a member has been shown the logs of a relay.
