@@ -391,7 +391,7 @@ fn the_session_is_what_a_relay_and_its_members_say() {
 #[test]
 fn every_example_of_chat_is_as_the_codec_writes_it() {
     let mut wrong = Vec::new();
-    for chapter in [Path::new("spec/08-chat.md"), Path::new(SESSION)] {
+    for chapter in [Path::new("spec/08-chat.md"), Path::new(SESSION), Path::new("spec/13-letters.md")] {
         let text = read(chapter);
         let lines = blocks(&text, "```json\n").chain(blocks(&text, SAY)).flat_map(str::lines);
         for line in lines.filter(|line| line.starts_with("{\"kind\":")) {
