@@ -230,6 +230,7 @@ fn the_numbers_are_the_codes_own() {
         "FINISH_BYTES": wire::FINISH_BYTES,
         "SEAL_BYTES": wire::SEAL_BYTES,
         "MAX_LETTER_BYTES": secure::MAX_LETTER_BYTES,
+        "MAX_LETTER_QUOTE_BYTES": chat::MAX_LETTER_QUOTE_BYTES,
         "MAX_MESSAGE_BYTES": arq::MAX_MESSAGE_BYTES,
         "MAX_TEXT_BYTES": chat::MAX_TEXT_BYTES,
         "MAX_QUOTE_BYTES": chat::MAX_QUOTE_BYTES,

@@ -139,6 +139,7 @@ fn a_script_accepts_a_key_by_naming_it() {
     assert_eq!(texts(&listener.kill()), ["one", "two"]);
 }
 
+// UC-SEAL-014, UC-THREAT-001
 #[test]
 fn sealed_and_clear_refuse_each_other_in_plain_words() {
     let sealed = Program::listen(&["--nick", "bob"]);
