@@ -15,7 +15,7 @@ use crate::chat::{MAX_SECRET_BYTES, is_nick};
 use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
-use crate::peer::{CommandError, Membership, RelayMemory, RoomWish};
+use crate::peer::{CommandError, Membership, RelayMemory, RoomWish, SeenLetter};
 use crate::secure::Secret;
 use crate::store::profile::Profile;
 use crate::time::Instant;
@@ -48,6 +48,7 @@ pub(super) struct Attendee {
     latest: Option<RelayMemory>,
     /// What was shown and not written down yet.
     unwritten: Option<RelayMemory>,
+    unwritten_letters: Option<Vec<SeenLetter>>,
     next_write: Instant,
 }
 
@@ -79,6 +80,7 @@ impl Attendee {
             addresses: Vec::new(),
             latest: None,
             unwritten: None,
+            unwritten_letters: None,
             next_write: Instant::ZERO,
         })
     }
@@ -168,15 +170,34 @@ impl Attendee {
         self.latest = Some(memory);
     }
 
+    /// The sealed letters that were shown last in earlier runs.
+    pub(super) fn seen_letters(&self) -> Result<Vec<SeenLetter>, Failure> {
+        self.profile.as_ref().map_or(Ok(Vec::new()), Profile::letters).map_err(Failure::failed)
+    }
+
+    /// Takes in which sealed letters were shown last.
+    pub(super) fn remember_letters(&mut self, letters: Vec<SeenLetter>) {
+        if self.profile.is_some() {
+            self.unwritten_letters = Some(letters);
+        }
+    }
+
     /// When to call [`Attendee::write`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.unwritten.as_ref().map(|_| self.next_write)
+        (self.unwritten.is_some() || self.unwritten_letters.is_some()).then_some(self.next_write)
     }
 
     /// Writes down what was shown, if it is time, or if nothing follows.
     pub(super) fn write(&mut self, now: Instant, is_end: bool) {
         if !is_end && now < self.next_write {
             return;
+        }
+        // Letters first: one that is known to be shown is not shown again, wherever the relay's log is thought to stand.
+        if let (Some(letters), Some(profile)) = (self.unwritten_letters.take(), &self.profile) {
+            self.next_write = now + WRITE_INTERVAL;
+            if let Err(error) = profile.keep_letters(&letters) {
+                log::error!("letters that were shown may be shown again: {error}");
+            }
         }
         if let (Some(memory), Some(profile)) = (self.unwritten.take(), &mut self.profile) {
             self.next_write = now + WRITE_INTERVAL;

@@ -113,8 +113,17 @@ fn changed(
 ) -> Vec<Line> {
     let ways = can_type.then(|| command(owner)).into_iter().chain(script(owner, seen));
     let ways: Vec<String> = ways.map(|way| filter::visible(&way).into_owned()).collect();
+    let what = match owner {
+        KeyOwner::Member(_) => {
+            format!(
+                "! {} HAS ANOTHER KEY; letters to it are not sent, letters from it are not shown",
+                shown(owner)
+            )
+        }
+        _ => format!("! ANOTHER KEY ANSWERS AT {}; nothing is sent to it", shown(owner)),
+    };
     bad(vec![
-        format!("! ANOTHER KEY ANSWERS AT {}; nothing is sent to it", shown(owner)),
+        what,
         format!("!   {since}: {}", key_words(expected)),
         format!("!   seen now: {}", key_words(seen)),
         "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:"

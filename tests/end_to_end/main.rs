@@ -5,6 +5,7 @@
 
 #[path = "../home/mod.rs"]
 mod home;
+mod letters;
 mod program;
 mod relay;
 mod sealing;

@@ -465,6 +465,9 @@ impl Talk {
         while let Some((_, memory)) = peer.poll_memory() {
             attendee.remember(memory);
         }
+        if let Some(letters) = peer.poll_seen_letters() {
+            attendee.remember_letters(letters);
+        }
         attendee.write(now.instant, is_end);
     }
 }
