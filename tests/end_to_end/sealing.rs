@@ -200,6 +200,24 @@ fn a_known_name_under_another_key_is_told() {
     bob.read_until(r#""state":"known""#, 1);
 }
 
+// UC-KEY-001
+#[test]
+fn programs_that_are_started_at_once_make_one_key() {
+    let home = home::environment();
+    let start = || {
+        let home = home.clone();
+        std::thread::spawn(move || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_udpchat"));
+            command.args(["id", "--nick", "ana"]).envs(home).output().unwrap().stdout
+        })
+    };
+    let all: Vec<_> = (0..8).map(|_| start()).collect();
+    for keys in all {
+        let printed = String::from_utf8(keys.join().unwrap()).unwrap();
+        assert_eq!(printed.lines().next(), Some(key_of("ana").as_str()));
+    }
+}
+
 #[test]
 fn programs_of_one_profile_take_turns_and_say_so() {
     let first = Program::peer(&["--nick", "ana"]);
