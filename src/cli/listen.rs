@@ -35,7 +35,7 @@ pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let nick = flags.profile.nick.clone();
     let key = identity.key();
     let config = PeerConfig { nick, message_limit: flags.count, ..PeerConfig::default() };
-    let config = identity.into_config(config)?;
+    let config = identity.complete_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let (view, model, remaining) = (view(flags.json), Model::default(), flags.count);
     let mut listener = Listener { view, model, identity, remaining, ending: None };

@@ -60,7 +60,7 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let relay_addresses = flags.relay.as_ref().map(station::look_up).transpose()?;
     let seen_letters = attendee.as_ref().map_or(Ok(Vec::new()), Attendee::seen_letters)?;
     let config = PeerConfig { connect_timeout: CONNECT_TIMEOUT, seen_letters, ..PeerConfig::default() };
-    let config = identity.into_config(config)?;
+    let config = identity.complete_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
     if let Some(nick) = nick {

@@ -1,5 +1,7 @@
 //! The relay's own words against their registries: one value of each, with everything that it may have.
 
+mod numbers;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
