@@ -18,13 +18,16 @@ mod gathering;
 mod ghost;
 mod hall;
 mod hostile;
+mod meddler;
 mod minutes;
 mod network;
 mod node;
 mod scenario;
+mod seal;
 mod shrink;
 mod swarm;
 mod talker;
+mod wiretap;
 mod world;
 
 pub use check::{Bounds, Checker, Invariant, Seen, Stage, Trace, Violation};

@@ -93,7 +93,7 @@ struct Script {
 impl Script {
     /// As many attendees as plans for their links; they come at once.
     fn new(plans: &[&str]) -> Self {
-        let plan = |kind| NodePlan { kind, endpoint: Default::default() };
+        let plan = |kind| NodePlan { kind, endpoint: Default::default(), is_sealed: false };
         let mut nodes =
             vec![NodePlan { endpoint: hall_endpoint(), ..plan(NodeKind::Hall(HallPlan::default())) }];
         let mut links = Vec::new();
@@ -105,7 +105,15 @@ impl Script {
             }
             script.push(Step { at: ms(10 * index as u64), node: index + 1, action: Action::Attend });
         }
-        let scenario = Scenario { seed: 1, nodes, links, script, heal_at: ms(30_000), delay_after: ms(100) };
+        let scenario = Scenario {
+            seed: 1,
+            nodes,
+            links,
+            script,
+            heal_at: ms(30_000),
+            delay_after: ms(100),
+            is_pinned: false,
+        };
         Self { scenario }
     }
 

@@ -22,7 +22,7 @@ impl Script {
     }
 
     fn new(kind: NodeKind, up: &str, down: &str) -> Self {
-        let node = NodePlan { kind, endpoint: EndpointConfig::default() };
+        let node = NodePlan { kind, endpoint: EndpointConfig::default(), is_sealed: false };
         let link = |from, to, plan: &str| LinkOf { from, to, plan: plan.parse::<LinkPlan>().unwrap() };
         let scenario = Scenario {
             seed: 1,
@@ -31,6 +31,7 @@ impl Script {
             script: Vec::new(),
             heal_at: ms(10_000),
             delay_after: ms(100),
+            is_pinned: false,
         };
         Self { scenario }
     }
