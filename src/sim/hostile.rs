@@ -93,6 +93,12 @@ impl Hostile {
         }
     }
 
+    /// All that is remembered: for which node, from where, and what.
+    pub fn everything(&self) -> Vec<(usize, SocketAddr, Vec<u8>)> {
+        let heard = self.heard.iter();
+        heard.filter_map(|heard| Some((node_of(heard.to)?, heard.from, heard.bytes.clone()))).collect()
+    }
+
     fn pick(&self, node: usize, count: u32, random: &mut Random) -> impl Iterator<Item = &Overheard> {
         let to_node: Vec<&Overheard> =
             self.heard.iter().filter(|heard| node_of(heard.to) == Some(node)).collect();

@@ -27,6 +27,7 @@ mod seal;
 mod shrink;
 mod swarm;
 mod talker;
+mod vigil;
 mod wiretap;
 mod world;
 
@@ -42,6 +43,7 @@ pub use scenario::{
 };
 pub use shrink::shrink;
 pub use swarm::swarm;
+pub use vigil::vigil;
 pub use world::{Run, World};
 pub use {attendee::Diary, disk::Disk};
 

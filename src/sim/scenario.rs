@@ -180,6 +180,12 @@ pub enum Action {
     },
     /// The node's NAT forgets it: its next datagram leaves from an address that was never used before.
     Rebind,
+    /// Somebody in between passes on what the node sends and gets under another address than its own, or stops doing so: then the
+    /// other address is nobody's any more.
+    Detour {
+        /// Whether it does.
+        on: bool,
+    },
     /// The node's program is started anew; nothing of the old one's memory is left.
     Restart,
     /// The node stands still, and what comes meanwhile is lost.

@@ -27,7 +27,14 @@ pub fn perhaps_sealed(mut scenario: Scenario) -> Scenario {
             limits.unproven = Rate { burst: draw.number(0, 3) as u32, per_second: draw.number(1, 3) as u32 };
         }
     }
-    meddling(&mut draw, &mut scenario);
+    if draw.percent(4) && !scenario.has_hall() {
+        // Two kinds that refuse each other. What a meddler invents would be good enough for the clear one.
+        let index = draw.index(scenario.nodes.len());
+        scenario.nodes[index].is_sealed = false;
+    } else {
+        meddling(&mut draw, &mut scenario);
+    }
+    detours(&mut draw, &mut scenario);
     scenario
 }
 
@@ -41,5 +48,21 @@ fn meddling(draw: &mut Draw, scenario: &mut Scenario) {
         let (node, at) = (draw.index(scenario.nodes.len()), draw.moment(scenario.heal_at));
         let action = Action::Meddle { count: draw.number(1, 30) as u32, is_impostor: scenario.is_pinned };
         scenario.script.push(Step { at, node, action });
+    }
+}
+
+/// Somebody in between relays a node under another address for a while.
+fn detours(draw: &mut Draw, scenario: &mut Scenario) {
+    if !draw.percent(15) {
+        return;
+    }
+    // A hall stays where it is: nobody could find it anywhere else.
+    let first = usize::from(scenario.has_hall());
+    for _ in 0..draw.number(1, 3) {
+        let node = first + draw.index(scenario.nodes.len() - first);
+        let at = draw.moment(scenario.heal_at);
+        let until = at + draw.moment(scenario.heal_at - at);
+        scenario.script.push(Step { at, node, action: Action::Detour { on: true } });
+        scenario.script.push(Step { at: until, node, action: Action::Detour { on: false } });
     }
 }

@@ -201,7 +201,17 @@ impl World {
             }
         }
         self.run_until(self.elapsed() + bounds.ending)?;
+        self.check_stage(Stage::Ended)?;
+        self.play_back()?;
         self.check_stage(Stage::Ended)
+    }
+
+    /// Everything that was heard comes once more, to those who are done with it.
+    fn play_back(&mut self) -> Result<(), Violation> {
+        for (node, source, mut bytes) in self.hostile.everything() {
+            self.arrive(node, source, &mut bytes)?;
+        }
+        Ok(())
     }
 
     /// What the run came to.
@@ -248,6 +258,10 @@ impl World {
         self.trace.note(&[1, node as u64, key]);
         match action {
             Action::Rebind => self.rebind(node),
+            Action::Detour { on } => {
+                self.network.detour(node, *on);
+                self.coverage.add(if *on { "detour" } else { "no-detour" }, 1);
+            }
             Action::Restart => self.restart(node, key)?,
             Action::Kill { pause } => {
                 self.restart(node, key)?;
@@ -419,6 +433,9 @@ impl World {
             Ok(said) => said,
             Err(evidence) => return Err(self.violation(index, Invariant::Readable, evidence)),
         };
+        if said.epoch() > Some(0) {
+            self.coverage.add("later-key", 1);
+        }
         let datagram = said.datagram(bytes);
         let node = &*self.seats[index].node;
         let seen = Seen::Emitted { to, length: bytes.len(), datagram: datagram.as_ref(), node, said: &said };

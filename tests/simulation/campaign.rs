@@ -265,6 +265,6 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a campaign takes is measured, never simulated")]
-fn wall_clock() -> Instant {
+pub fn wall_clock() -> Instant {
     Instant::now()
 }

@@ -46,7 +46,7 @@ impl Script {
         self
     }
 
-    fn heal_at(mut self, at_ms: u64) -> Self {
+    pub fn heal_at(mut self, at_ms: u64) -> Self {
         self.scenario.heal_at = ms(at_ms);
         self
     }
@@ -88,7 +88,7 @@ pub fn taken(world: &World) -> Vec<Duration> {
 }
 
 /// What became of each message of node 0.
-fn outcomes(world: &World) -> Vec<Outcome> {
+pub fn outcomes(world: &World) -> Vec<Outcome> {
     let journal = world.journal().iter();
     journal
         .filter_map(|(_, node, report)| match report {

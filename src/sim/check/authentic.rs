@@ -51,7 +51,8 @@ impl Checker for Authentic {
         if !self.is_sealed[index] || said.is_authentic() {
             return Ok(());
         }
-        if *reports > 0 {
+        // A hall tells of its disk whenever it is asked.
+        if *reports > 0 && node.attendance().is_none() {
             return Err(format!("{length} bytes from {from} that nobody wrote made it see {reports} things"));
         }
         let after = pictures(*node);
