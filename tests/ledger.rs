@@ -16,6 +16,7 @@ use udpchat::chat::{MessageId, Party, RefusalCode};
 use udpchat::ledger::{
     Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Request, Room,
 };
+use udpchat::secure::Stretched;
 use udpchat::store::database::Database;
 use udpchat::time::WallTime;
 
@@ -51,8 +52,11 @@ proptest! {
 
 /// Few different values of everything, so that they meet.
 fn request() -> impl Strategy<Value = Request> {
-    let nick = || select(vec!["ana", "Ana", "bob", "ÇA", "ça", ""]).prop_map(str::to_owned);
-    let room = || select(vec!["#sala", "#b", "#SALA"]).prop_map(str::to_owned);
+    let nick = || {
+        select(vec!["ana", "Ana", "bob", "ÇA", "ça", "", "аса", "aca", "ian", "Ian", "lan", "ana-2", "anа"])
+            .prop_map(str::to_owned)
+    };
+    let room = || select(vec!["#sala", "#b", "#SALA", "#sа1а", "#sa1a", "#ab"]).prop_map(str::to_owned);
     let numbers = || prop_oneof![0..40_u64, Just(u64::MAX)];
     let log = || {
         prop_oneof![
@@ -69,7 +73,7 @@ fn request() -> impl Strategy<Value = Request> {
         LetterFate::Refused(RefusalCode::Other),
     ]);
     prop_oneof![
-        2 => (select(vec!["t1", "t2", "t3"]), nick()).prop_map(|(token, nick)| Request::Enter { token: token.to_owned(), nick }),
+        2 => (select(vec!["t1", "t2", "t3", "t4"]), nick()).prop_map(|(token, nick)| Request::Enter { token: token.to_owned(), nick }),
         1 => (identity(), nick()).prop_map(|(identity, nick)| Request::TakeName { identity, nick }),
         1 => nick().prop_map(|nick| Request::FindHolder { nick }),
         1 => (room(), option::of(identity())).prop_map(|(name, creator)| Request::OpenRoom { name, creator }),
@@ -117,6 +121,7 @@ fn saved_room(name: impl Strategy<Value = String>) -> impl Strategy<Value = Room
     (1..4_u64, name, identity(), words, any::<[bool; 2]>(), vec(identity(), 0..3), any::<u64>()).prop_map(
         |(number, name, owner, password, [is_invite_only, is_hidden], invited, head)| {
             let topic = password.clone().unwrap_or_default();
+            let password = password.map(Stretched::from_text);
             Room { number, name, owner, topic, password, is_invite_only, is_hidden, invited, head }
         },
     )

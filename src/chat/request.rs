@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::name::{folded, is_visible};
+use crate::secure::Secret;
+
 /// The room that everybody is in: words to it reach every member of every room once (UC-RELAY-014).
 pub const EVERYONE: &str = "*";
 
@@ -47,7 +50,7 @@ pub enum Request {
         history: Option<u64>,
         /// For a room that has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        password: Option<String>,
+        password: Option<Secret>,
     },
     /// To be in a room no longer.
     Part {
@@ -82,7 +85,7 @@ pub enum Request {
         room: String,
         /// A password from now on; empty for none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        password: Option<String>,
+        password: Option<Secret>,
         /// Only the invited may join.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         invite_only: Option<bool>,
@@ -101,7 +104,7 @@ pub enum Request {
     /// To become an operator.
     Authorize {
         /// The relay's own.
-        secret: String,
+        secret: Secret,
     },
     /// An operator's action.
     Moderate(Moderation),
@@ -183,6 +186,8 @@ pub enum RefusalCode {
     NameTaken,
     /// It is no name.
     BadName,
+    /// The room would look like another one.
+    LookAlike,
     /// The room has a password, and this is not it.
     Password,
     /// Only the invited may join.
@@ -207,7 +212,7 @@ pub enum RefusalCode {
     Forbidden,
     /// Longer than the relay takes.
     TooLong,
-    /// More rooms, members or the like than there may be.
+    /// More rooms, members, wrong passwords or the like than there may be.
     TooMany,
     /// The relay cannot store it.
     Storage,
@@ -223,9 +228,10 @@ pub enum RefusalCode {
 
 impl RefusalCode {
     /// Every code that is written.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NameTaken,
         Self::BadName,
+        Self::LookAlike,
         Self::Password,
         Self::InviteOnly,
         Self::Banned,
@@ -250,6 +256,7 @@ impl RefusalCode {
         match self {
             Self::NameTaken => "name-taken",
             Self::BadName => "bad-name",
+            Self::LookAlike => "look-alike",
             Self::Password => "password",
             Self::InviteOnly => "invite-only",
             Self::Banned => "banned",
@@ -280,10 +287,15 @@ impl RefusalCode {
 /// The name of a room as everybody writes it: lower case, with its `#`, which the user may leave out. None if it is no name.
 pub fn room_name(text: &str) -> Option<String> {
     let bare = text.strip_prefix('#').unwrap_or(text);
-    let is_fit = |c: char| super::is_visible(c) && !matches!(c, ',' | '#' | '*');
-    let count = bare.chars().take(MAX_ROOM_CHARS + 1).count();
-    ((1..=MAX_ROOM_CHARS).contains(&count) && bare.chars().all(is_fit))
-        .then(|| format!("#{}", bare.to_lowercase()))
+    // A name that is far too long is not looked at.
+    if bare.chars().nth(4 * MAX_ROOM_CHARS).is_some() || !bare.chars().all(is_visible) {
+        return None;
+    }
+    // Some characters become several, or others that no name has.
+    let bare = folded(bare);
+    let is_fit = |c: char| is_visible(c) && !matches!(c, ',' | '#' | '*');
+    let count = bare.chars().count();
+    ((1..=MAX_ROOM_CHARS).contains(&count) && bare.chars().all(is_fit)).then(|| format!("#{bare}"))
 }
 
 #[cfg(test)]
@@ -294,7 +306,22 @@ mod tests {
     fn rooms_have_one_spelling() {
         assert_eq!(room_name("Sala").as_deref(), Some("#sala"));
         assert_eq!(room_name("#SALA").as_deref(), Some("#sala"));
-        for wrong in ["", "#", "a b", "##x", "*", "#a,b", "a\n", "a\u{200b}", "a\u{ad}", &"x".repeat(33)] {
+        assert_eq!(room_name("ｓａｌａ").as_deref(), Some("#sala"));
+        assert_eq!(room_name("sala\u{303}o").as_deref(), Some("#salão"));
+        for wrong in [
+            "",
+            "#",
+            "a b",
+            "##x",
+            "*",
+            "#a,b",
+            "a\n",
+            "a\u{200b}",
+            "a\u{ad}",
+            "a，b",
+            "\u{fdfa}",
+            &"x".repeat(33),
+        ] {
             assert_eq!(room_name(wrong), None, "{wrong:?}");
         }
     }

@@ -16,6 +16,7 @@ use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::peer::{CommandError, Membership, RelayMemory, RoomWish};
+use crate::secure::Secret;
 use crate::store;
 use crate::store::profile::{Profile, ProfileError};
 use crate::time::Instant;
@@ -40,7 +41,7 @@ pub(super) struct Attendee {
     token: String,
     profile: Option<Profile>,
     /// The operators' secret, for after each entry.
-    secret: Option<String>,
+    secret: Option<Secret>,
     /// The rooms whose password from the environment was tried.
     tried: Vec<String>,
     /// Where the relay was found.
@@ -141,12 +142,12 @@ impl Attendee {
     }
 
     /// The operators' secret, if the user has it.
-    pub(super) fn secret(&self) -> Option<&str> {
-        self.secret.as_deref()
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     /// Has the secret said again after every entry.
-    pub(super) fn keep_secret(&mut self, secret: String) {
+    pub(super) fn keep_secret(&mut self, secret: Secret) {
         self.secret = Some(secret);
     }
 
@@ -156,7 +157,7 @@ impl Attendee {
     }
 
     /// The environment's password for a room.
-    pub(super) fn password(&mut self, room: &str) -> Option<String> {
+    pub(super) fn password(&mut self, room: &str) -> Option<Secret> {
         let password = password_of_environment()?;
         self.tried.push(room.to_owned());
         Some(password)
@@ -190,18 +191,18 @@ impl Attendee {
 }
 
 /// A room's password from the environment.
-pub(super) fn password_of_environment() -> Option<String> {
-    env::var(PASSWORD_VARIABLE).ok().filter(|password| !password.is_empty())
+pub(super) fn password_of_environment() -> Option<Secret> {
+    env::var(PASSWORD_VARIABLE).ok().map(Secret::from).filter(|password| !password.is_empty())
 }
 
 /// A secret from a file, without the line's end.
-pub(super) fn read_secret(path: &Path) -> Result<String, String> {
+pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let read = || {
         let mut text = String::new();
         File::open(path)?.take(MAX_SECRET_BYTES as u64 + 2).read_to_string(&mut text)?;
         Ok::<_, io::Error>(text)
     };
-    let text = read().map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let text: Secret = read().map_err(|error| format!("{} cannot be read: {error}", path.display()))?.into();
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() || secret.len() > MAX_SECRET_BYTES || secret.contains('\n') {
         return Err(format!(
@@ -209,7 +210,7 @@ pub(super) fn read_secret(path: &Path) -> Result<String, String> {
             path.display()
         ));
     }
-    Ok(secret.to_owned())
+    Ok(secret.into())
 }
 
 /// Asks before anything else happens. Standard output is for data, which begins later.

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::NameBook;
 use super::{
     Answer, Ban, Draft, Entry, Foundation, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
     LetterInfo, LogKey, MailboxBounds, Reply, Request, Room, folded,
 };
-use crate::chat::{MessageId, RefusalCode};
+use crate::chat::{MessageId, RefusalCode, mixes_scripts, numbered};
 use crate::time::WallTime;
 
 /// What an entry costs beside its texts: without it a million empty lines would count as nothing.
@@ -24,11 +25,11 @@ pub struct MemoryLedger {
     /// The number of the last identity.
     last_identity: u64,
     tokens: BTreeMap<String, Identity>,
-    /// Who held a name last, by the folded name.
-    names: BTreeMap<String, Identity>,
+    /// Who held a name last.
+    names: NameBook<Holder>,
 
-    /// By their folded names; the head in them is not kept.
-    rooms: BTreeMap<String, Room>,
+    /// The head in them is not kept.
+    rooms: NameBook<Room>,
     /// By the folded name or address.
     bans: BTreeMap<String, Ban>,
 
@@ -46,6 +47,14 @@ pub struct MemoryLedger {
     bytes: usize,
     /// What the open letters cost.
     letter_bytes: usize,
+}
+
+/// Whose a name is.
+#[derive(Clone, Debug)]
+struct Holder {
+    identity: Identity,
+    /// The name as it was written.
+    name: String,
 }
 
 /// Something at a position.
@@ -89,8 +98,8 @@ impl MemoryLedger {
             most_bytes,
             last_identity: 0,
             tokens: BTreeMap::new(),
-            names: BTreeMap::new(),
-            rooms: BTreeMap::new(),
+            names: NameBook::new(),
+            rooms: NameBook::new(),
             bans: BTreeMap::new(),
             last_pos: 0,
             entries: BTreeMap::new(),
@@ -119,13 +128,12 @@ impl MemoryLedger {
 
     fn carry_out(&mut self, at: WallTime, request: &Request) -> Result<Reply, LedgerError> {
         Ok(match request {
-            Request::Enter { token, nick } => {
-                let identity = self.identity(token);
-                self.take_name(identity, nick)
+            Request::Enter { token, nick } => self.enter(token, nick),
+            Request::TakeName { identity, nick } => {
+                self.refusal(Some(*identity), nick).unwrap_or_else(|| self.take_name(*identity, nick))
             }
-            Request::TakeName { identity, nick } => self.take_name(*identity, nick),
-            Request::FindHolder { nick } => Reply::Holder(self.names.get(&folded(nick)).copied()),
-            Request::OpenRoom { name, creator } => Reply::Room(self.open_room(name, *creator)),
+            Request::FindHolder { nick } => Reply::Holder(self.holder(nick)),
+            Request::OpenRoom { name, creator } => self.open_room(name, *creator),
             Request::SaveRoom(room) => self.save_room(room),
             Request::ForgetRoom { number } => self.forget_room(*number),
             Request::ListRooms { most } => Reply::Rooms(self.rooms.values().take(*most).cloned().collect()),
@@ -152,35 +160,69 @@ impl MemoryLedger {
 
     // Names.
 
-    fn identity(&mut self, token: &str) -> Identity {
-        if let Some(identity) = self.tokens.get(token) {
-            return *identity;
+    fn enter(&mut self, token: &str, nick: &str) -> Reply {
+        let known = self.tokens.get(token).copied();
+        if let Some(refusal) = self.refusal(known, nick) {
+            return refusal;
         }
-        self.last_identity += 1;
-        let identity = Identity(self.last_identity);
-        self.tokens.insert(token.to_owned(), identity);
-        identity
+        let identity = known.unwrap_or_else(|| {
+            self.last_identity += 1;
+            let identity = Identity(self.last_identity);
+            self.tokens.insert(token.to_owned(), identity);
+            identity
+        });
+        self.take_name(identity, nick)
+    }
+
+    fn holder(&self, nick: &str) -> Option<Identity> {
+        self.names.get(nick).map(|holder| holder.identity)
     }
 
     fn take_name(&mut self, identity: Identity, nick: &str) -> Reply {
-        let before = self.names.insert(folded(nick), identity);
+        let before = self.names.insert(nick, Holder { identity, name: nick.to_owned() });
         Reply::Entered {
             identity,
-            is_stranger: before.is_some_and(|before| before != identity),
+            is_stranger: before.is_some_and(|before| before.identity != identity),
             has_letters: self.logs.contains_key(&LogKey::Mailbox(identity)),
         }
     }
 
+    /// Why somebody may not take a name: it looks like another one's, or like several languages, and is not its own.
+    fn refusal(&self, taker: Option<Identity>, nick: &str) -> Option<Reply> {
+        let Some(other) = self.resembled(taker, nick) else {
+            let is_own = taker.is_some() && self.holder(nick) == taker;
+            return (!is_own && mixes_scripts(nick)).then_some(Reply::NameMixes);
+        };
+        let mut free = numbered(Reply::stem(nick, &other.name)).filter(|name| {
+            self.holder(name).is_none_or(|holder| Some(holder) == taker)
+                && self.resembled(taker, name).is_none()
+        });
+        Some(Reply::NameResembles { other: other.name.clone(), free: free.next() })
+    }
+
+    /// The name of somebody else that a name looks like. What its taker's own looks like already is none of it.
+    fn resembled(&self, taker: Option<Identity>, nick: &str) -> Option<&Holder> {
+        let is_own = taker.is_some() && self.holder(nick) == taker;
+        self.names.resembling(nick, is_own).find(|other| Some(other.identity) != taker)
+    }
+
     // Rooms.
 
-    fn open_room(&mut self, name: &str, creator: Option<Identity>) -> Option<Room> {
-        if let Some(room) = self.rooms.get(&folded(name)) {
-            return Some(self.with_head(room));
+    fn open_room(&mut self, name: &str, creator: Option<Identity>) -> Reply {
+        if let Some(room) = self.rooms.get(name) {
+            return Reply::Room(Some(self.with_head(room)));
+        }
+        let Some(owner) = creator else { return Reply::Room(None) };
+        if let Some(other) = self.rooms.resembling(name, false).next() {
+            return Reply::RoomResembles(self.with_head(other));
+        }
+        if mixes_scripts(name) {
+            return Reply::NameMixes;
         }
         let room = Room {
             number: self.rooms.values().map(|room| room.number).max().unwrap_or(0) + 1,
             name: name.to_owned(),
-            owner: creator?,
+            owner,
             topic: String::new(),
             password: None,
             is_invite_only: false,
@@ -188,13 +230,13 @@ impl MemoryLedger {
             invited: Vec::new(),
             head: 0,
         };
-        self.rooms.insert(folded(name), room.clone());
-        Some(self.with_head(&room))
+        self.rooms.insert(name, room.clone());
+        Reply::Room(Some(self.with_head(&room)))
     }
 
     fn forget_room(&mut self, number: u64) -> Reply {
         if self.head(LogKey::Room(number)) == 0 {
-            self.rooms.retain(|_, room| room.number != number || !room.is_plain());
+            self.rooms.retain(|room| room.number != number || !room.is_plain());
         }
         Reply::Done
     }
@@ -233,7 +275,7 @@ impl MemoryLedger {
         if let Some(duplicate) = self.duplicate(draft) {
             return duplicate;
         }
-        let Some(holder) = self.names.get(&folded(nick)).copied() else {
+        let Some(holder) = self.holder(nick) else {
             return Reply::Holder(None);
         };
         let log = LogKey::Mailbox(holder);
@@ -429,6 +471,9 @@ mod tests {
                 let stranger = if *is_stranger { ", a stranger" } else { "" };
                 format!("{}{stranger}{}", identity.0, if *has_letters { ", letters" } else { "" })
             }
+            Reply::NameResembles { other, free } => format!("like {other}, free {free:?}"),
+            Reply::NameMixes => "mixes".to_owned(),
+            Reply::RoomResembles(room) => format!("like {}", of_room(room)),
             Reply::Holder(holder) => format!("{:?}", holder.map(|holder| holder.0)),
             Reply::Room(room) => room.as_ref().map_or("none".to_owned(), of_room),
             Reply::Rooms(rooms) => rooms.iter().map(of_room).collect::<Vec<_>>().join("; "),
@@ -569,6 +614,47 @@ mod tests {
         check(&mut ledger, 1, Request::ForgetRoom { number: 1 }, "done");
         check(&mut ledger, 1, Request::ForgetRoom { number: 2 }, "done");
         check(&mut ledger, 1, Request::ListRooms { most: 9 }, "#sala 1 of 1, head 0: math");
+    }
+
+    // UC-RELAY-028
+    #[test]
+    fn what_looks_like_another_ones_name_is_not_taken() {
+        let mut ledger = ledger(usize::MAX);
+        let enter_as = |ledger: &mut MemoryLedger, token: &str, nick: &str, expected: &str| {
+            check(ledger, 1, enter(token, nick), expected);
+        };
+        // Both letters а are Cyrillic ones.
+        enter_as(&mut ledger, "t-cid", "аnа", "like Ana, free Some(\"Ana-2\")");
+        enter_as(&mut ledger, "t-cid", "аnna", "mixes");
+        // Nobody came in so far. All of these are Cyrillic.
+        enter_as(&mut ledger, "t-cid", "аса", "3");
+        enter_as(&mut ledger, "t-dan", "aca", "like аса, free Some(\"aca-2\")");
+        enter_as(&mut ledger, "t-dan", "aca-2", "4");
+        enter_as(&mut ledger, "t-bob", "аса-2", "like aca-2, free Some(\"аса-2-2\")");
+        // The very name is taken with a warning; one's own looks as it likes, unless it begins to look like another's.
+        enter_as(&mut ledger, "t-dan", "аса", "4, a stranger");
+        enter_as(&mut ledger, "t-dan", "aca", "4");
+        enter_as(&mut ledger, "t-dan", "ian", "4");
+        enter_as(&mut ledger, "t-eva", "lan", "5");
+        enter_as(&mut ledger, "t-dan", "iAn", "4");
+        enter_as(&mut ledger, "t-dan", "Ian", "like lan, free Some(\"Ian-2\")");
+        let take =
+            |identity, nick: &str| Request::TakeName { identity: Identity(identity), nick: nick.to_owned() };
+        check(&mut ledger, 1, take(5, "1an"), "5");
+        check(&mut ledger, 1, take(4, "IAN-2"), "4");
+    }
+
+    // UC-RELAY-028
+    #[test]
+    fn a_room_that_looks_like_another_is_not_made() {
+        let mut ledger = ledger(usize::MAX);
+        let open = |name: &str, creator| Request::OpenRoom { name: name.to_owned(), creator };
+        check(&mut ledger, 1, open("#sаla", Some(Identity(1))), "like #sala 1 of 1, head 0");
+        check(&mut ledger, 1, open("#sаla", None), "none");
+        check(&mut ledger, 1, Request::ForgetRoom { number: 1 }, "done");
+        check(&mut ledger, 1, open("#sаla", Some(Identity(1))), "mixes");
+        check(&mut ledger, 1, open("#аса", Some(Identity(1))), "#аса 1 of 1, head 0");
+        check(&mut ledger, 1, open("#aca", Some(Identity(2))), "like #аса 1 of 1, head 0");
     }
 
     #[test]

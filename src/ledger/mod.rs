@@ -8,13 +8,16 @@
 //! position names one entry, and in each log they only grow. This module must never decide who may do what: the relay does.
 
 mod memory;
+mod names;
 
+pub use crate::chat::folded;
 pub use memory::MemoryLedger;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::chat::{MessageId, Party, RefusalCode};
+use crate::chat::{MessageId, Party, RefusalCode, mixes_scripts};
+use crate::secure::Stretched;
 use crate::time::WallTime;
 
 /// Somebody, whatever name they go by. Made at the first entry with a token.
@@ -66,14 +69,14 @@ pub struct Answer {
 /// What a relay asks of its ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Somebody comes in and takes a name: [`Reply::Entered`].
+    /// Somebody comes in and takes a name: [`Reply::Entered`], [`Reply::NameResembles`], or [`Reply::NameMixes`].
     Enter {
         /// Whoever shows the same one is the same person.
         token: String,
-        /// The name; names are the same if they are in lower case.
+        /// The name; names are the same if they are when [`folded`].
         nick: String,
     },
-    /// Somebody takes another name: [`Reply::Entered`].
+    /// Somebody takes another name: [`Reply::Entered`], [`Reply::NameResembles`], or [`Reply::NameMixes`].
     TakeName {
         /// Who.
         identity: Identity,
@@ -85,7 +88,7 @@ pub enum Request {
         /// The name.
         nick: String,
     },
-    /// A room: [`Reply::Room`].
+    /// A room: [`Reply::Room`], [`Reply::RoomResembles`], or [`Reply::NameMixes`].
     OpenRoom {
         /// Its name, as [`crate::chat::room_name`] writes it.
         name: String,
@@ -189,10 +192,21 @@ pub enum Reply {
         /// Whether letters wait in the mailbox.
         has_letters: bool,
     },
+    /// The name looks like one that somebody else held last: nothing was stored.
+    NameResembles {
+        /// Which one, as it was written.
+        other: String,
+        /// One that comes near, is nobody else's and looks like nobody else's, if there is one.
+        free: Option<String>,
+    },
+    /// The name mixes scripts, and is nobody's, or somebody else's: nothing was stored. Also of a room that would be new.
+    NameMixes,
     /// Who held a name last, if anybody did.
     Holder(Option<Identity>),
     /// A room; None if there is none and it was not to be made.
     Room(Option<Room>),
+    /// The room would be new, and look like this one: nothing was stored.
+    RoomResembles(Room),
     /// Rooms, in the order of the folded names.
     Rooms(Vec<Room>),
     /// Something was stored, now or before.
@@ -230,6 +244,13 @@ pub enum Reply {
     },
     /// It was done.
     Done,
+}
+
+impl Reply {
+    /// What the free one of [`Self::NameResembles`] is made of: the name, unless it mixes scripts, as then every longer one would.
+    pub(crate) fn stem<'a>(nick: &'a str, other: &'a str) -> &'a str {
+        if mixes_scripts(nick) { other } else { nick }
+    }
 }
 
 /// Something to store.
@@ -314,7 +335,7 @@ pub struct Room {
     /// What it is about; empty: nothing was said.
     pub topic: String,
     /// What one must know to join.
-    pub password: Option<String>,
+    pub password: Option<Stretched>,
     /// Whether only the invited may join.
     pub is_invite_only: bool,
     /// Whether only those inside see it.
@@ -389,8 +410,3 @@ impl fmt::Display for LedgerError {
 }
 
 impl std::error::Error for LedgerError {}
-
-/// A name as names are compared.
-pub fn folded(nick: &str) -> String {
-    nick.to_lowercase()
-}

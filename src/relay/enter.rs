@@ -4,9 +4,9 @@ use super::answer::Pending;
 use super::session::{Asked, Entering, Letters, Member, Phase, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
-use crate::chat::{MAX_SECRET_BYTES, News, Receipt, RefusalCode, is_nick};
+use crate::chat::{MAX_SECRET_BYTES, News, Receipt, RefusalCode, composed, is_nick};
 use crate::endpoint::Handle;
-use crate::ledger::{BanTarget, Identity, Request};
+use crate::ledger::{BanTarget, Identity, Reply, Request};
 use crate::time::Now;
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ use std::time::Duration;
 const SEATS_KEPT: Duration = Duration::from_secs(60);
 
 const BAD_NAME: &str = "a name has 1 to 32 visible characters without spaces, and begins with none of # * /";
+
+/// Of a member's name, or a room's.
+pub(super) const MIXED_NAME: &str =
+    "a name may not mix scripts that are easily taken for each other, such as Latin and Cyrillic";
 
 /// Whether somebody may be called so here: nothing that looks like a room, like everyone, or like a command.
 fn is_name(nick: &str) -> bool {
@@ -32,6 +36,7 @@ pub(super) struct Card {
 impl Relay {
     /// Somebody wants to be a member (UC-RELAY-005).
     pub(super) fn hear_enter(&mut self, now: Now, handle: Handle, request: Asked, card: Card) {
+        let card = Card { nick: composed(&card.nick), ..card };
         if let Err((code, reason, suggestion)) = self.check_card(handle, &card) {
             let (id, at) = request;
             let receipt = Receipt {
@@ -151,6 +156,7 @@ impl Relay {
             // From the first open one on: what was shown before gets its receipt again, and is not shown again.
             letters: Letters { cursor: Cursor::at(0), is_behind: has_letters },
             is_renaming: false,
+            is_proving: false,
             presence_under_way: Vec::new(),
         };
         if let Some(session) = self.sessions.get_mut(&handle) {
@@ -170,6 +176,27 @@ impl Relay {
         };
         self.tell(now, handle, news);
         self.take(now, handle, &request.0, request.1);
+    }
+
+    /// A name that the ledger does not give away (UC-RELAY-028).
+    pub(super) fn refuse_name(&mut self, now: Now, handle: Handle, request: Asked, nick: &str, why: Reply) {
+        let (code, reason, suggestion) = match why {
+            Reply::NameResembles { other, free } => {
+                let is_free = free.as_deref().map(|name| format!("; {name} is free")).unwrap_or_default();
+                let reason =
+                    format!("{nick} looks like {other}, which is somebody else's name here{is_free}");
+                (RefusalCode::NameTaken, reason, free)
+            }
+            _ => (RefusalCode::BadName, MIXED_NAME.to_owned(), None),
+        };
+        let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
+        self.log(now, What::Refused { nick: nick.to_owned(), address, why: reason.clone() });
+        let receipt = Receipt {
+            code: Some(code),
+            suggestion: suggestion.map(Into::into),
+            ..Receipt::refused(request.0, request.1, reason)
+        };
+        self.receipt(now, handle, receipt);
     }
 
     /// Somebody who is banned.
@@ -200,6 +227,7 @@ impl Relay {
             return self.refuse(now, handle, &request, RefusalCode::NotEntered, "enter the relay first");
         };
         let identity = member.identity;
+        let nick = composed(&nick);
         if !is_name(&nick) {
             return self.refuse(now, handle, &request, RefusalCode::BadName, BAD_NAME);
         }

@@ -71,7 +71,7 @@ impl Relay {
         self.rooms.get(&number).is_some_and(|room| self.may_know(member, &room.kept))
     }
 
-    fn may_know(&self, member: &Member, room: &ledger::Room) -> bool {
+    pub(super) fn may_know(&self, member: &Member, room: &ledger::Room) -> bool {
         !room.is_hidden
             || member.seat(room.number).is_some()
             || room.owner == member.identity

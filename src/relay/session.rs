@@ -103,6 +103,8 @@ pub(super) struct Member {
     pub(super) letters: Letters,
     /// Whether another name is being written down for it: until then nothing more of it is read.
     pub(super) is_renaming: bool,
+    /// Whether a password that it said is being stretched: until then nothing more of it is read either.
+    pub(super) is_proving: bool,
     /// Presence messages that are under way, by their number in the stream.
     pub(super) presence_under_way: Vec<u64>,
 }

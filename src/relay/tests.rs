@@ -1,10 +1,14 @@
 //! Scripts: visitors by hand around a relay, on a perfect link, with a ledger in memory.
 
+mod alike;
+mod guarded;
+
 use super::*;
 use crate::arq::{Closed, SendOptions};
 use crate::chat::{Change, MessageId, Moderation, News, Party, Receipt, Request, Said, Say, Words, stream};
 use crate::endpoint::EndpointConfig;
 use crate::ledger::{LedgerError, LedgerErrorKind, MemoryLedger};
+use crate::secure::{Secret, Stretch, StretchCost};
 
 const TOKEN: &str = "0123456789abcdef-";
 
@@ -17,6 +21,8 @@ struct Hall {
     trouble: Option<LedgerError>,
     /// Jobs that the ledger has not come to, while it is slow.
     waiting: Option<Vec<ledger::Job>>,
+    /// Passwords that nobody has come to, while that is slow.
+    stretching: Option<Vec<(u64, Stretch)>>,
     visitors: Vec<Visitor>,
     records: Vec<String>,
 }
@@ -31,6 +37,8 @@ struct Visitor {
     /// Whether nothing reaches it.
     is_deaf: bool,
     seen: Vec<String>,
+    /// Why something was refused, in words.
+    reasons: Vec<String>,
 }
 
 fn relay_address() -> SocketAddr {
@@ -49,7 +57,16 @@ impl Hall {
         };
         let ledger = MemoryLedger::new("log1".to_owned(), 1 << 20);
         let relay = Relay::new(config, ledger.foundation(), 1, now);
-        Self { now, relay, ledger, trouble: None, waiting: None, visitors: Vec::new(), records: Vec::new() }
+        Self {
+            now,
+            relay,
+            ledger,
+            trouble: None,
+            waiting: None,
+            stretching: None,
+            visitors: Vec::new(),
+            records: Vec::new(),
+        }
     }
 
     /// Kills the relay, and starts another on what its ledger holds. Those who were there know nothing of it.
@@ -78,6 +95,7 @@ impl Hall {
             reads: true,
             is_deaf: false,
             seen: Vec::new(),
+            reasons: Vec::new(),
         });
         self.run();
         index
@@ -168,6 +186,10 @@ impl Hall {
                         };
                         self.relay.handle_command(self.now, Command::Answer(answer));
                     }
+                    Event::Stretch { ticket, stretch } => match &mut self.stretching {
+                        Some(waiting) => waiting.push((ticket, stretch)),
+                        None => self.stretch(ticket, &stretch),
+                    },
                     Event::Log(record) => self.records.push(record.what.to_string()),
                     Event::LogWanted { ticket, lines } => {
                         let from = self.records.len().saturating_sub(lines);
@@ -210,6 +232,25 @@ impl Hall {
         self.run();
     }
 
+    fn stretch(&mut self, ticket: u64, stretch: &Stretch) {
+        let outcome = stretch.carry_out(StretchCost::LEAST);
+        self.relay.handle_command(self.now, Command::Stretched { ticket, outcome });
+    }
+
+    /// Passwords that wait are stretched, and those that follow from it; how many waited at once.
+    fn stretch_all(&mut self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        while let Some(waiting) = self.stretching.replace(Vec::new()).filter(|waiting| !waiting.is_empty()) {
+            counts.push(waiting.len());
+            for (ticket, stretch) in waiting {
+                self.stretch(ticket, &stretch);
+                self.run();
+            }
+        }
+        self.stretching = None;
+        counts
+    }
+
     /// What a visitor saw since the last call.
     fn seen(&mut self, visitor: usize) -> Vec<String> {
         std::mem::take(&mut self.visitors[visitor].seen)
@@ -239,6 +280,9 @@ impl Visitor {
             let say = Say::decode(&received.body).unwrap();
             if !matches!(say.said, Said::Introduce { .. }) {
                 self.seen.push(describe(&say));
+                if let Said::Receipt(Receipt { ack: false, reason: Some(reason), .. }) = &say.said {
+                    self.reasons.push(reason.to_string());
+                }
             }
         }
     }
@@ -530,7 +574,7 @@ fn rooms_can_be_guarded_by_their_owner() {
     let ana = hall.join("ana", "#den");
     let guard = |password: Option<&str>, invite_only, hidden| Request::Guard {
         room: "#den".to_owned(),
-        password: password.map(str::to_owned),
+        password: password.map(Secret::from),
         invite_only,
         hidden,
     };
@@ -538,7 +582,7 @@ fn rooms_can_be_guarded_by_their_owner() {
         room: "#den".to_owned(),
         after: None,
         history: None,
-        password: password.map(str::to_owned),
+        password: password.map(Secret::from),
     };
     hall.ask(ana, guard(Some("cheese"), None, Some(true)));
     let bob = hall.enter("bob");
@@ -593,8 +637,8 @@ fn operators_kick_ban_and_mute_and_others_do_not() {
     };
     hall.seen(ana);
     hall.ask(ana, kick(None));
-    hall.ask(ana, Request::Authorize { secret: "open says me".to_owned() });
-    hall.ask(ana, Request::Authorize { secret: "open sesame".to_owned() });
+    hall.ask(ana, Request::Authorize { secret: "open says me".into() });
+    hall.ask(ana, Request::Authorize { secret: "open sesame".into() });
     hall.check(ana, &["no a-3: forbidden", "no a-4: forbidden", "ok a-5", "you are an operator now"]);
     hall.ask(ana, moderate(Moderation::Mute { nick: "bob".to_owned(), seconds: Some(60) }));
     hall.line(bob, "#sala", "loud");
@@ -759,7 +803,7 @@ fn whoever_is_banned_is_not_heard_any_more_though_it_hears_nothing() {
     let mut hall = Hall::new();
     let ana = hall.join("ana", "#sala");
     let bob = hall.join("bob", "#sala");
-    hall.ask(ana, Request::Authorize { secret: "open sesame".to_owned() });
+    hall.ask(ana, Request::Authorize { secret: "open sesame".into() });
     hall.seen(ana);
     hall.visitors[bob].is_deaf = true;
     let ban = Moderation::Ban { who: "bob".to_owned(), seconds: None, reason: None };
@@ -800,7 +844,7 @@ fn an_operator_closes_the_relay_for_everyone() {
     let mut hall = Hall::new();
     let ana = hall.join("ana", "#sala");
     let bob = hall.join("bob", "#sala");
-    hall.ask(ana, Request::Authorize { secret: "open sesame".to_owned() });
+    hall.ask(ana, Request::Authorize { secret: "open sesame".into() });
     hall.seen(ana);
     hall.ask(ana, Request::Moderate(Moderation::Shutdown { reason: None }));
     hall.check(ana, &["ok a-4", "closing: ana closed the relay", "closed done: ana closed the relay"]);

@@ -1,4 +1,4 @@
-//! What outlives the program: the ledger on disk, the log's text files, a peer's profile.
+//! What outlives the program: the ledger on disk, the log's text files, a peer's profile; and the thread that stretches passwords.
 //!
 //! Whatever waits for a disk has a thread of its own here and talks through bounded channels, so that a slow disk delays receipts
 //! and nothing else; a profile alone is small, read once and written seldom. This module must never say that something is kept
@@ -8,6 +8,7 @@ pub mod database;
 pub mod journal;
 pub mod keeper;
 pub mod profile;
+pub mod stretcher;
 
 #[cfg(test)]
 mod tests;

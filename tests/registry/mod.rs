@@ -1,5 +1,7 @@
 //! The relay's own words against their registries: one value of each, with everything that it may have.
 
+mod numbers;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -8,6 +10,7 @@ use serde_json::{Map, Value};
 use udpchat::chat::{
     Attendance, BanInfo, Change, MessageId, Moderation, News, Party, RefusalCode, Request, RoomInfo,
 };
+use udpchat::secure::Secret;
 use udpchat::time::WallTime;
 
 use super::{list, names_in, registry};
@@ -17,6 +20,7 @@ use super::{list, names_in, registry};
 fn the_requests_are_the_codes_own() {
     let (nick, room) = (|| "ana".to_owned(), || "#sala".to_owned());
     let (some, number) = (|| Some("text".to_owned()), || Some(7));
+    let secret = || Some(Secret::from("s"));
     let all = [
         Request::Enter {
             nick: nick(),
@@ -25,15 +29,15 @@ fn the_requests_are_the_codes_own() {
             letters_after: 7,
             everyone_after: number(),
         },
-        Request::Join { room: room(), after: number(), history: number(), password: some() },
+        Request::Join { room: room(), after: number(), history: number(), password: secret() },
         Request::Part { room: room(), reason: some() },
         Request::Rename { nick: nick() },
         Request::Topic { room: room(), text: String::new() },
         Request::Invite { room: room(), nick: nick() },
-        Request::Guard { room: room(), password: some(), invite_only: Some(true), hidden: Some(false) },
+        Request::Guard { room: room(), password: secret(), invite_only: Some(true), hidden: Some(false) },
         Request::Who { room: some() },
         Request::Rooms,
-        Request::Authorize { secret: "s".to_owned() },
+        Request::Authorize { secret: "s".into() },
         Request::Moderate(Moderation::Bans),
     ];
     for request in &all {

@@ -54,7 +54,7 @@ pub fn record() -> Vec<Spoken> {
 
     hall.ask(ana, "tq3q6lzi-6", Request::Who { room: Some("#sala".to_owned()) });
     hall.say(bob, party(Some("*"), None), words("x02mfd4c-3", "good night, all"));
-    hall.ask(ana, "tq3q6lzi-7", Request::Authorize { secret: SECRET.to_owned() });
+    hall.ask(ana, "tq3q6lzi-7", Request::Authorize { secret: SECRET.into() });
     hall.ask(ana, "tq3q6lzi-8", Request::Moderate(Moderation::Shutdown { reason: None }));
     hall.said
 }

@@ -11,6 +11,7 @@ use crate::chat::{MessageId, Request};
 use crate::endpoint::Handle;
 use crate::peer::CloseReason;
 use crate::random::Random;
+use crate::secure::Secret;
 use crate::time::{Instant, WallTime};
 
 /// One membership.
@@ -70,7 +71,7 @@ pub(super) enum OwnRequest {
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: String,
-    pub(super) password: Option<String>,
+    pub(super) password: Option<Secret>,
     /// How many earlier lines to show at the first join.
     pub(super) history: Option<u64>,
     /// Whether to join it again after a reconnect.
@@ -352,7 +353,7 @@ impl Member {
 }
 
 impl Room {
-    pub(super) const fn new(name: String, history: Option<u64>, password: Option<String>) -> Self {
+    pub(super) const fn new(name: String, history: Option<u64>, password: Option<Secret>) -> Self {
         Self {
             name,
             password,

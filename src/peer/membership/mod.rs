@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
+use crate::secure::Secret;
 pub(super) use member::Member;
 
 /// As whom to be at a relay, and in which rooms.
@@ -50,7 +51,7 @@ pub struct RoomWish {
     /// everything for a newcomer. [`u64::MAX`] is all of them.
     pub history: Option<u64>,
     /// For a room that has one. Secret.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
 }
 
 /// How far a member has been shown the logs of a relay.

@@ -9,8 +9,10 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::Database;
+use super::schema::MIGRATIONS;
 use crate::chat::{MessageId, Party};
-use crate::ledger::{Answer, Draft, Identity, Job, LedgerErrorKind, LogKey, Reply, Request};
+use crate::ledger::{Answer, Draft, Identity, Job, LedgerErrorKind, LogKey, Reply, Request, Room};
+use crate::secure::{Stretch, StretchCost, StretchOutcome};
 use crate::store::tests::Folder;
 use crate::time::WallTime;
 
@@ -217,4 +219,103 @@ fn folder_that_may_not_be_written_says_so() {
     let (kind, words) = refusal(&folder);
     assert_eq!(kind, LedgerErrorKind::Unusable);
     assert!(words.starts_with("FOLDER/relay.db may not be written"), "{words}");
+}
+
+/// A file as the first version left it.
+fn first_version(folder: &Path, rows: &str) {
+    let connection = Connection::open(folder.join("relay.db")).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x75647063; PRAGMA user_version = 1",
+        )
+        .unwrap();
+    connection.execute_batch(MIGRATIONS[0].sql).unwrap();
+    connection.execute_batch(rows).unwrap();
+}
+
+/// Whether these bytes are in any file of a folder.
+fn holds(folder: &Path, needle: &str) -> bool {
+    let files = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let mut windows =
+        files.map(|bytes| bytes.windows(needle.len()).any(|window| window == needle.as_bytes()));
+    windows.any(|is_there| is_there)
+}
+
+fn room_of(database: &mut Database, name: &str) -> Option<Room> {
+    let open = job(Request::OpenRoom { name: name.to_owned(), creator: None });
+    match database.apply_batch(&[open]).remove(0).result {
+        Ok(Reply::Room(room)) => room,
+        other => panic!("{other:?}"),
+    }
+}
+
+// UC-RELAY-027
+#[test]
+fn passwords_of_the_first_version_are_stretched_and_nothing_is_left_of_them() {
+    let folder = Folder::new();
+    first_version(
+        &folder,
+        "INSERT INTO identities (token) VALUES ('t-ana');
+         INSERT INTO rooms VALUES (1, '#den', '#den', 1, 'x', 'plain cheese', 0, 1, '');
+         INSERT INTO rooms VALUES (2, '#open', '#open', 1, '', NULL, 0, 0, '');
+         INSERT INTO rooms VALUES (3, '#old', '#old', 1, '', 'older cheese', 0, 0, '');
+         UPDATE rooms SET password = NULL WHERE number = 3;",
+    );
+    assert!(holds(&folder, "plain cheese"));
+    let mut database = open(&folder);
+    let den = room_of(&mut database, "#den").unwrap();
+    assert!(den.is_hidden && den.topic == "x");
+    let against = den.password.unwrap();
+    for (password, is_right) in [("plain cheese", true), ("plain", false)] {
+        let check = Stretch::Check { password: password.into(), against: against.clone() };
+        assert_eq!(check.carry_out(StretchCost::LEAST), StretchOutcome::Checked { is_right });
+    }
+    assert_eq!(room_of(&mut database, "#open").unwrap().password, None);
+    assert_eq!(room_of(&mut database, "#old").unwrap().password, None);
+    for remains in ["plain cheese", "older cheese"] {
+        assert!(!holds(&folder, remains), "{remains}");
+    }
+    drop(database);
+    assert_eq!(room_of(&mut open(&folder), "#den").unwrap().password, Some(against));
+    assert!(!holds(&folder, "cheese"));
+}
+
+// UC-RELAY-028
+#[test]
+fn names_of_the_first_version_stay_their_holders() {
+    let folder = Folder::new();
+    first_version(
+        &folder,
+        "INSERT INTO identities (token) VALUES ('t-ana'), ('t-bob'), ('t-cid'), ('t-dan');
+         INSERT INTO names VALUES ('bob1', 1), ('bobl', 2), ('anа', 3), ('ﬁm', 4);
+         INSERT INTO rooms VALUES (1, '#sala', '#sala', 1, '', NULL, 0, 0, '');
+         INSERT INTO rooms VALUES (2, '#ﬁm', '#ﬁm', 1, '', NULL, 0, 0, '');
+         INSERT INTO rooms VALUES (3, '#fim', '#fim', 1, 'the first', NULL, 0, 0, '');
+         INSERT INTO bans VALUES ('bobl', 'bobl', 2, NULL, NULL, 'ana', '');",
+    );
+    let mut database = open(&folder);
+    let enter =
+        |token: &str, nick: &str| job(Request::Enter { token: token.to_owned(), nick: nick.to_owned() });
+    let told: Vec<String> = database
+        .apply_batch(&[
+            enter("t-ana", "Bob1"),
+            enter("t-bob", "bobl"),
+            enter("t-cid", "anа"),
+            enter("t-dan", "fim"),
+            enter("t-eva", "eva"),
+            enter("t-eva", "BOBI"),
+        ])
+        .into_iter()
+        .map(|answer| match answer.result {
+            Ok(Reply::Entered { identity, is_stranger: false, .. }) => identity.0.to_string(),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    let refused = r#"Ok(NameResembles { other: "Bob1", free: Some("BOBI-2") })"#;
+    assert_eq!(told, ["1", "2", "3", "4", "5", refused]);
+    assert_eq!(room_of(&mut database, "#fim").unwrap().topic, "the first");
+    assert_eq!(room_of(&mut database, "#fim-2").unwrap().number, 2);
+    let alike = job(Request::OpenRoom { name: "#sаla".to_owned(), creator: Some(Identity(1)) });
+    let answer = database.apply_batch(&[alike]).remove(0).result;
+    assert!(matches!(answer, Ok(Reply::RoomResembles(Room { number: 1, .. }))), "{answer:?}");
 }
