@@ -449,11 +449,13 @@ impl World {
     fn follow_reports(&mut self, index: usize) -> Result<usize, Violation> {
         let mut reports = std::mem::take(&mut self.reports);
         self.seats[index].node.follow(self.now, &mut reports);
-        let count = reports.len();
+        let mut count = reports.len();
         for report in reports.drain(..) {
             self.coverage.note_report(&report, self.seats[index].node.endpoint());
             self.trace.note(&[4, index as u64, Coverage::digest(&report)]);
             self.check(index, &Seen::Report(&report))?;
+            // That somebody else answers is told and changes nothing.
+            count -= usize::from(matches!(report, Report::Noted { what: "wrong-key-seen", .. }));
             self.ghost.record_report(self.now.instant, index, &report);
             if let Some(journal) = &mut self.journal {
                 journal.push((self.now.instant.since(self.started.instant), index, report));

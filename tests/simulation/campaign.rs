@@ -18,7 +18,7 @@ const TWICE_EVERY: u64 = 16;
 const SHRINK_TRIES: usize = 2_000;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
-const SOMETIMES: [&str; 68] = [
+const SOMETIMES: [&str; 80] = [
     // Faults.
     "drop",
     "burst",
@@ -40,6 +40,9 @@ const SOMETIMES: [&str; 68] = [
     "replayed",
     "replayed-elsewhere",
     "flooded",
+    "meddled",
+    "detour",
+    "no-detour",
     // What endpoints made of them.
     "packet",
     "duplicate-packet",
@@ -58,6 +61,15 @@ const SOMETIMES: [&str; 68] = [
     "resumed",
     "replaced",
     "writable",
+    "bad-seal",
+    "bad-handshake",
+    "wrong-form",
+    "wrong-key",
+    "wrong-key-seen",
+    "short-seal",
+    "retry",
+    "retry-heeded",
+    "overload",
     // Work and what became of it.
     "submitted",
     "submitted-empty",

@@ -15,7 +15,7 @@ use super::scenarios::ms;
 const SCHEDULES: u64 = 600;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
-const SOMETIMES: [&str; 47] = [
+const SOMETIMES: [&str; 53] = [
     // Faults.
     "drop",
     "burst",
@@ -32,6 +32,12 @@ const SOMETIMES: [&str; 47] = [
     "replayed",
     "mutated",
     "flooded",
+    "meddled",
+    "detour",
+    "bad-seal",
+    "bad-handshake",
+    "wrong-form",
+    "retry-heeded",
     "hall-killed",
     "attendee-killed",
     "disk-full",
