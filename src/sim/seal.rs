@@ -5,6 +5,7 @@
 use super::scenario::{Action, NodeKind, Scenario, Step};
 use super::swarm::Draw;
 use crate::bucket::Rate;
+use crate::secure::KeyLife;
 
 /// How many schedules of a hundred are sealed.
 const SEALED_PERCENT: u32 = 60;
@@ -25,6 +26,14 @@ pub fn perhaps_sealed(mut scenario: Scenario) -> Scenario {
         for node in &mut scenario.nodes {
             let limits = &mut node.endpoint.handshakes;
             limits.unproven = Rate { burst: draw.number(0, 3) as u32, per_second: draw.number(1, 3) as u32 };
+        }
+    }
+    if draw.percent(30) {
+        // So short that keys change all the time. Each change of a side that only listens takes an exchange of its own, so the
+        // change must take longer than that: whoever has nothing to say would never be quiet.
+        let life = KeyLife { packets: draw.one_of(&[40, 200, 1_000_000]), time: draw.time_ms(2_000, 20_000) };
+        for node in &mut scenario.nodes {
+            node.endpoint.connection.key_life = life;
         }
     }
     if draw.percent(4) && !scenario.has_hall() {

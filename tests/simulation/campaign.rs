@@ -18,7 +18,7 @@ const TWICE_EVERY: u64 = 16;
 const SHRINK_TRIES: usize = 2_000;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
-const SOMETIMES: [&str; 80] = [
+const SOMETIMES: [&str; 81] = [
     // Faults.
     "drop",
     "burst",
@@ -61,6 +61,7 @@ const SOMETIMES: [&str; 80] = [
     "resumed",
     "replaced",
     "writable",
+    "later-key",
     "bad-seal",
     "bad-handshake",
     "wrong-form",

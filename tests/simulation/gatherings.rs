@@ -15,7 +15,7 @@ use super::scenarios::ms;
 const SCHEDULES: u64 = 600;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
-const SOMETIMES: [&str; 53] = [
+const SOMETIMES: [&str; 54] = [
     // Faults.
     "drop",
     "burst",
@@ -34,6 +34,7 @@ const SOMETIMES: [&str; 53] = [
     "flooded",
     "meddled",
     "detour",
+    "later-key",
     "bad-seal",
     "bad-handshake",
     "wrong-form",

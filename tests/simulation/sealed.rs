@@ -9,7 +9,7 @@ use super::campaign::{Campaign, run_one};
 use super::scenarios::{Script, ms, outcomes, send, taken};
 
 /// Schedules in an ordinary test run: half a minute on two busy cores.
-const SCHEDULES: u64 = 120;
+const SCHEDULES: u64 = 60;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
 const SOMETIMES: [&str; 20] = [

@@ -8,14 +8,16 @@ use super::{Checker, Invariant, Seen};
 use crate::endpoint::Disposition;
 use crate::sim::ghost::Ghost;
 use crate::sim::node::Node;
+use crate::sim::scenario::Scenario;
 use crate::sim::wiretap::Said;
 use crate::time::Instant;
 use crate::wire::{ConnectionId, Datagram, SealedHead};
 
 /// A sender changes its key by one step, and only after a packet under the present one came; it does change it in time; and
 /// whatever an honest side sealed opens, unless its key has been out of use for long.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Keys {
+    longest_epoch: Duration,
     /// By the receiver's id.
     directions: BTreeMap<ConnectionId, Direction>,
     /// How many sealed packets or handshakes the node could not open, and how many were too old, when a datagram is about to come.
@@ -31,14 +33,20 @@ struct Direction {
     read: Option<(u64, Instant)>,
 }
 
-/// Ten minutes (UC-SEAL-009), and what it can take until a packet leaves that notices and until the ack comes that it needs: a
+/// What it can take, once a key has had its time, until a packet leaves that notices and until the ack comes that it needs: a
 /// connection that hears nothing for a minute is over.
-const LONGEST_EPOCH: Duration = Duration::from_secs(600 + 120);
+const CHANGE: Duration = Duration::from_secs(120);
 
 /// For so long the key before still opens (UC-SEAL-007).
 const PREVIOUS_KEPT: Duration = Duration::from_secs(30);
 
 impl Keys {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let lives = scenario.nodes.iter().map(|node| node.endpoint.connection.key_life.time);
+        let longest_epoch = lives.max().unwrap_or_default() + CHANGE;
+        Self { longest_epoch, directions: BTreeMap::new(), before: [0; 3] }
+    }
+
     fn check_sent(&mut self, at: Instant, head: &SealedHead) -> Result<(), String> {
         let fresh = Direction { epoch: 0, began_at: at, read: None };
         let direction = self.directions.entry(head.to).or_insert(fresh);
@@ -52,7 +60,7 @@ impl Keys {
             return Err(format!("{what} is of epoch {} after {}", head.epoch, direction.epoch));
         }
         let age = at.since(direction.began_at);
-        if age > LONGEST_EPOCH {
+        if age > self.longest_epoch {
             return Err(format!("{what} is sealed with a key of {age:?} ago"));
         }
         Ok(())

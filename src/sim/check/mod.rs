@@ -238,7 +238,7 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
         Box::new(closed::ClosedIsClosed),
         Box::new(total::Total),
         Box::new(authentic::Authentic::new(scenario)),
-        Box::new(keys::Keys::default()),
+        Box::new(keys::Keys::new(scenario)),
         Box::new(path::ProvenPath::default()),
     ];
     all.extend(gathering::all(scenario));
