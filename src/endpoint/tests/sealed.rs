@@ -163,6 +163,25 @@ fn somebody_with_another_key_gets_no_word_and_does_not_end_the_attempt() {
     pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/1 for two", "a 0/1 Arrived"]);
 }
 
+// UC-SEAL-013
+#[test]
+fn a_handshake_that_is_thrown_back_at_its_sender_has_no_other_side() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.connect();
+    let end = &mut pair.ends[0];
+    let mut buffer = Vec::new();
+    for _ in 0..20 {
+        while let Some(transmit) = end.poll_transmit(pair.now, &mut buffer) {
+            let mut datagram = buffer[..transmit.length].to_vec();
+            end.handle_datagram(pair.now, Path::to(address(1)), &mut datagram);
+        }
+        assert_eq!(end.poll_event(), None);
+        pair.now = pair.now.after(Duration::from_millis(60));
+        end.handle_timeout(pair.now);
+    }
+    assert!(counted(end, Disposition::BadHandshake) > 1);
+}
+
 #[test]
 fn nobody_but_somebody_else_answers() {
     let mut pair = Pair::new(|_, _| false);
