@@ -33,14 +33,14 @@
 //! ```
 //! use std::net::SocketAddr;
 //! use udpchat::machine::Path;
-//! use udpchat::peer::{Command, Event, Id, Peer, PeerConfig};
+//! use udpchat::peer::{Command, Event, Id, Named, Peer, PeerConfig};
 //! use udpchat::time::{Instant, Now, WallTime};
 //!
 //! let now = Now { instant: Instant::from_nanos(1), wall: WallTime::from_unix_micros(0) };
 //! let addresses = [SocketAddr::from(([10, 0, 0, 1], 6000)), SocketAddr::from(([10, 0, 0, 2], 6000))];
 //! let mut peers = [1, 2].map(|seed| Peer::new(PeerConfig::default(), seed, now));
 //!
-//! let opened = peers[0].handle_command(now, Command::Open { addresses: vec![addresses[1]] })?;
+//! let opened = peers[0].handle_command(now, Command::Open { addresses: vec![addresses[1]], named: Named::default() })?;
 //! let Id::Conversation(to) = opened else { unreachable!() };
 //! peers[0].handle_command(now, Command::Say { to: to.into(), text: "oi".to_owned() })?;
 //!

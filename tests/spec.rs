@@ -191,7 +191,7 @@ fn every_close_code_and_refuse_code_that_is_sent_is_registered() {
 fn the_chat_kinds_are_the_codes_own() {
     let id = chat::MessageId::parse("k3-1").unwrap();
     let words = |is_echo, reply_to| {
-        Said::Words(Words { id: id.clone(), text: "oi".into(), is_echo, reply_to, place: None })
+        Said::Words(Words { id: id.clone(), text: "oi".into(), sealed: None, is_echo, reply_to, place: None })
     };
     let all = [
         Said::Introduce { run: "k3".into() },

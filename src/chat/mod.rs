@@ -5,6 +5,7 @@
 //! trust a text for anything but its length and its form.
 
 mod id;
+mod letter;
 mod name;
 mod news;
 mod request;
@@ -12,6 +13,7 @@ mod say;
 mod timestamp;
 
 pub use id::MessageId;
+pub use letter::{LetterText, MAX_LETTER_QUOTE_BYTES, Sealed};
 pub use name::{MAX_NICK_CHARS, composed, folded, is_nick, likenesses, mixes_scripts, numbered};
 pub use news::{Attendance, BanInfo, Change, News, RoomInfo};
 pub use request::{

@@ -26,7 +26,9 @@ pub enum Request {
     Enter {
         /// The name to go by.
         nick: String,
-        /// Proves that the same person comes back; known to nobody else.
+        /// In the clear: proves that the same person comes back; known to nobody else. Sealed, the connection's key does; then
+        /// it is empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         token: String,
         /// The log that the cursors are from; absent without any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,6 +103,11 @@ pub enum Request {
     },
     /// Which rooms there are.
     Rooms,
+    /// The public key of whoever goes by a name, or did last.
+    Key {
+        /// The name.
+        nick: String,
+    },
     /// To become an operator.
     Authorize {
         /// The relay's own.
@@ -222,13 +229,23 @@ pub enum RefusalCode {
     Closing,
     /// It makes no sense.
     Invalid,
+    /// Whoever goes by that name has no key: they were here in the clear.
+    NoKey,
+    /// The letter is sealed for another key than that of whoever goes by that name.
+    ChangedKey,
+    /// The letter's receiver knows another key under its sender's name.
+    UnknownKey,
+    /// The letter's receiver could not open it.
+    BadSeal,
+    /// A letter must be sealed here.
+    Unsealed,
     /// A code of a later program.
     Other,
 }
 
 impl RefusalCode {
     /// Every code that is written.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::NameTaken,
         Self::BadName,
         Self::LookAlike,
@@ -249,6 +266,11 @@ impl RefusalCode {
         Self::Fault,
         Self::Closing,
         Self::Invalid,
+        Self::NoKey,
+        Self::ChangedKey,
+        Self::UnknownKey,
+        Self::BadSeal,
+        Self::Unsealed,
     ];
 
     /// The code as it travels.
@@ -274,6 +296,11 @@ impl RefusalCode {
             Self::Fault => "fault",
             Self::Closing => "closing",
             Self::Invalid => "invalid",
+            Self::NoKey => "no-key",
+            Self::ChangedKey => "changed-key",
+            Self::UnknownKey => "unknown-key",
+            Self::BadSeal => "bad-seal",
+            Self::Unsealed => "unsealed",
             Self::Other => "other",
         }
     }

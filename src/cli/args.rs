@@ -34,6 +34,10 @@ pub enum Command {
     Send(SendArgs),
     /// Print the messages that come
     Listen(ListenArgs),
+    /// Print your key, as text and as words
+    Id(IdArgs),
+    /// Say which key is the right one for an address, instead of the one that is known
+    Trust(TrustArgs),
     /// Print datagrams, in hex one a line or as --trace writes them, as JSON
     Decode(DecodeArgs),
 }
@@ -45,15 +49,15 @@ pub struct PeerArgs {
     #[arg(long, value_name = "ADDR")]
     pub bind: Option<Target>,
 
-    /// The name that others see
+    /// The name that others see, and whose profile, with its key, is used [default: no name, and the profile of the user]
     #[arg(long)]
     pub nick: Option<String>,
 
-    /// Send plain lines to this address
+    /// Send plain lines to this address, or to KEY@ADDR: to nobody without this key
     #[arg(long, value_name = "ADDR")]
     pub to: Option<Target>,
 
-    /// Be a member of the relay at this address (port 6100 unless another is given)
+    /// Be a member of the relay at this address (port 6100 unless another is given), or at KEY@ADDR: of none without this key
     #[arg(long, value_name = "ADDR", value_parser = parse_relay)]
     pub relay: Option<Target>,
 
@@ -102,12 +106,12 @@ pub struct RelayArgs {
     #[arg(long, value_name = "ADDR", env = "UDPCHAT_RELAY_BIND")]
     pub bind: Option<Target>,
 
-    /// Keep history, logs and the operators' secret in this folder [default: udpchat/relay in the folder that the system has
+    /// Keep the relay's key, history, logs and the operators' secret in this folder [default: udpchat/relay in the folder that the system has
     /// for data]
     #[arg(long, value_name = "DIR", env = "UDPCHAT_RELAY_DATA")]
     pub data: Option<PathBuf>,
 
-    /// Forget rooms, names and history when the relay ends (logs are still written)
+    /// Forget rooms, names and history when the relay ends (its key is kept, and logs are still written)
     #[arg(long, env = "UDPCHAT_RELAY_MEMORY")]
     pub memory: bool,
 
@@ -159,9 +163,13 @@ pub enum PeerFault {
 /// The flags of `send`.
 #[derive(Debug, Args)]
 pub struct SendArgs {
-    /// Send to this address
+    /// Send to this address, or to KEY@ADDR: to nobody without this key
     #[arg(long, value_name = "ADDR")]
     pub to: Target,
+
+    /// Whose key is used.
+    #[command(flatten)]
+    pub profile: ProfileArgs,
 
     /// Give up after this long without progress, such as 500ms, 10s or 2m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
@@ -191,6 +199,10 @@ pub struct ListenArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
+    /// Whose key is used.
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+
     /// Encryption.
     #[command(flatten)]
     pub clear: ClearArgs,
@@ -204,6 +216,42 @@ pub struct ListenArgs {
     pub trace: Option<String>,
 }
 
+/// The flags of `id`.
+#[derive(Debug, Args)]
+pub struct IdArgs {
+    /// Whose key.
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `trust`.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// The address as it is typed elsewhere, with the key before it
+    #[arg(value_name = "KEY@ADDR")]
+    pub who: Target,
+
+    /// Who trusts it.
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+}
+
+#[expect(missing_docs, reason = "a doc comment would become the help of every command that has the flags")]
+#[derive(Debug, Args)]
+pub struct ProfileArgs {
+    /// The name that others see, and whose profile, with its key, is used [default: no name, and the profile of the user]
+    #[arg(long)]
+    pub nick: Option<String>,
+
+    /// Keep profiles in this folder [default: udpchat in the folder that the system has for data]
+    #[arg(long, value_name = "DIR", env = "UDPCHAT_DATA")]
+    pub data: Option<PathBuf>,
+}
+
 /// The flags of `decode`.
 #[derive(Debug, Args)]
 pub struct DecodeArgs {
@@ -215,7 +263,7 @@ pub struct DecodeArgs {
 #[expect(missing_docs, reason = "a doc comment would become the help of every command that has the flag")]
 #[derive(Debug, Args)]
 pub struct ClearArgs {
-    /// Do not encrypt. Every run is in the clear until encryption is built, whether this is said or not
+    /// Do not encrypt, for learning and testing: whoever is on the way can read and change what is said. Both sides must say so
     #[arg(long)]
     pub clear: bool,
 }

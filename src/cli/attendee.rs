@@ -15,12 +15,10 @@ use crate::chat::{MAX_SECRET_BYTES, is_nick};
 use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
-use crate::peer::{CommandError, Membership, RelayMemory, RoomWish};
+use crate::peer::{CommandError, Membership, RelayMemory, RoomWish, SeenLetter};
 use crate::secure::Secret;
-use crate::store;
-use crate::store::profile::{Profile, ProfileError};
+use crate::store::profile::Profile;
 use crate::time::Instant;
-use crate::ui::notice::Notice;
 
 /// The environment's variable with a room's password, for those who have no terminal.
 pub(super) const PASSWORD_VARIABLE: &str = "UDPCHAT_ROOM_PASSWORD";
@@ -50,32 +48,27 @@ pub(super) struct Attendee {
     latest: Option<RelayMemory>,
     /// What was shown and not written down yet.
     unwritten: Option<RelayMemory>,
+    unwritten_letters: Option<Vec<SeenLetter>>,
     next_write: Instant,
 }
 
 impl Attendee {
-    /// Reads what there is to read, asks for what must be asked; None without a relay. The notices tell what is not as usual.
-    pub(super) fn prepare(flags: &PeerArgs, notices: &mut Vec<Notice>) -> Result<Option<Self>, Failure> {
-        let Some(relay) = &flags.relay else {
-            return Ok(None);
-        };
-        let nick = match &flags.nick {
-            Some(nick) => nick.clone(),
-            None => ask_for_nick()?,
-        };
-        if !is_nick(&nick) {
-            return Err(Failure::usage(format!("--nick: {}", CommandError::BadNick)));
-        }
+    /// Who is to be a member of `relay`, by what is in the profile, or as somebody new.
+    pub(super) fn prepare(
+        flags: &PeerArgs,
+        relay: &Target,
+        nick: String,
+        profile: Option<Profile>,
+    ) -> Result<Self, Failure> {
         let secret = flags.admin_secret.as_deref().map(read_secret).transpose().map_err(Failure::failed)?;
         let token = entropy::secret().map_err(Failure::failed)?;
-        let profile = open_profile(flags.data.as_deref(), &nick, &token, notices)?;
         let mut rooms: Vec<String> = Vec::new();
         for room in &flags.rooms {
             if !rooms.contains(room) {
                 rooms.push(room.clone());
             }
         }
-        Ok(Some(Self {
+        Ok(Self {
             relay: relay.clone(),
             rooms,
             history: flags.history.map(|history| history.0),
@@ -87,13 +80,19 @@ impl Attendee {
             addresses: Vec::new(),
             latest: None,
             unwritten: None,
+            unwritten_letters: None,
             next_write: Instant::ZERO,
-        }))
+        })
     }
 
     /// The relay.
     pub(super) const fn relay(&self) -> &Target {
         &self.relay
+    }
+
+    /// Another key than the one that was typed is the right one, as the user says.
+    pub(super) fn forget_typed_key(&mut self) {
+        self.relay = self.relay.without_key();
     }
 
     /// The name that the user wants to go by.
@@ -171,15 +170,34 @@ impl Attendee {
         self.latest = Some(memory);
     }
 
+    /// The sealed letters that were shown last in earlier runs.
+    pub(super) fn seen_letters(&self) -> Result<Vec<SeenLetter>, Failure> {
+        self.profile.as_ref().map_or(Ok(Vec::new()), Profile::letters).map_err(Failure::failed)
+    }
+
+    /// Takes in which sealed letters were shown last.
+    pub(super) fn remember_letters(&mut self, letters: Vec<SeenLetter>) {
+        if self.profile.is_some() {
+            self.unwritten_letters = Some(letters);
+        }
+    }
+
     /// When to call [`Attendee::write`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.unwritten.as_ref().map(|_| self.next_write)
+        (self.unwritten.is_some() || self.unwritten_letters.is_some()).then_some(self.next_write)
     }
 
     /// Writes down what was shown, if it is time, or if nothing follows.
     pub(super) fn write(&mut self, now: Instant, is_end: bool) {
         if !is_end && now < self.next_write {
             return;
+        }
+        // Letters first: one that is known to be shown is not shown again, wherever the relay's log is thought to stand.
+        if let (Some(letters), Some(profile)) = (self.unwritten_letters.take(), &self.profile) {
+            self.next_write = now + WRITE_INTERVAL;
+            if let Err(error) = profile.keep_letters(&letters) {
+                log::error!("letters that were shown may be shown again: {error}");
+            }
         }
         if let (Some(memory), Some(profile)) = (self.unwritten.take(), &mut self.profile) {
             self.next_write = now + WRITE_INTERVAL;
@@ -214,7 +232,7 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
 }
 
 /// Asks before anything else happens. Standard output is for data, which begins later.
-fn ask_for_nick() -> Result<String, Failure> {
+pub(super) fn ask_for_nick() -> Result<String, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("--relay needs a name: add --nick NAME (there is no terminal to ask at)"));
     }
@@ -236,37 +254,4 @@ fn ask_for_nick() -> Result<String, Failure> {
         }
         stderr.push_line(&CommandError::BadNick.to_string());
     }
-}
-
-/// A token that others can read is an error; a folder that cannot be used only means being somebody new.
-fn open_profile(
-    data: Option<&Path>,
-    nick: &str,
-    token: &str,
-    notices: &mut Vec<Notice>,
-) -> Result<Option<Profile>, Failure> {
-    let mut tell = |words: String| notices.push(Notice::Info(words));
-    let Some(data) = data.map(Path::to_owned).or_else(store::data_folder) else {
-        tell(
-            "there is no home folder for the profile; name one with --data DIR to be known again".to_owned(),
-        );
-        return Ok(None);
-    };
-    let profile = match Profile::open(&data, nick, token) {
-        Ok(profile) => profile,
-        Err(error @ (ProfileError::Exposed { .. } | ProfileError::Damaged { .. })) => {
-            return Err(Failure::failed(error));
-        }
-        Err(error @ (ProfileError::System { .. } | ProfileError::TooMany { .. })) => {
-            tell(format!("{error}; without a profile the relay will not know you again"));
-            return Ok(None);
-        }
-    };
-    if profile.name() != nick {
-        tell(format!("the profile {nick} is in use by another program, so this one has {}", profile.name()));
-    }
-    if let Some(damage) = profile.damage() {
-        tell(format!("{damage}; what was shown before is shown again"));
-    }
-    Ok(Some(profile))
 }

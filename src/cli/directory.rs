@@ -13,7 +13,7 @@ use mio::Waker;
 use super::attendee::PASSWORD_VARIABLE;
 use crate::io::resolve::{AddressError, ResolveError, Resolver, Target};
 use crate::io::socket::Reach;
-use crate::peer::{Command, CommandError, ConversationId, Id, Membership, Peer};
+use crate::peer::{Command, CommandError, ConversationId, Id, Membership, Named, Peer};
 use crate::time::Now;
 use crate::ui::filter;
 use crate::ui::input::InputError;
@@ -33,6 +33,10 @@ pub(super) enum Obstacle {
     NoReceiver,
     /// Neither an address nor somebody's nick.
     NoAddress(AddressError),
+    /// Nothing is sealed, so there are no keys.
+    Clear,
+    /// No key is known of whoever was named, in words that have been filtered.
+    NoKey(String),
     /// Several people go by that nick.
     Ambiguous,
     /// Nobody is called so.
@@ -73,6 +77,10 @@ impl fmt::Display for Obstacle {
                 )
             }
             Self::NoAddress(error) => error.fmt(f),
+            Self::Clear => f.write_str("this run is in the clear (--clear): nothing proves who anybody is"),
+            Self::NoKey(who) => {
+                write!(f, "no key of {who} is known yet; it is once a conversation with them was open")
+            }
             Self::Ambiguous => {
                 f.write_str("several people go by that name; write the address that /who shows")
             }
@@ -186,7 +194,8 @@ impl Directory {
         target: &Target,
         addresses: Vec<SocketAddr>,
     ) -> Result<ConversationId, Obstacle> {
-        self.begin(now, peer, model, target, addresses, |addresses| Command::Open { addresses })
+        let named = named(target);
+        self.begin(now, peer, model, target, addresses, |addresses| Command::Open { addresses, named })
     }
 
     /// Becomes a member of the relay at `addresses`, which are those of `target`.
@@ -199,7 +208,8 @@ impl Directory {
         addresses: Vec<SocketAddr>,
         membership: Membership,
     ) -> Result<ConversationId, Obstacle> {
-        let command = |addresses| Command::Attend { addresses, membership };
+        let named = named(target);
+        let command = |addresses| Command::Attend { addresses, named, membership };
         self.begin(now, peer, model, target, addresses, command)
     }
 
@@ -255,6 +265,11 @@ impl Directory {
             }
         }
     }
+}
+
+/// What a target is known by.
+pub(super) fn named(target: &Target) -> Named {
+    Named { address: Some(target.to_string()), key: target.key() }
 }
 
 fn by_nick(model: &Model, nick: &str) -> Result<Option<ConversationId>, Obstacle> {

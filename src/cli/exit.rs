@@ -25,7 +25,7 @@ impl Exit {
     pub fn of(tally: Tally, something_refused: bool) -> Self {
         if tally.unknown + tally.unsent > 0 {
             Self::NoAnswer
-        } else if tally.refused > 0 || something_refused {
+        } else if tally.refused + tally.mistrusted > 0 || something_refused {
             Self::Failed
         } else {
             Self::Done
@@ -84,6 +84,7 @@ mod tests {
         assert_eq!(Exit::of(tally, false), Exit::Done);
         assert_eq!(Exit::of(tally, true), Exit::Failed);
         assert_eq!(Exit::of(Tally { refused: 1, ..tally }, false), Exit::Failed);
+        assert_eq!(Exit::of(Tally { mistrusted: 1, ..tally }, false), Exit::Failed);
         assert_eq!(Exit::of(Tally { refused: 1, unknown: 1, ..tally }, true), Exit::NoAnswer);
         assert_eq!(Exit::of(Tally { unsent: 1, ..tally }, false), Exit::NoAnswer);
     }

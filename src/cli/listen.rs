@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::ListenArgs;
 use super::exit::{Exit, Failure};
+use super::identity::Identity;
 use super::station::{self, GOODBYE, Station, output_lost};
 use crate::io::event_loop::{Handler, More};
 use crate::io::local_ip::reachable_address;
@@ -25,15 +26,21 @@ const LAST_RECEIPTS: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
+    let mut notices = Vec::new();
+    let mut identity = Identity::borrow(&flags.profile, flags.clear.clear, &mut notices)?;
     let socket = station::bind(&flags.bind)?;
     let address = socket.local_address();
     let reachable = reachable_address(address);
     // What comes beyond the count is refused, not taken and thrown away.
-    let config = PeerConfig { message_limit: flags.count, ..PeerConfig::default() };
+    let nick = flags.profile.nick.clone();
+    let key = identity.key();
+    let config = PeerConfig { nick, message_limit: flags.count, ..PeerConfig::default() };
+    let config = identity.complete_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
-    let mut listener =
-        Listener { view: view(flags.json), model: Model::default(), remaining: flags.count, ending: None };
-    listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false, at_relay: false });
+    let (view, model, remaining) = (view(flags.json), Model::default(), flags.count);
+    let mut listener = Listener { view, model, identity, remaining, ending: None };
+    listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false, at_relay: false, key });
+    notices.into_iter().for_each(|notice| listener.model.tell(notice));
     station.event_loop.run(&mut station.peer, &mut listener).map_err(Failure::failed)
 }
 
@@ -49,6 +56,7 @@ pub(super) fn view(json: bool) -> Box<dyn View> {
 struct Listener {
     view: Box<dyn View>,
     model: Model,
+    identity: Identity,
     /// Messages still to come, if they are counted.
     remaining: Option<u64>,
     ending: Option<Ending>,
@@ -103,11 +111,14 @@ impl Handler<Peer> for Listener {
         if let Some(failure) = self.view.failure() {
             return Some(output_lost(now, peer, failure));
         }
-        let ending = self.ending?;
-        (peer.is_idle() || ending.deadline <= now.instant).then_some(ending.exit)
+        let over =
+            self.ending.filter(|ending| peer.is_idle() || ending.deadline <= now.instant).map(|it| it.exit);
+        self.identity.learn(peer);
+        self.identity.write(now.instant, over.is_some());
+        over
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.ending.map(|ending| ending.deadline)
+        self.ending.map(|ending| ending.deadline).into_iter().chain(self.identity.poll_timeout()).min()
     }
 }

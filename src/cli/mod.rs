@@ -8,6 +8,8 @@ mod counts;
 mod decode;
 mod directory;
 pub mod exit;
+mod identity;
+mod keys;
 mod listen;
 mod peer;
 mod relay;
@@ -34,6 +36,8 @@ pub fn run() -> ExitCode {
         Command::Relay(flags) => relay::run(flags),
         Command::Send(flags) => send::run(flags),
         Command::Listen(flags) => listen::run(flags),
+        Command::Id(flags) => keys::show(flags),
+        Command::Trust(flags) => keys::trust(flags),
         Command::Decode(flags) => decode::run(flags),
     };
     match result {

@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::args::{PeerArgs, PeerFault};
-use super::attendee::Attendee;
+use super::attendee::{self, Attendee};
 use super::directory::{Directory, Obstacle};
 use super::exit::{Exit, Failure};
+use super::identity::{self, Identity};
 use super::listen;
 use super::station::{self, DEFAULT_ADDRESS, DEFAULT_PORTS, Station};
 use super::talk::{Front, Talk};
@@ -33,20 +34,37 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
             "--fault connect needs somebody to connect to: add --relay ADDR or --to ADDR",
         ));
     }
+    if flags.clear.clear {
+        station::check_no_key(flags.to.iter().chain(&flags.relay))?;
+    }
     let mut notices = Vec::new();
-    let attendee = Attendee::prepare(flags, &mut notices)?;
+    let nick = match (&flags.nick, &flags.relay) {
+        (None, Some(_)) => Some(attendee::ask_for_nick()?),
+        (nick, _) => nick.clone(),
+    };
+    let profile = identity::open_profile(flags.data.as_deref(), nick.as_deref(), &mut notices)?;
+    let kept = profile.as_ref().map(|profile| profile.identity().clone());
+    let mut identity = Identity::new(kept, flags.clear.clear)?;
+    // In use until the end, at a relay or not.
+    let (attendee, _profile) = match (&flags.relay, nick.clone()) {
+        (Some(relay), Some(nick)) => (Some(Attendee::prepare(flags, relay, nick, profile)?), None),
+        _ => (None, profile),
+    };
     let (socket, busy) = bind(flags)?;
     let address = socket.local_address();
     let (reachable, at_relay) = (reachable_address(address), flags.relay.is_some());
-    notices.insert(0, Notice::Ready { address, reachable, busy, talks: true, at_relay });
+    let key = identity.key();
+    notices.insert(0, Notice::Ready { address, reachable, busy, talks: true, at_relay, key });
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let relay_addresses = flags.relay.as_ref().map(station::look_up).transpose()?;
-    let config = PeerConfig { connect_timeout: CONNECT_TIMEOUT, ..PeerConfig::default() };
+    let seen_letters = attendee.as_ref().map_or(Ok(Vec::new()), Attendee::seen_letters)?;
+    let config = PeerConfig { connect_timeout: CONNECT_TIMEOUT, seen_letters, ..PeerConfig::default() };
+    let config = identity.complete_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
-    if let Some(nick) = attendee.as_ref().map(Attendee::nick).or(flags.nick.as_deref()) {
-        let command = Command::Rename { nick: nick.to_owned() };
+    if let Some(nick) = nick {
+        let command = Command::Rename { nick };
         station
             .peer
             .handle_command(now, command)
@@ -54,7 +72,7 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     }
     let directory = Directory::new(station.event_loop.waker(), reach);
     let front = input_and_view(flags, uses_terminal, &station.event_loop)?;
-    let mut talk = Talk::new(directory, front, flags.fault == Some(PeerFault::Connect));
+    let mut talk = Talk::new(directory, front, identity, flags.fault == Some(PeerFault::Connect));
     notices.into_iter().for_each(|notice| talk.begin(notice));
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
         talk.open(now, &mut station.peer, target, addresses).map_err(failure)?;

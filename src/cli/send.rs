@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::args::SendArgs;
 use super::complain;
 use super::counts::Counts;
+use super::directory::named;
 use super::exit::{Exit, Failure};
+use super::identity::Identity;
 use super::station::{self, GOODBYE, Station};
 use crate::io::bind_error::BindError;
 use crate::io::event_loop::{Handler, More};
@@ -15,10 +17,14 @@ use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
 use crate::io::socket::{Socket, wildcard_for};
-use crate::peer::{Command, CommandError, ConversationId, Event, FailReason, Id, Peer, PeerConfig};
-use crate::time::{Instant, Now};
+use crate::peer::{
+    CloseReason, Command, CommandError, ConversationId, Event, FailReason, Id, Peer, PeerConfig,
+};
+use crate::time::{Instant, Now, WallTime};
 use crate::ui::filter;
 use crate::ui::model::{Model, Tally};
+use crate::ui::notice::Notice;
+use crate::ui::text::{self, Limit};
 
 /// Lines taken in one turn: datagrams and deadlines wait no longer than this many take.
 const LINES_PER_TURN: usize = 256;
@@ -29,6 +35,12 @@ const COUNTING: Duration = Duration::from_millis(500);
 
 /// Runs the command.
 pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
+    if flags.clear.clear {
+        station::check_no_key([&flags.to])?;
+    }
+    let mut notices = Vec::new();
+    let mut identity = Identity::borrow(&flags.profile, flags.clear.clear, &mut notices)?;
+    notices.iter().for_each(complain_of);
     let addresses = station::look_up(&flags.to)?;
     let socket = bind_for(&addresses).map_err(Failure::failed)?;
     let reach = socket.reach();
@@ -37,10 +49,15 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     if addresses.is_empty() {
         return Err(unreachable(&flags.to));
     }
-    let config = PeerConfig { connect_timeout: flags.timeout, ..PeerConfig::default() };
+    let nick = flags.profile.nick.clone();
+    let config = PeerConfig { nick, connect_timeout: flags.timeout, ..PeerConfig::default() };
+    let config = identity.complete_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
-    let opened = station.peer.handle_command(now, Command::Open { addresses }).map_err(Failure::failed)?;
+    let opened = station
+        .peer
+        .handle_command(now, Command::Open { addresses, named: named(&flags.to) })
+        .map_err(Failure::failed)?;
     let Id::Conversation(conversation) = opened else {
         return Err(Failure::failed("the peer opened nothing"));
     };
@@ -49,11 +66,16 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     } else {
         Source::Text(Some(flags.text.clone()))
     };
-    let mut sender = Sender::new(source, conversation, flags.timeout, now.instant);
+    let mut sender = Sender::new(source, conversation, identity, flags.timeout, now.instant);
     let exit = station.event_loop.run(&mut station.peer, &mut sender).map_err(Failure::failed)?;
     // Where the trace goes there is no room for anything else.
     let stdout_is_taken = flags.trace.as_deref() == Some("-");
     Ok(sender.report(exit, stdout_is_taken))
+}
+
+/// Says on standard error what a person must know; it has no sentence of its own at the end.
+fn complain_of(notice: &Notice) {
+    text::describe(notice, WallTime::default(), Limit::NONE).iter().for_each(|line| complain(&line.text));
 }
 
 fn bind_for(addresses: &[SocketAddr]) -> Result<Socket, BindError> {
@@ -92,6 +114,7 @@ struct Sender {
     source: Source,
     conversation: ConversationId,
     model: Model,
+    identity: Identity,
     /// A line that the peer had no room for.
     held: Option<String>,
     blocked: bool,
@@ -141,11 +164,18 @@ impl Patience {
 }
 
 impl Sender {
-    fn new(source: Source, conversation: ConversationId, timeout: Duration, now: Instant) -> Self {
+    fn new(
+        source: Source,
+        conversation: ConversationId,
+        identity: Identity,
+        timeout: Duration,
+        now: Instant,
+    ) -> Self {
         Self {
             source,
             conversation,
             model: Model::default(),
+            identity,
             held: None,
             blocked: false,
             input_ended: false,
@@ -243,6 +273,19 @@ impl Sender {
         None
     }
 
+    fn next_phase(&mut self, now: Now, peer: &mut Peer) -> Option<Exit> {
+        match self.phase {
+            Phase::Sending => self.finish_sending(now, peer),
+            Phase::Counting { exit, deadline } => {
+                if !self.input_ended && now.instant < deadline {
+                    return None;
+                }
+                Some(exit)
+            }
+            Phase::Leaving { deadline } => (peer.is_idle() || deadline <= now.instant).then_some(Exit::Done),
+        }
+    }
+
     /// Prints what became of everything, and has the last word on the exit code.
     fn report(&self, exit: Exit, stdout_is_taken: bool) -> Exit {
         let counts = self.counts();
@@ -294,8 +337,11 @@ impl Handler<Peer> for Sender {
                 self.patience.since = now.instant;
             }
             Event::Writable { .. } => self.blocked = false,
+            Event::Closed { reason: reason @ CloseReason::WrongKey { .. }, .. } => {
+                self.fail(now, peer, Exit::Failed, reason.to_string());
+            }
             Event::Closed { reason, .. } => {
-                let reason = filter::shorten(&reason.to_string(), 120);
+                let reason = filter::shorten(&reason.to_string(), 250);
                 self.fail(now, peer, Exit::NoAnswer, reason);
             }
             Event::Failed { reason: FailReason::Refused { words }, .. } => {
@@ -310,25 +356,24 @@ impl Handler<Peer> for Sender {
     }
 
     fn finish_turn(&mut self, now: Now, peer: &mut Peer) -> Option<Exit> {
-        // Nothing is shown as it goes; the report at the end says it all.
-        while self.model.poll_notice().is_some() {}
-        match self.phase {
-            Phase::Sending => self.finish_sending(now, peer),
-            Phase::Counting { exit, deadline } => {
-                if !self.input_ended && now.instant < deadline {
-                    return None;
-                }
-                Some(exit)
+        // Nothing is shown as it goes but what is to be known of keys; the report at the end says the rest.
+        while let Some(notice) = self.model.poll_notice() {
+            if matches!(notice, Notice::Key { .. }) {
+                complain_of(&notice);
             }
-            Phase::Leaving { deadline } => (peer.is_idle() || deadline <= now.instant).then_some(Exit::Done),
         }
+        let exit = self.next_phase(now, peer);
+        self.identity.learn(peer);
+        self.identity.write(now.instant, exit.is_some());
+        exit
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        Some(match self.phase {
+        let phase = match self.phase {
             Phase::Sending => self.patience.deadline(),
             Phase::Counting { deadline, .. } | Phase::Leaving { deadline } => deadline,
-        })
+        };
+        self.identity.poll_timeout().into_iter().chain([phase]).min()
     }
 }
 

@@ -65,8 +65,21 @@ pub(super) fn output_lost(now: Now, peer: &mut Peer, failure: &io::Error) -> Exi
     Exit::Failed
 }
 
+/// A key names nobody where nothing proves one.
+pub(super) fn check_no_key<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Result<(), Failure> {
+    if targets.into_iter().any(|target| target.key().is_some()) {
+        return Err(Failure::usage(
+            "--clear shows nobody's key, so no KEY@ can be demanded: leave one of them out",
+        ));
+    }
+    Ok(())
+}
+
 /// Binds to what the user wrote.
 pub(super) fn bind(target: &Target) -> Result<Socket, Failure> {
+    if target.key().is_some() {
+        return Err(Failure::usage("--bind takes an address of this machine, without a key"));
+    }
     if (1..FIRST_ORDINARY_PORT).contains(&target.port()) {
         complain(&format!(
             "port {} is below {FIRST_ORDINARY_PORT}: some systems keep these for system services",

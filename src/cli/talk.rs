@@ -4,6 +4,7 @@
 //! receiver that was shown.
 
 mod relay;
+mod trust;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use super::attendee::Attendee;
 use super::complain;
 use super::directory::{Directory, Obstacle};
 use super::exit::Exit;
+use super::identity::Identity;
 use super::station::{GOODBYE, output_lost};
 use crate::io::event_loop::{Handler, More};
 use crate::io::lines::{Lines, Next};
@@ -58,6 +60,7 @@ pub(super) struct Talk {
     front: Front,
     model: Model,
     directory: Directory,
+    identity: Identity,
     /// Lines that were read and not carried out yet; only the first is being worked on.
     jobs: VecDeque<Action>,
     /// The first job waits for room in the peer.
@@ -90,11 +93,17 @@ struct Ending {
 
 impl Talk {
     /// Nobody has been talked to yet.
-    pub(super) fn new(directory: Directory, front: Front, fails_connections: bool) -> Self {
+    pub(super) fn new(
+        directory: Directory,
+        front: Front,
+        identity: Identity,
+        fails_connections: bool,
+    ) -> Self {
         Self {
             front,
-            model: Model::default(),
+            model: Model::with_commands(),
             directory,
+            identity,
             jobs: VecDeque::new(),
             blocked: false,
             input_ended: false,
@@ -146,6 +155,7 @@ impl Talk {
             receiver: receiver.map(|to| self.model.shown(to)),
             receiver_is_gone: receiver.is_some_and(is_gone),
             receiver_waits: receiver.is_some_and(is_lost),
+            is_clear: self.identity.key().is_none(),
             has_relay: relay.is_some(),
             last_sender: self.model.last_sender().map(sender),
             question: self.questions.front().filter(|_| self.is_asking).cloned(),
@@ -278,6 +288,9 @@ impl Talk {
             Action::Close { who } => self.close(now, peer, who.as_deref()),
             Action::Who { room } => self.who(now, peer, room.as_deref()),
             Action::Relay(action) => self.act(now, peer, action),
+            Action::Verify { who } => self.verify(peer, who.as_deref()),
+            Action::Trust { who } => self.trust(now, peer, who),
+            Action::Identity => self.tell_identity(peer),
             Action::Help => self.tell(Notice::Help),
             Action::Quit => {
                 self.input_ended = true;
@@ -529,8 +542,10 @@ impl Handler<Peer> for Talk {
         if self.has_failed && matches!(event, Event::Member { .. } | Event::Message(_)) {
             return;
         }
-        let is_about_presence =
-            matches!(event, Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. });
+        let is_about_presence = matches!(
+            event,
+            Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. } | Event::Key { .. }
+        );
         let occasion = is_about_presence.then(|| event.clone());
         self.model.handle_event(event, now.wall);
         if let Some(occasion) = occasion {
@@ -555,6 +570,8 @@ impl Handler<Peer> for Talk {
         let is_done = peer.is_idle() && self.drains_until.is_none();
         let is_over = self.ending.filter(|ending| is_done || ending.deadline <= now.instant);
         self.remember(now, peer, is_over.is_some());
+        self.identity.learn(peer);
+        self.identity.write(now.instant, is_over.is_some());
         is_over.map(|ending| self.outcome(ending))
     }
 
@@ -562,6 +579,7 @@ impl Handler<Peer> for Talk {
         let ending = self.ending.map(|ending| ending.deadline);
         let writing = self.attendee.as_ref().and_then(Attendee::poll_timeout);
         let held = self.held.front().map(|(due, _)| *due);
-        ending.into_iter().chain(writing).chain(held).chain(self.drains_until).min()
+        let known = self.identity.poll_timeout();
+        ending.into_iter().chain(writing).chain(held).chain(self.drains_until).chain(known).min()
     }
 }

@@ -13,12 +13,15 @@ use std::thread;
 
 use mio::Waker;
 
+use crate::secure::{BadKey, PublicKey};
+
 /// The longest name that the domain name system can hold (RFC 1035, section 2.3.4).
 const MAX_NAME_BYTES: usize = 253;
 
-/// Somebody to talk to: `host:port`.
+/// Somebody to talk to: `host:port`, or `KEY@host:port` where no other key will do (UC-KEY-010). It is shown without the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
+    key: Option<PublicKey>,
     host: Host,
     port: u16,
 }
@@ -36,6 +39,17 @@ impl Target {
             Host::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
             Host::Name(_) => None,
         }
+    }
+
+    /// The key that whoever is there must have.
+    pub const fn key(&self) -> Option<PublicKey> {
+        self.key
+    }
+
+    /// The same place, whoever is there.
+    #[must_use]
+    pub fn without_key(&self) -> Self {
+        Self { key: None, ..self.clone() }
     }
 
     /// The port.
@@ -65,10 +79,18 @@ impl FromStr for Target {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (host, port) = split_port(text)?;
+        // No host has that sign.
+        let (key, place) = text.split_once('@').map_or((None, text), |(key, place)| (Some(key), place));
+        let key = key.map(read_key).transpose()?;
+        let (host, port) = split_port(place)?;
         let port = port.parse().map_err(|_| AddressError::BadPort { port: port.to_owned() })?;
-        Ok(Self { host, port })
+        Ok(Self { key, host, port })
     }
+}
+
+/// A key that somebody can have.
+fn read_key(text: &str) -> Result<PublicKey, AddressError> {
+    text.parse().ok().filter(PublicKey::is_usable).ok_or(AddressError::BadKey)
 }
 
 /// Cuts `host:port` in two, where an IPv6 host stands in brackets.
@@ -132,6 +154,8 @@ pub enum AddressError {
         /// What was written.
         text: String,
     },
+    /// What stands before the @ is no key.
+    BadKey,
     /// A bracket was opened and not closed.
     NoBracket,
 }
@@ -159,6 +183,7 @@ impl fmt::Display for AddressError {
                     text.escape_debug()
                 )
             }
+            Self::BadKey => BadKey.fmt(f),
             Self::NoBracket => {
                 f.write_str("the bracket around the IPv6 address is not closed, as in [::1]:6000")
             }
@@ -272,6 +297,17 @@ mod tests {
         check("[::1]:6000", "address [::1]:6000");
         check("[fe80::1%eth0]:6000", "name [fe80::1%eth0]:6000");
         check("chat.example.org:0", "name chat.example.org:0");
+    }
+
+    // UC-KEY-010
+    #[test]
+    fn a_key_before_the_address_is_kept_and_not_shown() {
+        let key = crate::secure::KeyPair::from_secret([1; 32]).public();
+        let target: Target = format!("{key}@[::1]:6000").parse().unwrap();
+        assert_eq!((target.key(), target.to_string().as_str()), (Some(key), "[::1]:6000"));
+        let mistake = "that is no key: a key is 52 letters and digits, as `udpchat id` shows it";
+        check("x@127.0.0.1:6000", mistake);
+        check(&format!("{}@127.0.0.1:6000", "a".repeat(52)), mistake);
     }
 
     #[test]

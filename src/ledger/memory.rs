@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::NameBook;
 use super::{
-    Answer, Ban, Draft, Entry, Foundation, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
-    LetterInfo, LogKey, MailboxBounds, Reply, Request, Room, folded,
+    Answer, Ban, Draft, Entry, Foundation, Holder, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
+    LetterInfo, LogKey, MailboxBounds, Proof, Reply, Request, Room, folded,
 };
 use crate::chat::{MessageId, RefusalCode, mixes_scripts, numbered};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// What an entry costs beside its texts: without it a million empty lines would count as nothing.
@@ -24,9 +25,10 @@ pub struct MemoryLedger {
 
     /// The number of the last identity.
     last_identity: u64,
-    tokens: BTreeMap<String, Identity>,
+    people: BTreeMap<Proof, Identity>,
+    keys: BTreeMap<Identity, PublicKey>,
     /// Who held a name last.
-    names: NameBook<Holder>,
+    names: NameBook<Bearer>,
 
     /// The head in them is not kept.
     rooms: NameBook<Room>,
@@ -51,7 +53,7 @@ pub struct MemoryLedger {
 
 /// Whose a name is.
 #[derive(Clone, Debug)]
-struct Holder {
+struct Bearer {
     identity: Identity,
     /// The name as it was written.
     name: String,
@@ -97,7 +99,8 @@ impl MemoryLedger {
             log_id,
             most_bytes,
             last_identity: 0,
-            tokens: BTreeMap::new(),
+            people: BTreeMap::new(),
+            keys: BTreeMap::new(),
             names: NameBook::new(),
             rooms: NameBook::new(),
             bans: BTreeMap::new(),
@@ -128,7 +131,7 @@ impl MemoryLedger {
 
     fn carry_out(&mut self, at: WallTime, request: &Request) -> Result<Reply, LedgerError> {
         Ok(match request {
-            Request::Enter { token, nick } => self.enter(token, nick),
+            Request::Enter { proof, nick } => self.enter(proof, nick),
             Request::TakeName { identity, nick } => {
                 self.refusal(Some(*identity), nick).unwrap_or_else(|| self.take_name(*identity, nick))
             }
@@ -160,26 +163,36 @@ impl MemoryLedger {
 
     // Names.
 
-    fn enter(&mut self, token: &str, nick: &str) -> Reply {
-        let known = self.tokens.get(token).copied();
+    fn enter(&mut self, proof: &Proof, nick: &str) -> Reply {
+        let known = self.people.get(proof).copied();
         if let Some(refusal) = self.refusal(known, nick) {
             return refusal;
         }
-        let identity = known.unwrap_or_else(|| {
-            self.last_identity += 1;
-            let identity = Identity(self.last_identity);
-            self.tokens.insert(token.to_owned(), identity);
-            identity
-        });
+        let identity = known.unwrap_or_else(|| self.add_person(proof));
         self.take_name(identity, nick)
     }
 
-    fn holder(&self, nick: &str) -> Option<Identity> {
-        self.names.get(nick).map(|holder| holder.identity)
+    fn add_person(&mut self, proof: &Proof) -> Identity {
+        self.last_identity += 1;
+        let identity = Identity(self.last_identity);
+        self.people.insert(proof.clone(), identity);
+        if let Proof::Key(key) = proof {
+            self.keys.insert(identity, *key);
+        }
+        identity
+    }
+
+    fn bearer(&self, nick: &str) -> Option<Identity> {
+        self.names.get(nick).map(|bearer| bearer.identity)
+    }
+
+    fn holder(&self, nick: &str) -> Option<Holder> {
+        let identity = self.bearer(nick)?;
+        Some(Holder { identity, key: self.keys.get(&identity).copied() })
     }
 
     fn take_name(&mut self, identity: Identity, nick: &str) -> Reply {
-        let before = self.names.insert(nick, Holder { identity, name: nick.to_owned() });
+        let before = self.names.insert(nick, Bearer { identity, name: nick.to_owned() });
         Reply::Entered {
             identity,
             is_stranger: before.is_some_and(|before| before.identity != identity),
@@ -190,19 +203,19 @@ impl MemoryLedger {
     /// Why somebody may not take a name: it looks like another one's, or like several languages, and is not its own.
     fn refusal(&self, taker: Option<Identity>, nick: &str) -> Option<Reply> {
         let Some(other) = self.resembled(taker, nick) else {
-            let is_own = taker.is_some() && self.holder(nick) == taker;
+            let is_own = taker.is_some() && self.bearer(nick) == taker;
             return (!is_own && mixes_scripts(nick)).then_some(Reply::NameMixes);
         };
         let mut free = numbered(Reply::stem(nick, &other.name)).filter(|name| {
-            self.holder(name).is_none_or(|holder| Some(holder) == taker)
+            self.bearer(name).is_none_or(|bearer| Some(bearer) == taker)
                 && self.resembled(taker, name).is_none()
         });
         Some(Reply::NameResembles { other: other.name.clone(), free: free.next() })
     }
 
     /// The name of somebody else that a name looks like. What its taker's own looks like already is none of it.
-    fn resembled(&self, taker: Option<Identity>, nick: &str) -> Option<&Holder> {
-        let is_own = taker.is_some() && self.holder(nick) == taker;
+    fn resembled(&self, taker: Option<Identity>, nick: &str) -> Option<&Bearer> {
+        let is_own = taker.is_some() && self.bearer(nick) == taker;
         self.names.resembling(nick, is_own).find(|other| Some(other.identity) != taker)
     }
 
@@ -275,10 +288,11 @@ impl MemoryLedger {
         if let Some(duplicate) = self.duplicate(draft) {
             return duplicate;
         }
-        let Some(holder) = self.holder(nick) else {
-            return Reply::Holder(None);
+        let holder = self.holder(nick);
+        let Some(reader) = holder.filter(|holder| draft.is_readable_by(*holder)) else {
+            return Reply::Holder(holder);
         };
-        let log = LogKey::Mailbox(holder);
+        let log = LogKey::Mailbox(reader.identity);
         let (letters, bytes) = self.mailbox_size(log);
         if letters + 1 > bounds.letters || bytes + draft.text_bytes() as u64 > bounds.bytes {
             return Reply::MailboxFull;
@@ -434,7 +448,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::chat::Party;
+    use crate::chat::{Party, Sealed};
     use crate::ledger::BanTarget;
 
     const ROOM: LogKey = LogKey::Room(1);
@@ -474,7 +488,12 @@ mod tests {
             Reply::NameResembles { other, free } => format!("like {other}, free {free:?}"),
             Reply::NameMixes => "mixes".to_owned(),
             Reply::RoomResembles(room) => format!("like {}", of_room(room)),
-            Reply::Holder(holder) => format!("{:?}", holder.map(|holder| holder.0)),
+            Reply::Holder(holder) => {
+                let told = |holder: &Holder| {
+                    format!("{}{}", holder.identity.0, holder.key.map_or("", |_| " with a key"))
+                };
+                holder.as_ref().map_or("nobody".to_owned(), told)
+            }
             Reply::Room(room) => room.as_ref().map_or("none".to_owned(), of_room),
             Reply::Rooms(rooms) => rooms.iter().map(of_room).collect::<Vec<_>>().join("; "),
             Reply::Appended { log, pos, is_duplicate, fate } => {
@@ -494,7 +513,7 @@ mod tests {
     }
 
     fn enter(token: &str, nick: &str) -> Request {
-        Request::Enter { token: token.to_owned(), nick: nick.to_owned() }
+        Request::Enter { proof: Proof::Token(token.to_owned()), nick: nick.to_owned() }
     }
 
     fn draft(author: u64, id: &str, text: &str) -> Draft {
@@ -506,6 +525,7 @@ mod tests {
             to: Party { nick: None, room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 6100 },
             sent_at: WallTime::from_unix_micros(5),
             text: text.to_owned(),
+            sealed: None,
             reply_to: None,
         }
     }
@@ -540,15 +560,15 @@ mod tests {
         let mut ledger = ledger(usize::MAX);
         check(&mut ledger, 1, enter("t-ana", "ANA"), "1");
         check(&mut ledger, 1, enter("t-eva", "aNa"), "3, a stranger");
-        check(&mut ledger, 1, holder("ana"), "Some(3)");
+        check(&mut ledger, 1, holder("ana"), "3");
         check(
             &mut ledger,
             1,
             Request::TakeName { identity: Identity(1), nick: "Bob".to_owned() },
             "1, a stranger",
         );
-        check(&mut ledger, 1, holder("bob"), "Some(1)");
-        check(&mut ledger, 1, holder("nobody"), "None");
+        check(&mut ledger, 1, holder("bob"), "1");
+        check(&mut ledger, 1, holder("nobody"), "nobody");
     }
 
     #[test]
@@ -576,7 +596,7 @@ mod tests {
     #[test]
     fn a_letter_waits_is_settled_and_its_fate_is_remembered_for_a_while() {
         let mut ledger = ledger(usize::MAX);
-        check(&mut ledger, 1, letter("eva", "a-1", "x"), "None");
+        check(&mut ledger, 1, letter("eva", "a-1", "x"), "nobody");
         check(&mut ledger, 1, letter("bob", "a-1", "first"), "Mailbox(Identity(2)) 1");
         check(&mut ledger, 2, letter("bob", "a-2", "second"), "full");
         check(&mut ledger, 2, letter("bob", "a-2", "2nd"), "Mailbox(Identity(2)) 2");
@@ -673,6 +693,34 @@ mod tests {
         check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
         check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
         assert_eq!(ledger.foundation().bans, []);
+    }
+
+    // UC-RELAY-007
+    #[test]
+    fn a_key_is_no_token_and_a_letter_is_for_the_key_that_it_is_sealed_for() {
+        let mut ledger = ledger(usize::MAX);
+        let [bob, eva] = [[b'b'; 32], [b'e'; 32]].map(PublicKey::from_bytes);
+        let come = |key, nick: &str| Request::Enter { proof: Proof::Key(key), nick: nick.to_owned() };
+        let find = || Request::FindHolder { nick: "BOB".to_owned() };
+        check(&mut ledger, 1, enter(&"b".repeat(32), "b"), "3");
+        check(&mut ledger, 1, come(bob, "bob"), "4, a stranger");
+        check(&mut ledger, 1, come(bob, "bob"), "4");
+        check(&mut ledger, 1, find(), "4 with a key");
+        let write = |id: &str, to: Option<PublicKey>| {
+            let Request::AppendLetter { nick, draft, bounds } = letter("bob", id, "") else { unreachable!() };
+            let sealed = to.map(|to| Box::new(Sealed { from: eva, to, message: vec![0; 7].into() }));
+            Request::AppendLetter { nick, draft: Draft { sealed, ..draft }, bounds }
+        };
+        check(&mut ledger, 1, write("a-1", None), "4 with a key");
+        check(&mut ledger, 1, write("a-1", Some(eva)), "4 with a key");
+        check(&mut ledger, 1, write("a-1", Some(bob)), "Mailbox(Identity(4)) 1");
+        // The name goes to somebody else, and the letter stays where it is.
+        check(&mut ledger, 2, come(eva, "bob"), "5, a stranger");
+        check(&mut ledger, 2, write("a-1", Some(bob)), "Mailbox(Identity(4)) 1 again");
+        check(&mut ledger, 2, write("a-2", Some(bob)), "5 with a key");
+        check(&mut ledger, 2, enter("t-bob", "bob"), "2, a stranger");
+        check(&mut ledger, 2, write("a-2", Some(eva)), "2");
+        check(&mut ledger, 2, come(bob, "bob"), "4, a stranger, letters");
     }
 
     #[test]

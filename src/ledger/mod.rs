@@ -16,13 +16,32 @@ pub use memory::MemoryLedger;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::chat::{MessageId, Party, RefusalCode, mixes_scripts};
-use crate::secure::Stretched;
+use crate::chat::{MessageId, Party, RefusalCode, Sealed, mixes_scripts};
+use crate::secure::{PublicKey, Stretched};
 use crate::time::WallTime;
 
-/// Somebody, whatever name they go by. Made at the first entry with a token.
+/// Somebody, whatever name they go by. Made at the first entry with a key, or with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(pub u64);
+
+/// What tells that the same person comes back. A token is never a key, whatever it says: who has been here sealed is somebody else
+/// than whoever was here in the clear.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// Sealed: the key of the connection, whose secret the other side has shown to have.
+    Key(PublicKey),
+    /// In the clear: a secret that was told.
+    Token(String),
+}
+
+/// Who held a name last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who it is.
+    pub identity: Identity,
+    /// Their key; None if they were here in the clear.
+    pub key: Option<PublicKey>,
+}
 
 /// Names a log for as long as the ledger lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +91,7 @@ pub enum Request {
     /// Somebody comes in and takes a name: [`Reply::Entered`], [`Reply::NameResembles`], or [`Reply::NameMixes`].
     Enter {
         /// Whoever shows the same one is the same person.
-        token: String,
+        proof: Proof,
         /// The name; names are the same if they are when [`folded`].
         nick: String,
     },
@@ -115,7 +134,8 @@ pub enum Request {
         draft: Draft,
     },
     /// Add a letter to the mailbox of whoever held a name last, unless its author sent it before, to whomever:
-    /// [`Reply::Appended`], [`Reply::Holder`] with nobody, or [`Reply::MailboxFull`].
+    /// [`Reply::Appended`], [`Reply::Holder`] if that is nobody, or somebody with another key than the letter is sealed for (one
+    /// that is not sealed is for somebody without a key), or [`Reply::MailboxFull`].
     AppendLetter {
         /// The name.
         nick: String,
@@ -202,7 +222,7 @@ pub enum Reply {
     /// The name mixes scripts, and is nobody's, or somebody else's: nothing was stored. Also of a room that would be new.
     NameMixes,
     /// Who held a name last, if anybody did.
-    Holder(Option<Identity>),
+    Holder(Option<Holder>),
     /// A room; None if there is none and it was not to be made.
     Room(Option<Room>),
     /// The room would be new, and look like this one: nothing was stored.
@@ -268,16 +288,24 @@ pub struct Draft {
     pub to: Party,
     /// When, by the author's clock.
     pub sent_at: WallTime,
-    /// What.
+    /// What; empty if it is sealed.
     pub text: String,
+    /// The same, as only its receiver can read it.
+    pub sealed: Option<Box<Sealed>>,
     /// The message that it answers: its id, its text, when it was said.
     pub reply_to: Option<(MessageId, String, WallTime)>,
 }
 
 impl Draft {
-    /// How many bytes its text and the text that it answers have together.
+    /// How many bytes its text, sealed or not, and the text that it answers have together.
     pub fn text_bytes(&self) -> usize {
-        self.text.len() + self.reply_to.as_ref().map_or(0, |(_, original, _)| original.len())
+        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.message.len());
+        self.text.len() + sealed + self.reply_to.as_ref().map_or(0, |(_, original, _)| original.len())
+    }
+
+    /// Whether somebody can read it: whose key it is sealed for, or who has none and it is not sealed.
+    pub fn is_readable_by(&self, holder: Holder) -> bool {
+        self.sealed.as_ref().map(|sealed| sealed.to) == holder.key
     }
 }
 

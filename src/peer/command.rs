@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::Membership;
+use super::{Membership, Named};
 use crate::chat::{MessageId, Request};
 
 /// Names a conversation at this peer: one other side, across reconnects. Never used twice in one run.
@@ -62,6 +62,8 @@ pub enum Command {
     Open {
         /// At least one; more than [`super::MAX_CANDIDATES`] are ignored.
         addresses: Vec<SocketAddr>,
+        /// What the user called them, which is what their key is known by.
+        named: Named,
     },
     /// Send a text. Answered with [`Id::Message`]; the outcome follows as exactly one of the events Delivered, Failed, Unknown.
     Say {
@@ -74,6 +76,8 @@ pub enum Command {
     Attend {
         /// Where the relay is.
         addresses: Vec<SocketAddr>,
+        /// What the user called it.
+        named: Named,
         /// As whom, and where.
         membership: Membership,
     },
@@ -112,10 +116,33 @@ pub enum Command {
         /// Which.
         conversation: ConversationId,
     },
+    /// Trust the key that was seen in place of a known one. [`super::KeyNews::Accepted`] follows.
+    Trust {
+        /// Whose.
+        who: Trusted,
+    },
     /// Stop waiting: everything that has no outcome gets it now, and every conversation ends.
     GiveUp,
     /// Close every conversation; new ones are refused from now on. [`super::Peer::is_idle`] tells when all has ended.
     Shutdown,
+}
+
+/// Whose changed key the user accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// The other side of a conversation.
+    Conversation(ConversationId),
+    /// Whoever is at an address, as it was typed.
+    Address(String),
+    /// Somebody who called us under a name.
+    Caller(String),
+    /// A member of a relay.
+    Member {
+        /// The conversation with the relay.
+        relay: ConversationId,
+        /// The member's name.
+        nick: String,
+    },
 }
 
 /// What a command made.
@@ -155,6 +182,8 @@ pub enum CommandError {
     BadNick,
     /// The conversation is with a peer, not with a relay, or one that we are no member of.
     NoMember,
+    /// No other key was seen than the one that is known.
+    NothingToTrust,
     /// The conversation is with a relay, where words are for a room or for a member.
     NoPlace,
 }
@@ -186,6 +215,9 @@ impl fmt::Display for CommandError {
             }
             Self::NoPlace => {
                 f.write_str("a relay needs to know for whom that is: name a room or a member with /to or /msg")
+            }
+            Self::NothingToTrust => {
+                f.write_str("no key of theirs was refused, so there is none to accept; /verify shows the one that is known")
             }
             Self::BadNick => f.write_str("a nick has 1 to 32 visible characters, without spaces"),
         }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use super::Quote;
 use super::membership::Member;
+use super::{Named, Quote};
 use crate::chat::MessageId;
 use crate::endpoint::Handle;
+use crate::secure::PublicKey;
 use crate::time::{Instant, WallTime};
 
 /// One other side.
@@ -16,6 +17,14 @@ pub(super) struct Conversation {
     pub(super) addresses: Vec<SocketAddr>,
     /// Where it is, or was last.
     pub(super) address: SocketAddr,
+    /// What the user called it.
+    pub(super) named: Named,
+    /// The key that the other side has proved.
+    pub(super) key: Option<PublicKey>,
+    /// Another key that answered in its place.
+    pub(super) wrong: Option<PublicKey>,
+    /// When the attempt to which it answered ends.
+    pub(super) wrong_until: Option<Instant>,
     /// The connection that words go out on.
     pub(super) primary: Option<Handle>,
     /// Connections that the other side began while we began ours: words come in on all of them.
@@ -76,6 +85,10 @@ impl Conversation {
         Self {
             addresses,
             address,
+            named: Named::default(),
+            key: None,
+            wrong: None,
+            wrong_until: None,
             primary: None,
             others: Vec::new(),
             run: None,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::trust::KnownKey;
 use super::{ConversationId, MemberEvent};
 use crate::chat::MessageId;
 use crate::secure::PublicKey;
@@ -20,6 +21,17 @@ pub enum Event {
         address: SocketAddr,
         /// The name that it gives itself, if any.
         nick: Option<String>,
+        /// The key that it has proved; None in the clear.
+        key: Option<PublicKey>,
+    },
+    /// Something is to be said of somebody's key.
+    Key {
+        /// Whose.
+        owner: KeyOwner,
+        /// Where it was seen.
+        address: Option<SocketAddr>,
+        /// What.
+        news: KeyNews,
     },
     /// The other side goes by another name now.
     Renamed {
@@ -104,6 +116,52 @@ pub enum Event {
     },
 }
 
+/// Whose key it is, as the user would call them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// Whoever is at an address, as it was typed.
+    Address(String),
+    /// Somebody who called us and gave itself a name. From the network.
+    Caller(String),
+    /// A member of a relay. From the network.
+    Member(String),
+}
+
+/// What is to be said of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyNews {
+    /// It was met for the first time, and is the known one from now on.
+    New {
+        /// The key.
+        key: PublicKey,
+    },
+    /// A caller proved a key that is known.
+    Known(KnownKey),
+    /// Another one answered, and gets no words.
+    Changed {
+        /// The key that was expected.
+        expected: PublicKey,
+        /// What is known of it; None if it was typed, or is known for this run only.
+        known: Option<KnownKey>,
+        /// The key that answered.
+        seen: PublicKey,
+    },
+    /// A caller has a name that is known under another key.
+    Other {
+        /// What is known under that name.
+        known: KnownKey,
+        /// The caller's key.
+        seen: PublicKey,
+    },
+    /// The user said that it is the right one.
+    Accepted {
+        /// What was known before.
+        before: Option<KnownKey>,
+        /// The key.
+        key: PublicKey,
+    },
+}
+
 /// A message from the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incoming {
@@ -117,6 +175,8 @@ pub struct Incoming {
     pub is_relayed: bool,
     /// Whether it had been said before we came, or while we were away.
     pub is_history: bool,
+    /// Of a letter: whether it was sealed by its sender for us alone, so that the relay could not read it.
+    pub is_sealed: bool,
     /// The address it came from.
     pub address: SocketAddr,
     /// The name that the sender gives itself, if any.
@@ -206,6 +266,13 @@ pub enum FailReason {
     NoAnswer,
     /// The connection ended before it was sent.
     NotSent,
+    /// Somebody else's key answered, so it was not sent.
+    WrongKey,
+    /// It was not sent: the receiver's name has another key than the one that we know.
+    OtherKey {
+        /// The name.
+        nick: String,
+    },
     /// It arrived intact and was refused.
     Refused {
         /// The receiver's words. From the network.
@@ -218,6 +285,10 @@ impl fmt::Display for FailReason {
         match self {
             Self::NoAnswer => f.write_str("no answer"),
             Self::NotSent => f.write_str("the connection ended before it was sent"),
+            Self::WrongKey => f.write_str("another key answered, so it was not sent"),
+            Self::OtherKey { nick } => {
+                write!(f, "not sent: {nick} has another key than before; /verify {nick}, then /trust {nick}")
+            }
             Self::Refused { words } => write!(f, "refused: {words}"),
         }
     }

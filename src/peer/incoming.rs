@@ -16,8 +16,11 @@ impl Peer {
             match event {
                 endpoint::Event::Accepted { handle } => self.accept(now, handle),
                 endpoint::Event::Replaced { old, new } => self.replace(old, new),
-                // The attempt goes on; its end tells the key.
-                endpoint::Event::WrongKey { .. } => {}
+                endpoint::Event::WrongKey { handle, seen } => {
+                    if let Some(&id) = self.by_handle.get(&handle) {
+                        self.tell_wrong_key(now, id, seen);
+                    }
+                }
                 endpoint::Event::Connection { handle, event } => {
                     if let Some(&id) = self.by_handle.get(&handle) {
                         self.follow_connection(now, id, handle, event);
@@ -33,8 +36,7 @@ impl Peer {
         else {
             return;
         };
-        let known = self.by_address.get(&address).copied();
-        let id = match known {
+        let id = match self.conversation_of_caller(address, handle) {
             Some(id) => id,
             None => match self.add_conversation(Conversation::new(vec![address], address)) {
                 Ok(id) => id,
@@ -84,6 +86,9 @@ impl Peer {
     fn follow_connection(&mut self, now: Now, id: ConversationId, handle: Handle, event: arq::Event) {
         match event {
             arq::Event::Connected => {
+                if !self.learn_key(now, id, handle) {
+                    return;
+                }
                 self.introduce(now, handle);
                 self.prefer(id, handle);
                 self.flush_waiting(id);
@@ -183,7 +188,7 @@ impl Peer {
         if let Said::Introduce { run } = &say.said {
             self.recognise(now, id, handle, run);
         }
-        self.announce(id, handle, nick);
+        self.announce(now, id, handle, nick);
         match say.said {
             Said::Introduce { .. } => {}
             Said::Words(words) => self.show(now, id, handle, words, say.at, say.from.nick),
@@ -242,7 +247,7 @@ impl Peer {
     }
 
     /// Tells the front end that the other side is there, or that it goes by another name.
-    pub(super) fn announce(&mut self, id: ConversationId, handle: Handle, nick: Option<String>) {
+    pub(super) fn announce(&mut self, now: Now, id: ConversationId, handle: Handle, nick: Option<String>) {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
@@ -250,12 +255,14 @@ impl Peer {
         conversation.nick = nick.or(before.clone());
         if !std::mem::replace(&mut conversation.announced, true) {
             let address = self.endpoint.connection(handle).map_or(conversation.address, |c| c.path().remote);
-            let nick = conversation.nick.clone();
-            self.events.push_back(Event::Connected { conversation: id, address, nick });
+            let (nick, key) = (conversation.nick.clone(), conversation.key);
+            self.events.push_back(Event::Connected { conversation: id, address, nick, key });
+            self.greet(now, id, true);
         } else if let Some(nick) = conversation.nick.clone()
             && before.as_ref() != Some(&nick)
         {
             self.events.push_back(Event::Renamed { conversation: id, before, nick });
+            self.greet(now, id, false);
         }
     }
 
@@ -302,6 +309,7 @@ impl Peer {
             room: None,
             is_relayed: false,
             is_history: false,
+            is_sealed: false,
             address,
             nick,
             text,
@@ -350,6 +358,7 @@ impl Peer {
 
     fn forget_connection(&mut self, id: ConversationId, handle: Handle, closed: Closed) {
         self.by_handle.remove(&handle);
+        self.dialled.remove(&handle);
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
@@ -370,6 +379,7 @@ impl Peer {
         let address = conversation.address;
         let unsent = match &closed {
             Closed::NoAnswer { .. } => FailReason::NoAnswer,
+            Closed::WrongKey { .. } => FailReason::WrongKey,
             _ => FailReason::NotSent,
         };
         self.settle_sent(id, handle);
@@ -385,7 +395,7 @@ impl Peer {
         }
         let reason = reason(closed);
         let is_news = match reason {
-            CloseReason::NoAnswer { .. } => !has_heir,
+            CloseReason::NoAnswer { .. } | CloseReason::WrongKey { .. } => !has_heir,
             _ => was_announced,
         };
         if is_news {
@@ -406,8 +416,9 @@ impl Peer {
         let heir = conversation.primary.and_then(|handle| self.endpoint.connection(handle));
         if let Some(connection) = heir.filter(|connection| connection.is_open()) {
             conversation.announced = true;
-            let (address, nick) = (connection.path().remote, conversation.nick.clone());
-            self.events.push_back(Event::Connected { conversation: id, address, nick });
+            let (address, nick, key) =
+                (connection.path().remote, conversation.nick.clone(), conversation.key);
+            self.events.push_back(Event::Connected { conversation: id, address, nick, key });
         }
     }
 }

@@ -8,28 +8,34 @@ mod command;
 mod conversation;
 mod event;
 mod incoming;
+mod keys;
 mod membership;
 mod outgoing;
+pub mod trust;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use command::{Command, CommandError, ConversationId, Destination, Id};
-pub use event::{CloseReason, Event, FailReason, Incoming, Quote};
-pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish};
+pub use command::{Command, CommandError, ConversationId, Destination, Id, Trusted};
+pub use event::{CloseReason, Event, FailReason, Incoming, KeyNews, KeyOwner, Quote};
+pub use keys::Named;
+pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish, SeenLetter};
 
 use crate::arq;
 use crate::chat::{Party, is_nick};
-use crate::endpoint::{self, Endpoint, EndpointConfig, Handle};
+use crate::endpoint::{self, Endpoint, EndpointConfig, Handle, Protection};
 use crate::machine::{Path, Transmit};
 use crate::random::Random;
+use crate::secure::Entropy;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
 use conversation::Conversation;
+use trust::Trust;
 
 /// The most addresses of one name that are tried at once.
 pub const MAX_CANDIDATES: usize = 8;
@@ -45,6 +51,10 @@ pub struct PeerConfig {
     pub message_limit: Option<u64>,
     /// How long to go on saying hello before a conversation is given up as unanswered.
     pub connect_timeout: Duration,
+    /// The letters that were shown last in earlier runs, as [`Peer::poll_seen_letters`] told them.
+    pub seen_letters: Vec<SeenLetter>,
+    /// Whose keys are known. Of use only where the endpoint is sealed.
+    pub trust: Trust,
     /// How the layers below behave. Its `connect_timeout` is replaced by the one above.
     pub endpoint: EndpointConfig,
 }
@@ -56,7 +66,9 @@ impl Default for PeerConfig {
             nick: None,
             local_port: 0,
             message_limit: None,
+            seen_letters: Vec::new(),
             connect_timeout: endpoint.connect_timeout,
+            trust: Trust::default(),
             endpoint,
         }
     }
@@ -69,6 +81,8 @@ pub enum Reason {
     Goodbye,
     /// A relay that was lost is to be tried again, or given up.
     Reconnect,
+    /// Only another key than the known one has answered for long enough.
+    WrongKey,
     /// The endpoint's own reason.
     Endpoint(endpoint::Reason),
 }
@@ -79,6 +93,7 @@ impl Reason {
         match self {
             Self::Goodbye => "goodbye",
             Self::Reconnect => "reconnect",
+            Self::WrongKey => "wrong_key",
             Self::Endpoint(reason) => reason.name(),
         }
     }
@@ -91,6 +106,9 @@ pub struct Peer {
     endpoint: Endpoint,
     conversations: BTreeMap<ConversationId, Conversation>,
     by_handle: BTreeMap<Handle, ConversationId>,
+    /// Attempts of ours that are under way.
+    dialled: BTreeSet<Handle>,
+    trust: Trust,
     by_address: BTreeMap<SocketAddr, ConversationId>,
     next_conversation: u64,
     /// Names this run in message ids and introductions.
@@ -110,6 +128,9 @@ pub struct Peer {
     random: Random,
     /// The memberships whose memory changed since it was asked for.
     changed_memories: BTreeSet<ConversationId>,
+    /// What seals and opens letters; None in the clear.
+    seal: Option<membership::Seal>,
+    seen_letters: membership::SeenLetters,
     /// The last memories of memberships that ended, until they are asked for.
     last_memories: BTreeMap<ConversationId, RelayMemory>,
 }
@@ -122,14 +143,18 @@ impl Peer {
     pub fn new(mut config: PeerConfig, seed: u64, _now: Now) -> Self {
         config.nick = config.nick.filter(|nick| is_nick(nick));
         config.endpoint.connect_timeout = config.connect_timeout;
+        let seal = split_seal(&mut config.endpoint.protection);
+        let seen_letters = membership::SeenLetters::new(std::mem::take(&mut config.seen_letters));
         let mut random = Random::from_seed(seed);
         // 41 random bits tell runs apart, like connections; the eight characters are readable.
         let run = ConnectionId::random(&mut random).to_string();
         Self {
             endpoint: Endpoint::new(config.endpoint.clone(), random.next_u64()),
+            trust: std::mem::take(&mut config.trust),
             config,
             conversations: BTreeMap::new(),
             by_handle: BTreeMap::new(),
+            dialled: BTreeSet::new(),
             by_address: BTreeMap::new(),
             next_conversation: 1,
             run,
@@ -143,6 +168,8 @@ impl Peer {
             random,
             changed_memories: BTreeSet::new(),
             last_memories: BTreeMap::new(),
+            seal,
+            seen_letters,
         }
     }
 
@@ -155,10 +182,11 @@ impl Peer {
     /// The user wants something.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<Id, CommandError> {
         let result = match command {
-            Command::Open { addresses } => self.open(now, addresses).map(Id::Conversation),
-            Command::Attend { addresses, membership } => {
-                self.attend(now, addresses, membership).map(Id::Conversation)
+            Command::Open { addresses, named } => self.open(now, addresses, named).map(Id::Conversation),
+            Command::Attend { addresses, named, membership } => {
+                self.attend(now, addresses, named, membership).map(Id::Conversation)
             }
+            Command::Trust { who } => self.trust_seen(now, who).map(|()| Id::None),
             Command::Say { to, text } => self.say_to(now, to, text, None).map(Id::Message),
             Command::Ask { relay, request } => self.ask(now, relay, request).map(Id::Message),
             Command::Echo { to, text } if self.is_relay(to) => self.echo_at(now, to, text).map(Id::Message),
@@ -202,6 +230,7 @@ impl Peer {
         for id in due {
             self.close_connections(now, id);
         }
+        self.end_wrong_attempts(now);
         self.retry_relays(now);
         self.follow_endpoint(now);
     }
@@ -223,7 +252,12 @@ impl Peer {
         let endpoint = self.endpoint.poll_timeout().map(|(at, reason)| (at, Reason::Endpoint(reason)));
         let members = self.conversations.values().filter_map(|conversation| conversation.member.as_ref());
         let reconnect = members.filter_map(|member| member.poll_timeout()).min();
-        let own = [goodbye.map(|at| (at, Reason::Goodbye)), reconnect.map(|at| (at, Reason::Reconnect))];
+        let wrong = self.conversations.values().filter_map(|conversation| conversation.wrong_until).min();
+        let own = [
+            goodbye.map(|at| (at, Reason::Goodbye)),
+            reconnect.map(|at| (at, Reason::Reconnect)),
+            wrong.map(|at| (at, Reason::WrongKey)),
+        ];
         own.into_iter().flatten().chain(endpoint).min()
     }
 
@@ -264,6 +298,11 @@ impl Peer {
         Some((id, self.conversations.get(&id)?.member.as_ref()?.memory().clone()))
     }
 
+    /// The letters that were shown last, if that changed since the last call: to be kept, so that a relay cannot bring one again.
+    pub fn poll_seen_letters(&mut self) -> Option<Vec<SeenLetter>> {
+        self.seen_letters.take_change()
+    }
+
     /// Messages of the layer below that could not be read, or answered nothing.
     pub const fn unreadable_messages(&self) -> u64 {
         self.unreadable
@@ -274,18 +313,24 @@ impl Peer {
         self.config.nick.as_deref()
     }
 
-    fn open(&mut self, now: Now, mut addresses: Vec<SocketAddr>) -> Result<ConversationId, CommandError> {
+    fn open(
+        &mut self,
+        now: Now,
+        mut addresses: Vec<SocketAddr>,
+        named: Named,
+    ) -> Result<ConversationId, CommandError> {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
         addresses.retain(|&address| is_one_peers(address));
         addresses.truncate(MAX_CANDIDATES);
         let &first = addresses.first().ok_or(CommandError::NoAddress)?;
-        if let Some(&id) = addresses.iter().find_map(|address| self.by_address.get(address)) {
+        if let Some(id) = self.conversation_at(&addresses, &named) {
+            self.name_again(now, id, named);
             self.connect_if_needed(now, id)?;
             return Ok(id);
         }
-        let id = self.add_conversation(Conversation::new(addresses, first))?;
+        let id = self.add_conversation(Conversation { named, ..Conversation::new(addresses, first) })?;
         self.connect_if_needed(now, id)?;
         Ok(id)
     }
@@ -301,7 +346,13 @@ impl Peer {
         let id = ConversationId(self.next_conversation);
         self.next_conversation += 1;
         for &address in &conversation.addresses {
-            self.by_address.insert(address, id);
+            // One that the user named, and that may come back, is still to be found where it was.
+            let holder = self.by_address.get(&address).and_then(|holder| self.conversations.get(holder));
+            let is_kept = conversation.named.address.is_none()
+                && holder.is_some_and(|holder| !holder.is_over() || holder.named.address.is_some());
+            if !is_kept {
+                self.by_address.insert(address, id);
+            }
         }
         self.conversations.insert(id, conversation);
         Ok(id)
@@ -309,18 +360,19 @@ impl Peer {
 
     /// Begins a connection unless there is one.
     fn connect_if_needed(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
-        let Some(conversation) = self.conversations.get_mut(&id) else {
-            return Err(CommandError::NoConversation);
-        };
+        let conversation = self.conversations.get(&id).ok_or(CommandError::NoConversation)?;
         if conversation.primary.is_some() {
             return Ok(());
         }
         let paths: Vec<Path> = conversation.addresses.iter().copied().map(Path::to).collect();
-        let handle = self.endpoint.connect(now, &paths, None).map_err(|error| match error {
+        let expected = self.expected(conversation);
+        let handle = self.endpoint.connect(now, &paths, expected).map_err(|error| match error {
             endpoint::ConnectError::NoAddress => CommandError::NoAddress,
             endpoint::ConnectError::TooMany => CommandError::TooManyConversations,
         })?;
+        let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         conversation.primary = Some(handle);
+        conversation.wrong_until = None;
         if let Some(member) = &mut conversation.member {
             // A goodbye to a relay goes on while it is tried again.
             member.set_retried();
@@ -328,6 +380,7 @@ impl Peer {
             conversation.closing_at = None;
         }
         self.by_handle.insert(handle, id);
+        self.dialled.insert(handle);
         Ok(())
     }
 
@@ -411,6 +464,14 @@ impl Peer {
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Party { nick: self.config.nick.clone(), room: None, ip, port: self.config.local_port }
     }
+}
+
+/// What letters are sealed with. The endpoint's randomness and theirs follow from one seed, and neither tells the other.
+fn split_seal(protection: &mut Protection) -> Option<membership::Seal> {
+    let Protection::Sealed { keys, seed } = protection else { return None };
+    let mut entropy = Entropy::from_seed(*seed);
+    *seed = entropy.split();
+    Some(membership::Seal::new(Arc::clone(keys), entropy))
 }
 
 /// Whether an address can be that of one peer: a conversation is between two.

@@ -7,7 +7,9 @@ use super::session::{Asked, Phase, SeatState};
 use super::{Relay, What};
 use crate::chat::{Moderation, News, Receipt, RefusalCode};
 use crate::endpoint::Handle;
-use crate::ledger::{self, Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request};
+use crate::ledger::{
+    self, Answer, Draft, Entry, Holder, Identity, LedgerError, LetterFate, LogKey, Reply, Request,
+};
 use crate::secure::{Secret, Stretched};
 use crate::time::{Now, WallTime};
 
@@ -71,6 +73,7 @@ pub(super) enum RoomNews {
 pub(super) enum Then {
     Invite { room: u64 },
     Moderate(Moderation),
+    TellKey { nick: String },
 }
 
 /// How somebody wants to join a room.
@@ -365,9 +368,10 @@ impl Relay {
                 let reason = format!("too many letters are waiting for {to} already");
                 return self.refuse(now, handle, &request, RefusalCode::MailboxFull, &reason);
             }
-            _ => {
-                let reason = format!("nobody was ever called {to} here");
-                return self.refuse(now, handle, &request, RefusalCode::NoSuchName, &reason);
+            other => {
+                let holder = if let Reply::Holder(holder) = other { holder } else { None };
+                let (code, reason) = unreadable(&to, draft.sealed.is_some(), holder);
+                return self.refuse(now, handle, &request, code, &reason);
             }
         };
         if let Some(fate) = fate {
@@ -408,6 +412,20 @@ impl Relay {
         self.names.free(&entering.nick, handle);
         self.empty_seats(now, handle, &entering.nick, &entering.inherited, "could not come back");
         Some((entering.request, entering.nick))
+    }
+}
+
+/// Why a letter has no mailbox.
+fn unreadable(to: &str, is_sealed: bool, holder: Option<Holder>) -> (RefusalCode, String) {
+    match (holder, is_sealed) {
+        (None, _) => (RefusalCode::NoSuchName, format!("nobody was ever called {to} here")),
+        (Some(_), false) => (RefusalCode::Unsealed, format!("{to} takes sealed letters only")),
+        (Some(Holder { key: None, .. }), true) => {
+            (RefusalCode::NoKey, format!("{to} was here in the clear, and has no key"))
+        }
+        (Some(_), true) => {
+            (RefusalCode::ChangedKey, format!("{to} has another key now than the letter is sealed for"))
+        }
     }
 }
 

@@ -33,7 +33,8 @@ impl Relay {
             session.last_said = now.instant;
         }
         if let Request::Enter { nick, token, log, everyone_after, .. } = request {
-            let card = super::enter::Card { nick, token, log, everyone_after };
+            let proof = self.proof_by(handle, token);
+            let card = super::enter::Card { nick, proof, log, everyone_after };
             return self.hear_enter(now, handle, asked, card);
         }
         if self.sessions.member(handle).is_none() {
@@ -66,6 +67,11 @@ impl Relay {
                 let pending = Pending::Rooms { handle, request: asked };
                 let request = ledger::Request::ListRooms { most: MAX_ROOMS };
                 self.ask_for(now, handle, request, pending);
+            }
+            Request::Key { nick } => {
+                let pending =
+                    Pending::Holder { handle, request: asked, then: Then::TellKey { nick: nick.clone() } };
+                self.ask_for(now, handle, ledger::Request::FindHolder { nick }, pending);
             }
             Request::Authorize { secret } => self.hear_authorize(now, handle, &asked, &secret),
             Request::Moderate(action) => self.hear_moderation(now, handle, asked, action),

@@ -6,7 +6,8 @@ use super::tail::Cursor;
 use super::{Relay, What};
 use crate::chat::{MAX_SECRET_BYTES, News, Receipt, RefusalCode, composed, is_nick};
 use crate::endpoint::Handle;
-use crate::ledger::{BanTarget, Identity, Reply, Request};
+use crate::ledger::{BanTarget, Identity, Proof, Reply, Request};
+use crate::secure::PublicKey;
 use crate::time::Now;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ fn is_name(nick: &str) -> bool {
 /// What somebody who enters says of itself.
 pub(super) struct Card {
     pub(super) nick: String,
-    pub(super) token: String,
+    /// What tells that the same person comes back.
+    pub(super) proof: Proof,
     pub(super) log: Option<String>,
     pub(super) everyone_after: Option<u64>,
 }
@@ -56,7 +58,7 @@ impl Relay {
         self.names.give(&card.nick, handle);
         let entering = Entering {
             nick: card.nick.clone(),
-            token: card.token.clone(),
+            proof: card.proof.clone(),
             request,
             knows_log: card.log.as_deref() == Some(self.log_id.as_str()),
             everyone_after: card.everyone_after,
@@ -65,7 +67,7 @@ impl Relay {
         if let Some(session) = self.sessions.get_mut(&handle) {
             session.phase = Phase::Entering(Box::new(entering));
         }
-        let request = Request::Enter { token: card.token, nick: card.nick };
+        let request = Request::Enter { proof: card.proof, nick: card.nick };
         self.ask_for(now, handle, request, Pending::Enter { handle });
     }
 
@@ -83,11 +85,13 @@ impl Relay {
         if !is_name(&card.nick) {
             return refuse(RefusalCode::BadName, BAD_NAME);
         }
-        if !(16..=MAX_SECRET_BYTES).contains(&card.token.len()) {
+        if let Proof::Token(token) = &card.proof
+            && !(16..=MAX_SECRET_BYTES).contains(&token.len())
+        {
             return refuse(RefusalCode::Invalid, "the token is too short or too long");
         }
         if let Some(holder) = self.names.holder(&card.nick)
-            && self.token_of(holder) != Some(&card.token)
+            && self.proof_of(holder) != Some(&card.proof)
         {
             let suggestion = self.names.suggestion(&card.nick);
             let free = suggestion.as_deref().map(|name| format!("; {name} is free")).unwrap_or_default();
@@ -100,11 +104,22 @@ impl Relay {
         Ok(())
     }
 
-    fn token_of(&self, handle: Handle) -> Option<&String> {
+    /// Who asks to be let in: sealed, it is the connection's key that tells, whatever token was told beside it
+    /// (UC-RELAY-007).
+    pub(super) fn proof_by(&self, handle: Handle, token: String) -> Proof {
+        self.key_of(handle).map_or(Proof::Token(token), Proof::Key)
+    }
+
+    /// Whose connection it is; None in the clear.
+    pub(super) fn key_of(&self, handle: Handle) -> Option<PublicKey> {
+        self.endpoint.remote_key(handle)
+    }
+
+    fn proof_of(&self, handle: Handle) -> Option<&Proof> {
         match &self.sessions.get(&handle)?.phase {
             Phase::Guest { .. } | Phase::Leaving => None,
-            Phase::Entering(entering) => Some(&entering.token),
-            Phase::Member(member) => Some(&member.token),
+            Phase::Entering(entering) => Some(&entering.proof),
+            Phase::Member(member) => Some(&member.proof),
         }
     }
 
@@ -127,7 +142,7 @@ impl Relay {
             session.phase = before;
             return;
         };
-        let Entering { nick, token, request, knows_log, everyone_after, mut inherited } = *entering;
+        let Entering { nick, proof, request, knows_log, everyone_after, mut inherited } = *entering;
         if let Some(ban) = self.ban_of(now, BanTarget::Identity(identity)) {
             let reason = ban.words();
             self.empty_seats(now, handle, &nick, &inherited, "banned");
@@ -147,7 +162,7 @@ impl Relay {
         let member = Member {
             nick: nick.clone(),
             identity,
-            token,
+            proof,
             is_stranger,
             since: now.wall,
             knows_log,

@@ -6,6 +6,7 @@ use super::session::{Asked, Member, Session};
 use crate::chat::{Attendance, News, RefusalCode, RoomInfo, room_name};
 use crate::endpoint::Handle;
 use crate::ledger;
+use crate::secure::PublicKey;
 use crate::time::Now;
 
 /// Members that one answer lists. More than a person reads; a program that wants them all is a member of the rooms.
@@ -43,6 +44,23 @@ impl Relay {
         };
         let room = room.and_then(room_name);
         self.tell(now, handle, News::Who { re: asked.0.clone(), room, members, count });
+        self.take(now, handle, &asked.0, asked.1);
+    }
+
+    /// Whose key a name stands for, there or not (UC-LETTER-004).
+    pub(super) fn tell_key(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        asked: &Asked,
+        nick: String,
+        key: Option<PublicKey>,
+    ) {
+        let Some(key) = key else {
+            let reason = format!("{nick} was here in the clear, and has no key");
+            return self.refuse(now, handle, asked, RefusalCode::NoKey, &reason);
+        };
+        self.tell(now, handle, News::Key { re: asked.0.clone(), nick, key });
         self.take(now, handle, &asked.0, asked.1);
     }
 

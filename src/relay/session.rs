@@ -9,7 +9,7 @@ use super::tail::Cursor;
 use crate::bucket::Bucket;
 use crate::chat::MessageId;
 use crate::endpoint::Handle;
-use crate::ledger::Identity;
+use crate::ledger::{Identity, Proof};
 use crate::time::{Instant, WallTime};
 
 /// A request's name, and when it was made.
@@ -77,7 +77,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Entering {
     pub(super) nick: String,
-    pub(super) token: String,
+    pub(super) proof: Proof,
     /// The request, and when it was said.
     pub(super) request: Asked,
     /// The cursors that it came with, if they are of our log.
@@ -92,7 +92,7 @@ pub(super) struct Entering {
 pub(super) struct Member {
     pub(super) nick: String,
     pub(super) identity: Identity,
-    pub(super) token: String,
+    pub(super) proof: Proof,
     /// Whether the name was somebody else's before.
     pub(super) is_stranger: bool,
     pub(super) since: WallTime,

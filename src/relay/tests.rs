@@ -2,10 +2,13 @@
 
 mod alike;
 mod guarded;
+mod sealed;
 
 use super::*;
 use crate::arq::{Closed, SendOptions};
-use crate::chat::{Change, MessageId, Moderation, News, Party, Receipt, Request, Said, Say, Words, stream};
+use crate::chat::{
+    Change, MessageId, Moderation, News, Party, Receipt, Request, Said, Say, Sealed, Words, stream,
+};
 use crate::endpoint::EndpointConfig;
 use crate::ledger::{LedgerError, LedgerErrorKind, MemoryLedger};
 use crate::secure::{Secret, Stretch, StretchCost};
@@ -37,6 +40,8 @@ struct Visitor {
     /// Whether nothing reaches it.
     is_deaf: bool,
     seen: Vec<String>,
+    /// The sealed letters among them.
+    letters: Vec<Sealed>,
     /// Why something was refused, in words.
     reasons: Vec<String>,
 }
@@ -95,6 +100,7 @@ impl Hall {
             reads: true,
             is_deaf: false,
             seen: Vec::new(),
+            letters: Vec::new(),
             reasons: Vec::new(),
         });
         self.run();
@@ -132,7 +138,8 @@ impl Hall {
     }
 
     fn words(&mut self, visitor: usize, id: MessageId, to: Party, text: &str) {
-        let words = Words { id, text: text.into(), is_echo: false, reply_to: None, place: None };
+        let words =
+            Words { id, text: text.into(), sealed: None, is_echo: false, reply_to: None, place: None };
         self.say(visitor, stream::WORDS, to, Said::Words(words));
     }
 
@@ -278,6 +285,9 @@ impl Visitor {
                 return;
             };
             let say = Say::decode(&received.body).unwrap();
+            if let Said::Words(Words { sealed: Some(sealed), .. }) = &say.said {
+                self.letters.push(sealed.clone());
+            }
             if !matches!(say.said, Said::Introduce { .. }) {
                 self.seen.push(describe(&say));
                 if let Said::Receipt(Receipt { ack: false, reason: Some(reason), .. }) = &say.said {
@@ -320,7 +330,8 @@ fn describe(say: &Say<'_>) -> String {
         Said::Words(words) => {
             let from = say.from.nick.as_deref().unwrap_or("-");
             let to = say.to.room.as_deref().or(say.to.nick.as_deref()).unwrap_or("-");
-            format!("{from} to {to}: {} @{}", words.text, words.place.map_or(0, |place| place.pos))
+            let text = if words.sealed.is_some() { "sealed" } else { &words.text };
+            format!("{from} to {to}: {text} @{}", words.place.map_or(0, |place| place.pos))
         }
         Said::News(news) => describe_news(news),
         other => format!("{other:?}"),
@@ -367,6 +378,7 @@ fn describe_news(news: &News) -> String {
         News::Removed { room, by, reason } => format!("out of {room:?} by {by}: {reason}"),
         News::Remark { text } => text.clone(),
         News::Closing { reason } => format!("closing: {reason}"),
+        News::Key { nick, key, .. } => format!("the key of {nick} is {key}"),
         News::Bans { bans, .. } => {
             format!("bans {}", bans.iter().map(|ban| ban.who.as_str()).collect::<Vec<_>>().join(" "))
         }
@@ -764,7 +776,7 @@ fn words_beside_the_flood_limit_are_not_heard() {
     let ana = hall.join("ana", "#sala");
     let words = |id: &str, is_echo| {
         let text = "sneaky".into();
-        Said::Words(Words { id: message_id(id), text, is_echo, reply_to: None, place: None })
+        Said::Words(Words { id: message_id(id), text, sealed: None, is_echo, reply_to: None, place: None })
     };
     hall.say(ana, stream::RECEIPTS, party(Some("#sala"), None), words("a-8", false));
     hall.say(ana, stream::RECEIPTS, party(None, None), words("a-9", true));

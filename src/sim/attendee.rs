@@ -13,8 +13,8 @@ use crate::chat::{EVERYONE, MessageId, News, RefusalCode, Request};
 use crate::endpoint::Endpoint;
 use crate::machine::{Path, Transmit};
 use crate::peer::{
-    Command, ConversationId, Destination, Event, Id, MemberEvent, Membership, Peer, Refusal, RelayMemory,
-    RoomWish,
+    Command, ConversationId, Destination, Event, Id, MemberEvent, Membership, Named, Peer, Refusal,
+    RelayMemory, RoomWish,
 };
 use crate::random::{Random, keyed_draw};
 use crate::time::{Instant, Now};
@@ -122,7 +122,7 @@ impl Attendee {
             patience: self.plan.patience,
             keep_calling: false,
         };
-        let attend = Command::Attend { addresses: vec![self.hall], membership };
+        let attend = Command::Attend { addresses: vec![self.hall], named: Named::default(), membership };
         match self.peer.handle_command(now, attend) {
             Ok(Id::Conversation(id)) => self.relay = Some(id),
             Ok(_) => {}
@@ -231,6 +231,7 @@ impl Attendee {
             Event::Silent { .. } => Deed::Told { what: "silent" },
             Event::Resumed { .. } => Deed::Told { what: "resumed" },
             Event::Writable { .. } => Deed::Told { what: "writable" },
+            Event::Key { .. } => Deed::Told { what: "key" },
         };
         self.deeds.push(deed);
     }
@@ -275,6 +276,8 @@ impl Attendee {
             MemberEvent::Came { .. } => Deed::Told { what: "came" },
             MemberEvent::Went { .. } => Deed::Told { what: "went" },
             MemberEvent::Roster { .. } => Deed::Told { what: "roster" },
+            MemberEvent::SharedKey { .. } => Deed::Told { what: "shared-key" },
+            MemberEvent::LetterRefused { .. } => Deed::Told { what: "letter-refused" },
             MemberEvent::News(_) => Deed::Told { what: "other-news" },
         };
         self.deeds.push(deed);

@@ -7,7 +7,7 @@ use super::node::{Fate, Node, Report, Wish, text};
 use super::scenario::Action;
 use crate::endpoint::Endpoint;
 use crate::machine::{Path, Transmit};
-use crate::peer::{CloseReason, Command, CommandError, ConversationId, Event, Id, Peer};
+use crate::peer::{CloseReason, Command, CommandError, ConversationId, Event, Id, Named, Peer};
 use crate::random::keyed_draw;
 use crate::time::{Instant, Now};
 
@@ -41,7 +41,7 @@ impl Chatter {
             return Some(id);
         }
         reports.push(Report::Named { to });
-        match self.peer.handle_command(now, Command::Open { addresses: vec![to] }) {
+        match self.peer.handle_command(now, Command::Open { addresses: vec![to], named: Named::default() }) {
             Ok(Id::Conversation(id)) => {
                 self.conversations.insert(id, to);
                 Some(id)
@@ -93,6 +93,7 @@ impl Chatter {
             Event::Resumed { .. } => told("resumed"),
             Event::Writable { .. } => told("writable"),
             Event::Held { .. } => told("held"),
+            Event::Key { .. } => told("key"),
             Event::Member { .. } => told("member"),
             Event::Closed { reason, .. } => told(match reason {
                 CloseReason::ByPeer { .. } => "closed-by-peer",
@@ -190,5 +191,6 @@ pub(super) const fn word_of(error: CommandError) -> &'static str {
         CommandError::BadNick => "bad-nick",
         CommandError::NoMember => "no-member",
         CommandError::NoPlace => "no-place",
+        CommandError::NothingToTrust => "nothing-to-trust",
     }
 }

@@ -1,12 +1,15 @@
-//! What outlives the program: the ledger on disk, the log's text files, a peer's profile; and the thread that stretches passwords.
+//! What outlives the program: the ledger on disk, the log's text files, a peer's profile, keys; and the thread that stretches
+//! passwords.
 //!
 //! Whatever waits for a disk has a thread of its own here and talks through bounded channels, so that a slow disk delays receipts
 //! and nothing else; a profile alone is small, read once and written seldom. This module must never say that something is kept
 //! before the system said that it is.
 
 pub mod database;
+pub mod identity;
 pub mod journal;
 pub mod keeper;
+mod private;
 pub mod profile;
 pub mod stretcher;
 

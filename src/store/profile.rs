@@ -1,18 +1,20 @@
-//! A person's own folder: the token by which a relay knows them again, and how far each relay's logs were shown.
+//! A person's own folder: who they are, the token by which a relay knows them again, and how far each relay's logs were shown.
 //!
-//! One program at a time uses a profile, since two with the same identity would throw each other out. It must never let anybody
-//! else on the machine read the token.
+//! One program at a time uses a profile to talk, since two with the same identity would throw each other out at a relay; one that
+//! only sends or listens borrows its [`Identity`]. It must never let anybody else on the machine read the token.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::MAX_SECRET_BYTES;
-use crate::peer::RelayMemory;
+use super::identity::Identity;
+use super::private::{is_exposed, make_folder, open_lock, read, write_whole};
+use crate::chat::{MAX_SECRET_BYTES, RefusalCode};
+use crate::peer::{RelayMemory, SeenLetter};
 
 /// As many programs of one person on one machine as anybody starts by hand.
 const MAX_NUMBER: u32 = 64;
@@ -20,15 +22,13 @@ const MAX_NUMBER: u32 = 64;
 /// Relays that are remembered; beyond that, those that come last in the alphabet are forgotten.
 const MAX_RELAYS: usize = 256;
 
-/// Far more than [`MAX_RELAYS`] take; what is longer was not written by us.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-
 /// A profile in use.
 #[derive(Debug)]
 pub struct Profile {
     folder: PathBuf,
     name: String,
     token: String,
+    identity: Identity,
     memories: BTreeMap<String, RelayMemory>,
     damage: Option<ProfileError>,
     /// Locked for as long as it is open.
@@ -45,13 +45,23 @@ pub enum ProfileError {
         /// The system's words.
         error: io::Error,
     },
-    /// Others on this machine may read the token.
+    /// Others on this machine may read the token or the key.
     Exposed {
         /// The file.
         path: PathBuf,
     },
     /// A file holds something that was not written there by us.
     Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of the key has none in it.
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The keys of others cannot be read.
+    NoKnownKeys {
         /// The file.
         path: PathBuf,
     },
@@ -75,6 +85,17 @@ impl fmt::Display for ProfileError {
             Self::Damaged { path } => {
                 write!(f, "{} is damaged; delete it, and a new one is made", path.display())
             }
+            Self::NoKey { path } => write!(
+                f,
+                "{} holds no key; put a copy of yours in its place, or delete it to be somebody new, whom others will be warned of",
+                path.display()
+            ),
+            Self::NoKnownKeys { path } => write!(
+                f,
+                "{} is damaged; without it anybody could pass for those whom you know. Put a copy in its place, or delete it to \
+                 meet everybody anew",
+                path.display()
+            ),
             Self::TooMany { path } => {
                 write!(f, "{} and {MAX_NUMBER} more are in use by other programs", path.display())
             }
@@ -85,20 +106,25 @@ impl fmt::Display for ProfileError {
 impl std::error::Error for ProfileError {}
 
 impl Profile {
-    /// The profile of `nick` in the data folder, made if there is none, with `fresh_token` as its token. If another program uses
-    /// it, the next one that is free: `nick-2`, `nick-3`, …
-    pub fn open(data: &Path, nick: &str, fresh_token: &str) -> Result<Self, ProfileError> {
-        let first = folder_name(nick);
-        let profiles = data.join("profiles");
+    /// The profile of `nick` in the data folder, made if there is none, with `fresh_token` as its token and a key from
+    /// `fresh_seed`. If another program uses it, the next one that is free: `nick-2`, `nick-3`, …
+    pub fn open(
+        data: &Path,
+        nick: &str,
+        fresh_token: &str,
+        fresh_seed: [u8; 32],
+    ) -> Result<Self, ProfileError> {
+        let (first, profiles) = (folder_name(nick), data.join("profiles"));
         for number in 1..=MAX_NUMBER {
             let suffix = if number == 1 { String::new() } else { format!("-{number}") };
             let folder = profiles.join(format!("{first}{suffix}"));
             make_folder(&folder).map_err(|error| system(&folder, error))?;
             if let Some(lock) = lock(&folder.join("lock"))? {
                 let token = token(&folder.join("token"), fresh_token)?;
+                let identity = Identity::open(&folder, fresh_seed)?;
                 let name = format!("{nick}{suffix}");
-                let mut profile =
-                    Self { folder, name, token, memories: BTreeMap::new(), damage: None, _lock: lock };
+                let memories = BTreeMap::new();
+                let mut profile = Self { folder, name, token, identity, memories, damage: None, _lock: lock };
                 // Without it the person sees some lines again, which is no reason to stop.
                 match profile.read_memories() {
                     Ok(memories) => profile.memories = memories,
@@ -118,6 +144,11 @@ impl Profile {
     /// What proves to a relay that the same person comes back. Secret.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Who it is, whatever the name.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Why nothing is remembered of earlier runs, if something should be.
@@ -142,7 +173,24 @@ impl Profile {
         };
         let path = self.memories_path();
         let bytes = serde_json::to_vec_pretty(&kept).map_err(|error| system(&path, error.into()))?;
-        write_whole(&path, &bytes)
+        write_whole(&path, &bytes).map_err(|error| system(&path, error))
+    }
+
+    /// The sealed letters that were shown last, oldest first (UC-LETTER-007).
+    pub fn letters(&self) -> Result<Vec<SeenLetter>, ProfileError> {
+        let path = self.letters_path();
+        let bytes = read(&path).map_err(|error| system(&path, error))?.unwrap_or_default();
+        Ok(bytes.as_chunks().0.to_vec())
+    }
+
+    /// Keeps which sealed letters were shown last.
+    pub fn keep_letters(&self, letters: &[SeenLetter]) -> Result<(), ProfileError> {
+        let path = self.letters_path();
+        write_whole(&path, letters.as_flattened()).map_err(|error| system(&path, error))
+    }
+
+    fn letters_path(&self) -> PathBuf {
+        self.folder.join("letters")
     }
 
     fn memories_path(&self) -> PathBuf {
@@ -151,7 +199,7 @@ impl Profile {
 
     fn read_memories(&self) -> Result<BTreeMap<String, RelayMemory>, ProfileError> {
         let path = self.memories_path();
-        let Some(bytes) = read(&path)? else {
+        let Some(bytes) = read(&path).map_err(|error| system(&path, error))? else {
             return Ok(BTreeMap::new());
         };
         let kept: Kept = serde_json::from_slice(&bytes).map_err(|_| ProfileError::Damaged { path })?;
@@ -171,20 +219,29 @@ struct KeptRelay {
     letters_after: u64,
     everyone_after: Option<u64>,
     rooms: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    letters_refused: BTreeMap<u64, String>,
 }
 
 impl From<&RelayMemory> for KeptRelay {
     fn from(memory: &RelayMemory) -> Self {
-        let RelayMemory { log, letters_after, everyone_after, rooms } = memory.clone();
-        Self { log, letters_after, everyone_after, rooms }
+        let RelayMemory { log, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
+        let refused = letters_refused.into_iter().map(|(pos, code)| (pos, code.as_str().to_owned()));
+        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
     }
 }
 
 impl From<KeptRelay> for RelayMemory {
     fn from(kept: KeptRelay) -> Self {
-        let KeptRelay { log, letters_after, everyone_after, rooms } = kept;
-        Self { log, letters_after, everyone_after, rooms }
+        let KeptRelay { log, letters_after, everyone_after, rooms, letters_refused } = kept;
+        let refused = letters_refused.into_iter().map(|(pos, code)| (pos, RefusalCode::parse(&code)));
+        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
     }
+}
+
+/// The folder of a nick's own profile, whoever uses it at the moment.
+pub fn folder(data: &Path, nick: &str) -> PathBuf {
+    data.join("profiles").join(folder_name(nick))
 }
 
 /// A nick as the name of a folder on any system: what is not a letter, a digit, `-` or `_` is written as its number.
@@ -202,8 +259,7 @@ fn folder_name(nick: &str) -> String {
 
 /// The lock; None while another program has it.
 fn lock(path: &Path) -> Result<Option<File>, ProfileError> {
-    let file = File::options().create(true).truncate(false).write(true).open(path);
-    let file = file.map_err(|error| system(path, error))?;
+    let file = open_lock(path).map_err(|error| system(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -213,8 +269,8 @@ fn lock(path: &Path) -> Result<Option<File>, ProfileError> {
 
 /// The token in the file, or the fresh one, which is there from then on.
 fn token(path: &Path, fresh: &str) -> Result<String, ProfileError> {
-    let Some(bytes) = read(path)? else {
-        write_whole(path, format!("{fresh}\n").as_bytes())?;
+    let Some(bytes) = read(path).map_err(|error| system(path, error))? else {
+        write_whole(path, format!("{fresh}\n").as_bytes()).map_err(|error| system(path, error))?;
         return Ok(fresh.to_owned());
     };
     if is_exposed(path).map_err(|error| system(path, error))? {
@@ -227,65 +283,13 @@ fn token(path: &Path, fresh: &str) -> Result<String, ProfileError> {
     if is_whole { Ok(token.to_owned()) } else { Err(ProfileError::Damaged { path: path.to_owned() }) }
 }
 
-/// The bytes of a file; None if there is no such file.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, ProfileError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(system(path, error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|error| system(path, error))?;
-    Ok(Some(bytes))
-}
-
-/// Puts another file in the place of `path`, which only we may read.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ProfileError> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        // Not the one that a crash left behind: its mode might be another one.
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = File::options();
-        options.create_new(true).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&fresh)?;
-        file.write_all(bytes)?;
-        // Or a power cut may leave the name of the new one with nothing in it.
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|error| system(path, error))
-}
-
-fn make_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-#[cfg(unix)]
-fn is_exposed(path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_exposed(_path: &Path) -> io::Result<bool> {
-    Ok(false)
-}
-
-fn system(path: &Path, error: io::Error) -> ProfileError {
+pub(super) fn system(path: &Path, error: io::Error) -> ProfileError {
     ProfileError::System { path: path.to_owned(), error }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -304,7 +308,7 @@ mod tests {
         }
 
         fn open(&self, nick: &str, token: &str) -> Result<Profile, ProfileError> {
-            Profile::open(&self.0, nick, token)
+            Profile::open(&self.0, nick, token, [1; 32])
         }
 
         fn path(&self, file: &str) -> PathBuf {
@@ -325,6 +329,7 @@ mod tests {
             letters_after: 3,
             everyone_after: None,
             rooms: BTreeMap::from([("#sala".to_owned(), position)]),
+            letters_refused: BTreeMap::from([(2, RefusalCode::UnknownKey)]),
         }
     }
 
@@ -336,9 +341,11 @@ mod tests {
         assert_eq!(profile.memory("relay:6100"), RelayMemory::default());
         profile.keep("relay:6100", memory(16)).unwrap();
         profile.keep("relay:6100", memory(17)).unwrap();
+        profile.keep_letters(&[[1; 16], [2; 16]]).unwrap();
         drop(profile);
         let profile = data.open("ana", "another token of another run").unwrap();
         assert_eq!(profile.token(), TOKEN);
+        assert_eq!(profile.letters().unwrap(), [[1; 16], [2; 16]]);
         assert_eq!(profile.memory("relay:6100"), memory(17));
         assert_eq!(profile.memory("elsewhere:6100"), RelayMemory::default());
         assert!(profile.damage().is_none());

@@ -11,6 +11,10 @@ use super::json::escape;
 use crate::chat::format_timestamp;
 use crate::endpoint::Statistics;
 use crate::relay::{PasswordStatistics, Record, What};
+use crate::secure::{PublicKey, key_words};
+
+/// What a clear run says.
+const CLEAR: &str = "CLEAR: not encrypted; whoever is on the way can read what is said";
 
 /// A relay that begins.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,8 @@ pub struct Ready<'a> {
     pub reachable: &'a [SocketAddr],
     /// What it does wrong on purpose, as the flag says it.
     pub faults: &'a [String],
+    /// Who it is; None in a clear run.
+    pub key: Option<PublicKey>,
     /// Whether nothing is kept beyond the end.
     pub in_memory: bool,
     /// Whether it ends with the terminal that it was started on.
@@ -51,7 +57,13 @@ impl Ready<'_> {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("listening on {}", self.address)];
         lines.extend(self.reachable.iter().map(|address| format!("reachable at {address}")));
-        lines.push("CLEAR: not encrypted; whoever is on the way can read what is said".to_owned());
+        match self.key {
+            Some(key) => {
+                lines.push(format!("sealed; its key is {key}"));
+                lines.push(format!("in words: {}", key_words(&key)));
+            }
+            None => lines.push(CLEAR.to_owned()),
+        }
         lines.push(if self.in_memory {
             "rooms, names and history are forgotten at the end (--memory)".to_owned()
         } else {
@@ -78,6 +90,8 @@ impl Ready<'_> {
             addr: SocketAddr,
             addrs: &'a [SocketAddr],
             clear: bool,
+            sealed: bool,
+            key: Option<PublicKey>,
             #[serde(skip_serializing_if = "<[String]>::is_empty")]
             faults: &'a [String],
             memory: bool,
@@ -89,7 +103,9 @@ impl Ready<'_> {
             event: "ready",
             addr: self.address,
             addrs: self.reachable,
-            clear: true,
+            clear: self.key.is_none(),
+            sealed: self.key.is_some(),
+            key: self.key,
             faults: self.faults,
             memory: self.in_memory,
             data: self.data.display().to_string(),
@@ -222,6 +238,7 @@ mod tests {
             address,
             reachable: &reachable,
             faults: &faults,
+            key: None,
             in_memory: false,
             has_terminal: false,
             data,
@@ -239,6 +256,12 @@ mod tests {
             "FAULTS on purpose (--fault): connect, receive=0.3",
         ];
         assert_eq!(ready.lines(), lines);
+        let key = crate::secure::KeyPair::from_secret([1; 32]).public();
+        let sealed = Ready { key: Some(key), ..ready }.lines();
+        assert_eq!(
+            sealed[2..4],
+            [format!("sealed; its key is {key}"), format!("in words: {}", key_words(&key))]
+        );
     }
 
     #[test]

@@ -41,6 +41,18 @@ pub enum Action {
         /// In a room of the relay; None: everybody.
         room: Option<String>,
     },
+    /// Show what to compare with somebody, to be sure that nobody is in between.
+    Verify {
+        /// An address or a nick, as typed; None: the receiver.
+        who: Option<String>,
+    },
+    /// Accept a key that was refused.
+    Trust {
+        /// An address or a nick, as typed.
+        who: String,
+    },
+    /// Show our own key.
+    Identity,
     /// Something that needs a relay.
     Relay(RelayAction),
     /// Use another name.
@@ -145,6 +157,9 @@ pub fn parse(line: &str) -> Result<Action, InputError> {
         "nick" | "apelido" => Ok(Action::Nick { nick: word(argument, "/nick NAME")? }),
         "close" | "fechar" => close(argument),
         "who" | "names" | "usuarios" | "usuários" => who(argument),
+        "verify" | "verificar" => Ok(Action::Verify { who: optional_word(argument, "/verify [WHO]")? }),
+        "trust" | "confiar" => Ok(Action::Trust { who: word(argument, "/trust WHO")? }),
+        "id" | "identidade" => nothing(argument, Action::Identity, "/id"),
         "help" | "ajuda" => nothing(argument, Action::Help, "/help"),
         "quit" | "exit" | "sair" => nothing(argument, Action::Quit, "/quit"),
         lower => match relay::input::parse(lower, argument) {
@@ -167,8 +182,11 @@ fn message(argument: &str) -> Result<Action, InputError> {
 }
 
 fn close(argument: &str) -> Result<Action, InputError> {
-    let who = if argument.trim().is_empty() { None } else { Some(word(argument, "/close ADDR")?) };
-    Ok(Action::Close { who })
+    Ok(Action::Close { who: optional_word(argument, "/close ADDR")? })
+}
+
+fn optional_word(argument: &str, usage: &'static str) -> Result<Option<String>, InputError> {
+    if argument.trim().is_empty() { Ok(None) } else { word(argument, usage).map(Some) }
 }
 
 /// A text is taken exactly as it stands, spaces at its ends included.
@@ -242,6 +260,9 @@ mod tests {
         check("/usuarios", Action::Who { room: None });
         check("/USUÁRIOS Sala", Action::Who { room: Some("#sala".to_owned()) });
         check("/ajuda", Action::Help);
+        check("/verificar", Action::Verify { who: None });
+        check("/confiar bob", Action::Trust { who: "bob".to_owned() });
+        check("/identidade", Action::Identity);
         check("/eco olá", Action::Echo { text: "olá".to_owned() });
     }
 

@@ -13,11 +13,13 @@ use super::notice::{Arrival, Member, Notice, Outgoing, Party, Receiver, Way};
 use super::relay;
 use super::style::Style;
 use super::text::{self, Limit};
+use super::trust;
 use super::view::{Status, View};
 use crate::chat::EVERYONE;
 use crate::io::output::Output;
 use crate::io::trace::timestamp;
 use crate::peer::Quote;
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// Prints objects.
@@ -66,13 +68,14 @@ impl View for JsonView {
 enum Printed<'a> {
     Own(Object<'a>),
     Relay(relay::json::Object<'a>),
+    Trust(trust::Object<'a>),
 }
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object<'a> {
-    Ready { addr: SocketAddr },
-    Connected { addr: SocketAddr, nick: Option<&'a str> },
+    Ready { addr: SocketAddr, sealed: bool, key: Option<PublicKey> },
+    Connected { addr: SocketAddr, nick: Option<&'a str>, sealed: bool, key: Option<PublicKey> },
     Closed { addr: SocketAddr, reason: String },
     Sent { id: &'a str, to: String, text: &'a str },
     Held { id: &'a str, to: String },
@@ -93,6 +96,9 @@ struct Message<'a> {
     /// Whether it came through a relay for us alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     private: bool,
+    /// Of such a letter: whether the relay could not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<bool>,
     text: &'a str,
     ts: String,
     history: bool,
@@ -122,14 +128,24 @@ struct Row<'a> {
 fn printed(notice: &Notice) -> Option<Printed<'_>> {
     match notice {
         Notice::Relay(notice) => relay::json::object(notice).map(Printed::Relay),
+        Notice::Key { .. } | Notice::Verification { .. } | Notice::Identity(_) => {
+            trust::object(notice).map(Printed::Trust)
+        }
         notice => object(notice).map(Printed::Own),
     }
 }
 
 fn object(notice: &Notice) -> Option<Object<'_>> {
     Some(match notice {
-        Notice::Ready { address, .. } => Object::Ready { addr: *address },
-        Notice::Connected(party) => Object::Connected { addr: party.address, nick: party.nick.as_deref() },
+        Notice::Ready { address, key, .. } => {
+            Object::Ready { addr: *address, sealed: key.is_some(), key: *key }
+        }
+        Notice::Connected { party, key } => Object::Connected {
+            addr: party.address,
+            nick: party.nick.as_deref(),
+            sealed: key.is_some(),
+            key: *key,
+        },
         Notice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }
@@ -153,6 +169,9 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
         | Notice::Resumed(_)
         | Notice::Receiver(_)
         | Notice::Relay(_)
+        | Notice::Key { .. }
+        | Notice::Verification { .. }
+        | Notice::Identity(_)
         | Notice::Help
         | Notice::Info(_) => return None,
     })
@@ -172,11 +191,12 @@ fn message(arrival: &Arrival) -> Message<'_> {
         id: arrival.id.as_str(),
         from: from(&arrival.from),
         room: match &arrival.way {
-            Way::Direct | Way::Letter => None,
+            Way::Direct | Way::Letter { .. } => None,
             Way::Room { room, .. } => Some(room),
             Way::Everyone => Some(EVERYONE),
         },
-        private: arrival.way == Way::Letter,
+        private: matches!(arrival.way, Way::Letter { .. }),
+        sealed: if let Way::Letter { is_sealed } = arrival.way { Some(is_sealed) } else { None },
         text: &arrival.text,
         ts: timestamp(arrival.sent_at),
         history: arrival.is_history,
@@ -252,10 +272,25 @@ mod tests {
     #[test]
     fn connections() {
         check(
-            &Notice::Ready { address: address(), reachable: None, busy: None, talks: true, at_relay: false },
-            r#"{"event":"ready","addr":"127.0.0.1:6000"}"#,
+            &Notice::Ready {
+                address: address(),
+                reachable: None,
+                busy: None,
+                talks: true,
+                at_relay: false,
+                key: None,
+            },
+            r#"{"event":"ready","addr":"127.0.0.1:6000","sealed":false,"key":null}"#,
         );
-        check(&Notice::Connected(party()), r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob"}"#);
+        check(
+            &Notice::Connected { party: party(), key: None },
+            r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob","sealed":false,"key":null}"#,
+        );
+        let key = Some(crate::secure::KeyPair::from_secret([1; 32]).public());
+        check(
+            &Notice::Connected { party: party(), key },
+            r#"{"event":"connected","addr":"127.0.0.1:6000","nick":"bob","sealed":true,"key":"utqjfevwkhbhrolxfrlj6x5jxmj5sbvunk3izhpz3qvuicpyuieq"}"#,
+        );
         check(
             &Notice::Closed { party: party(), reason: CloseReason::Silent },
             r#"{"event":"closed","addr":"127.0.0.1:6000","reason":"the other side fell silent"}"#,
@@ -316,10 +351,10 @@ mod tests {
             &Notice::Message(arrival.clone()),
             r##"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":"#sala","text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":true,"re":null}"##,
         );
-        (arrival.way, arrival.is_history) = (Way::Letter, false);
+        (arrival.way, arrival.is_history) = (Way::Letter { is_sealed: true }, false);
         check(
             &Notice::Message(arrival),
-            r#"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":null,"private":true,"text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":false,"re":null}"#,
+            r#"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":null,"private":true,"sealed":true,"text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":false,"re":null}"#,
         );
     }
 

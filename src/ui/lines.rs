@@ -61,6 +61,8 @@ fn is_data(notice: &Notice) -> bool {
         | Notice::Unknown { .. }
         | Notice::Echoed { .. }
         | Notice::Roster(_)
+        | Notice::Verification { .. }
+        | Notice::Identity(_)
         | Notice::Help => true,
         // What was asked for; who comes and goes is chatter.
         Notice::Relay(notice) => matches!(
@@ -71,7 +73,8 @@ fn is_data(notice: &Notice) -> bool {
                 | RelayNotice::Log(_)
         ),
         Notice::Ready { .. }
-        | Notice::Connected(_)
+        | Notice::Connected { .. }
+        | Notice::Key { .. }
         | Notice::Renamed { .. }
         | Notice::Silent(_)
         | Notice::Resumed(_)

@@ -16,4 +16,5 @@ pub mod relay;
 pub mod style;
 pub mod terminal;
 pub mod text;
+pub mod trust;
 pub mod view;

@@ -26,6 +26,8 @@ pub struct Tally {
     pub delivered: u64,
     /// Nobody answered, or the connection ended before they left.
     pub unsent: u64,
+    /// Another key answered than the known one, so they did not leave.
+    pub mistrusted: u64,
     /// The other side refused them.
     pub refused: u64,
     /// Nobody knows.
@@ -45,6 +47,8 @@ pub struct Model {
     last_sender: Option<Sender>,
     relay: Option<RelayState>,
     tally: Tally,
+    /// Whether commands can be typed.
+    has_commands: bool,
     /// How many texts were given up before the peer had them, which gives them their names.
     not_sent: u64,
     notices: VecDeque<Notice>,
@@ -75,6 +79,11 @@ pub struct Sender {
 }
 
 impl Model {
+    /// The state behind a front end where commands can be typed.
+    pub fn with_commands() -> Self {
+        Self { has_commands: true, ..Self::default() }
+    }
+
     /// Takes over what the peer tells.
     pub fn handle_event(&mut self, event: Event, wall: WallTime) {
         match event {
@@ -83,6 +92,10 @@ impl Model {
             | Event::Silent { .. }
             | Event::Resumed { .. }
             | Event::Closed { .. } => self.follow_presence(event, wall),
+            Event::Key { owner, address, news } => {
+                let can_type = self.has_commands;
+                self.notices.push_back(Notice::Key { owner, address, news, can_type });
+            }
             Event::Message(incoming) => self.receive(incoming, wall),
             Event::Echoed { id, conversation, text, rtt } => {
                 self.echoes.remove(&id);
@@ -96,6 +109,7 @@ impl Model {
                 self.echoes.remove(&id);
                 let column: fn(&mut Tally) -> &mut u64 = match reason {
                     FailReason::NoAnswer | FailReason::NotSent => |tally| &mut tally.unsent,
+                    FailReason::WrongKey | FailReason::OtherKey { .. } => |tally| &mut tally.mistrusted,
                     FailReason::Refused { .. } => |tally| &mut tally.refused,
                 };
                 self.settle(id, column, |message| Notice::Failed { message, reason });
@@ -314,9 +328,13 @@ impl Model {
     /// The events that tell who is there.
     fn follow_presence(&mut self, event: Event, wall: WallTime) {
         match event {
-            Event::Connected { conversation, address, nick } => {
+            Event::Connected { conversation, address, nick, key } => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
-                self.tell_presence(conversation, Notice::Connected, RelayNotice::Reached);
+                self.tell_presence(
+                    conversation,
+                    |party| Notice::Connected { party, key },
+                    |party| RelayNotice::Reached { party, key },
+                );
             }
             Event::Renamed { conversation, before, nick } => {
                 if let Some(contact) = self.contacts.get_mut(&conversation) {
@@ -354,8 +372,8 @@ impl Model {
     fn tell_presence(
         &mut self,
         conversation: ConversationId,
-        of_peer: fn(Party) -> Notice,
-        of_relay: fn(Party) -> RelayNotice,
+        of_peer: impl FnOnce(Party) -> Notice,
+        of_relay: impl FnOnce(Party) -> RelayNotice,
     ) {
         let party = self.party(conversation);
         let is_relay = self.relay.as_ref().is_some_and(|relay| relay.conversation() == conversation);
@@ -388,6 +406,7 @@ impl Model {
             room,
             is_relayed,
             is_history,
+            is_sealed,
             address,
             nick,
             text,
@@ -403,7 +422,7 @@ impl Model {
                 let is_only = self.relay.as_ref().is_some_and(RelayState::has_one_room);
                 (Some(Destination::Room { relay, room: room.clone() }), Way::Room { room, is_only })
             }
-            (true, None) => (author, Way::Letter),
+            (true, None) => (author, Way::Letter { is_sealed }),
             (false, _) => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
                 (Some(conversation.into()), Way::Direct)
@@ -462,7 +481,7 @@ impl Model {
 mod tests {
     use super::*;
     use crate::chat::News;
-    use crate::peer::{Command, Id, MemberEvent, Peer, PeerConfig};
+    use crate::peer::{Command, Id, MemberEvent, Named, Peer, PeerConfig};
     use crate::time::{Instant, Now};
 
     /// Two conversations as a peer would name them.
@@ -471,7 +490,7 @@ mod tests {
         let mut peer = Peer::new(PeerConfig::default(), 1, now);
         [6001, 6002].map(|port| {
             let addresses = vec![([127, 0, 0, 1], port).into()];
-            match peer.handle_command(now, Command::Open { addresses }) {
+            match peer.handle_command(now, Command::Open { addresses, named: Named::default() }) {
                 Ok(Id::Conversation(conversation)) => conversation,
                 other => panic!("{other:?}"),
             }
@@ -485,6 +504,7 @@ mod tests {
             room: None,
             is_relayed: false,
             is_history: false,
+            is_sealed: false,
             address: ([127, 0, 0, 1], port).into(),
             nick: None,
             text: "hi".to_owned(),
@@ -550,7 +570,7 @@ mod tests {
         ] {
             model.handle_event(event, WallTime::default());
         }
-        let expected = Tally { delivered: 1, unsent: 1, refused: 0, unknown: 1 };
+        let expected = Tally { delivered: 1, unsent: 1, unknown: 1, ..Tally::default() };
         assert_eq!((model.tally(), model.pending()), (expected, 0));
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::relay::RelayNotice;
 use crate::chat::MessageId;
-use crate::peer::{CloseReason, FailReason, Quote};
+use crate::peer::{CloseReason, FailReason, KeyNews, KeyOwner, Quote};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// The other side of a conversation. The nick is what it claims; only the address is seen.
@@ -36,7 +37,10 @@ pub enum Way {
     /// From the sender's own machine. All others: through the relay, which knows its members' names.
     Direct,
     /// To us alone.
-    Letter,
+    Letter {
+        /// Whether it was sealed, so that the relay could not read it.
+        is_sealed: bool,
+    },
     /// To a room.
     Room {
         /// Which.
@@ -117,9 +121,38 @@ pub enum Notice {
         talks: bool,
         /// Whether they are for a relay.
         at_relay: bool,
+        /// Our own key; None in a clear run.
+        key: Option<PublicKey>,
     },
     /// The other side is there.
-    Connected(Party),
+    Connected {
+        /// Who.
+        party: Party,
+        /// The key that it has proved; None in a clear run.
+        key: Option<PublicKey>,
+    },
+    /// Something is to be said of somebody's key.
+    Key {
+        /// Whose.
+        owner: KeyOwner,
+        /// Where it was seen.
+        address: Option<SocketAddr>,
+        /// What.
+        news: KeyNews,
+        /// Whether commands can be typed here.
+        can_type: bool,
+    },
+    /// What two people compare.
+    Verification {
+        /// With whom, in words that have been filtered.
+        who: String,
+        /// Our key.
+        ours: PublicKey,
+        /// Theirs.
+        theirs: PublicKey,
+    },
+    /// Who we are.
+    Identity(PublicKey),
     /// It goes by another name.
     Renamed {
         /// Who, with its new name.

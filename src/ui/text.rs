@@ -13,9 +13,13 @@ use super::filter;
 use super::notice::{Arrival, Member, Notice, Outgoing, Party, Presence, Receiver, Way};
 use super::relay::text as relay;
 use super::style::Tone;
+use super::trust;
 use super::view::{Question, Status};
 use crate::peer::{CloseReason, FailReason};
 use crate::time::WallTime;
+
+/// Marks a run whose words everybody on the way can read.
+const CLEAR: &str = "CLEAR: not encrypted";
 
 /// Where a refused line can be found again.
 pub const IN_HISTORY: &str = " (↑ brings the line back)";
@@ -55,6 +59,9 @@ pub const HELP: &[&str] = &[
     "/echo text       have the receiver (at a relay, the relay) return a text",
     "/who [#room]     who is there",
     "/nick NAME       be called something else",
+    "/verify [WHO]    words that both sides see alike if nobody is in between",
+    "/trust WHO       accept a changed key, which was refused",
+    "/id              your own key, as text and as words",
     "/close           end the conversation; in a room, leave the room (as /part)",
     "/close ADDR      end the one with that address, which may be the relay's",
     "/quit            end the program (so does Ctrl-D on an empty line)",
@@ -76,7 +83,7 @@ pub const HELP: &[&str] = &[
     "/log [N]  /shutdown [reason]",
     "also: /eco /para /responder /usuarios /apelido /fechar /ajuda /sair /entrar",
     "      /deixar /salas /assunto /todos /convidar /sala /expulsar /banir",
-    "      /silenciar /encerrar",
+    "      /silenciar /encerrar /verificar /confiar /identidade",
 ];
 
 /// Refuses a block from the clipboard.
@@ -85,15 +92,15 @@ pub const PASTE_TOO_LONG: &str = "! what was pasted is longer than a message may
 /// The lines that tell a person of `notice`, which happened `at` this moment.
 pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
     match notice {
-        Notice::Ready { address, reachable, busy, talks, at_relay } => {
+        Notice::Ready { address, reachable, busy, talks, at_relay, key } => {
             let hint = match (talks, at_relay) {
                 (false, _) => "",
                 (true, false) => " · /msg ADDR text · /help",
                 (true, true) => " · /join ROOM · /help",
             };
-            ready(*address, *reachable, *busy, hint)
+            ready(*address, *reachable, *busy, if key.is_some() { "sealed" } else { CLEAR }, hint)
         }
-        Notice::Connected(_)
+        Notice::Connected { .. }
         | Notice::Renamed { .. }
         | Notice::Silent(_)
         | Notice::Resumed(_)
@@ -122,6 +129,7 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
             one(Tone::Dim, format!("* lines without a slash go to {to} now; /to {hint} changes it"))
         }
         Notice::Relay(notice) => relay::describe(notice),
+        Notice::Key { .. } | Notice::Verification { .. } | Notice::Identity(_) => trust::describe(notice),
         Notice::Roster(members) => roster(members),
         Notice::Help => HELP.iter().flat_map(|line| one(Tone::Dim, (*line).to_owned())).collect(),
         Notice::Info(text) => one(Tone::Dim, format!("* {text}")),
@@ -173,7 +181,8 @@ pub fn prompt(status: &Status) -> String {
         () if status.receiver_waits => " (reconnecting)",
         () => "",
     };
-    format!("{words}{state}")
+    let mark = if status.is_clear { "CLEAR " } else { "" };
+    format!("{mark}{words}{state}")
 }
 
 /// What the terminal shows before a secret.
@@ -229,14 +238,20 @@ pub(super) fn one(tone: Tone, text: String) -> Vec<Line> {
     vec![Line { tone, text }]
 }
 
-fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, hint: &str) -> Vec<Line> {
+fn ready(
+    address: SocketAddr,
+    reachable: Option<SocketAddr>,
+    busy: Option<u16>,
+    protection: &str,
+    hint: &str,
+) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(busy) = busy {
         let text = format!("* port {busy} is in use by another program, so this one has {}", address.port());
         lines.push(Line { tone: Tone::Doubt, text });
     }
     let elsewhere = reachable.map_or_else(String::new, |reachable| format!(" (elsewhere: {reachable})"));
-    let text = format!("* listening on {address}{elsewhere} · CLEAR: not encrypted{hint}");
+    let text = format!("* listening on {address}{elsewhere} · {protection}{hint}");
     lines.push(Line { tone: Tone::Dim, text });
     lines
 }
@@ -244,7 +259,7 @@ fn ready(address: SocketAddr, reachable: Option<SocketAddr>, busy: Option<u16>, 
 /// The notices that tell who is there.
 fn presence(notice: &Notice) -> Vec<Line> {
     match notice {
-        Notice::Connected(party) => one(Tone::Dim, format!("* {} is there", name(party))),
+        Notice::Connected { party, .. } => one(Tone::Dim, format!("* {} is there", name(party))),
         Notice::Renamed { party, before } => {
             let before = before.as_deref().map_or_else(|| party.address.to_string(), filter::nick);
             one(Tone::Dim, format!("* {before} is now called {}", name(party)))
@@ -274,7 +289,7 @@ pub(super) fn reason_of_end(reason: &CloseReason) -> (Tone, String) {
         CloseReason::Violation { .. } | CloseReason::Fault { .. } | CloseReason::WrongKey { .. } => Tone::Bad,
     };
     // Some reasons quote the other side.
-    let reason = filter::shorten(&reason.to_string(), 120);
+    let reason = filter::shorten(&reason.to_string(), 250);
     (tone, reason)
 }
 
@@ -283,7 +298,8 @@ fn message(arrival: &Arrival, at: WallTime, limit: Limit) -> Vec<Line> {
     let (before, after) = match &arrival.way {
         Way::Direct | Way::Room { is_only: true, .. } => (String::new(), ""),
         Way::Room { room, is_only: false } => (format!("{} ", filter::nick(room)), ""),
-        Way::Letter => (String::new(), " (private)"),
+        Way::Letter { is_sealed: false } => (String::new(), " (private)"),
+        Way::Letter { is_sealed: true } => (String::new(), " (private, sealed)"),
         Way::Everyone => (String::new(), " (to everyone)"),
     };
     let mut tail = String::new();
@@ -406,7 +422,7 @@ mod tests {
     #[test]
     fn names_from_the_network_are_filtered_and_bounded() {
         check(
-            &Notice::Connected(party("\x1b[31mbob\u{202e}")),
+            &Notice::Connected { party: party("\x1b[31mbob\u{202e}"), key: None },
             Limit::NONE,
             &["* ␛[31mbob\u{fffd}@127.0.0.1:6001 is there"],
         );
@@ -438,7 +454,8 @@ mod tests {
             (room(true), false, format!("{time} ana: oi")),
             (room(false), false, format!("{time} #sala ana: oi")),
             (room(false), true, format!("history {date} #sala ana: oi")),
-            (Way::Letter, false, format!("{time} ana (private): oi")),
+            (Way::Letter { is_sealed: false }, false, format!("{time} ana (private): oi")),
+            (Way::Letter { is_sealed: true }, false, format!("{time} ana (private, sealed): oi")),
             (Way::Everyone, false, format!("{time} ana (to everyone): oi")),
         ] {
             check(&arrival(way, is_history), Limit::NONE, &[&expected]);

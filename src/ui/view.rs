@@ -14,6 +14,8 @@ pub struct Status {
     pub receiver_is_gone: bool,
     /// Whether the receiver is at a relay that is being tried again, so that a line waits.
     pub receiver_waits: bool,
+    /// Whether everybody on the way can read what is said.
+    pub is_clear: bool,
     /// Whether there is a relay, and so rooms to join.
     pub has_relay: bool,
     /// Whom `/reply` answers.

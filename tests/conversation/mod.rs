@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use udpchat::machine::Path;
-use udpchat::peer::{Command, Event, Id, Peer, PeerConfig};
+use udpchat::peer::{Command, Event, Id, Named, Peer, PeerConfig};
 use udpchat::time::{Instant, Now, WallTime};
 
 /// One datagram that left.
@@ -26,7 +26,9 @@ const LOST: usize = 6;
 /// Everything that ana and bob say to each other.
 pub fn record() -> Vec<Spoken> {
     let mut run = Run::new();
-    let Ok(Id::Conversation(bob)) = run.tell(0, Command::Open { addresses: vec![address(1)] }) else {
+    let Ok(Id::Conversation(bob)) =
+        run.tell(0, Command::Open { addresses: vec![address(1)], named: Named::default() })
+    else {
         panic!("ana cannot begin");
     };
     run.tell(0, Command::Say { to: bob.into(), text: "hi".to_owned() }).unwrap();

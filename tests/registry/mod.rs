@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use udpchat::chat::{
     Attendance, BanInfo, Change, MessageId, Moderation, News, Party, RefusalCode, Request, RoomInfo,
 };
-use udpchat::secure::Secret;
+use udpchat::secure::{PublicKey, Secret};
 use udpchat::time::WallTime;
 
 use super::{list, names_in, registry};
@@ -37,6 +37,7 @@ fn the_requests_are_the_codes_own() {
         Request::Guard { room: room(), password: secret(), invite_only: Some(true), hidden: Some(false) },
         Request::Who { room: some() },
         Request::Rooms,
+        Request::Key { nick: nick() },
         Request::Authorize { secret: "s".into() },
         Request::Moderate(Moderation::Bans),
     ];
@@ -45,7 +46,11 @@ fn the_requests_are_the_codes_own() {
         match request {
             Request::Enter { .. } | Request::Join { .. } | Request::Part { .. } | Request::Rename { .. } => {}
             Request::Topic { .. } | Request::Invite { .. } | Request::Guard { .. } => {}
-            Request::Who { .. } | Request::Rooms | Request::Authorize { .. } | Request::Moderate(_) => {}
+            Request::Key { .. }
+            | Request::Who { .. }
+            | Request::Rooms
+            | Request::Authorize { .. }
+            | Request::Moderate(_) => {}
         }
     }
     check("requests.json", "what", &all);
@@ -96,6 +101,7 @@ fn the_news_are_the_codes_own() {
         News::Closing { reason: text() },
         News::Who { re: re.clone(), room: Some(room()), members: vec![member()], count: 1 },
         News::Rooms { re: re.clone(), rooms: Vec::new() },
+        News::Key { re: re.clone(), nick: text(), key: PublicKey::from_bytes([7; 32]) },
         News::Bans { re: re.clone(), bans: Vec::new() },
         News::Log { re, lines: Vec::new() },
     ];
@@ -104,7 +110,7 @@ fn the_news_are_the_codes_own() {
             News::Entered { .. } | News::Room { .. } | News::Presence { .. } | News::Renamed { .. } => {}
             News::Topic { .. } | News::Invited { .. } | News::Removed { .. } | News::Remark { .. } => {}
             News::Closing { .. } | News::Who { .. } | News::Rooms { .. } => {}
-            News::Bans { .. } | News::Log { .. } => {}
+            News::Key { .. } | News::Bans { .. } | News::Log { .. } => {}
         }
     }
     check("news.json", "what", &all);

@@ -257,7 +257,14 @@ fn closing(code: &str, reason: &str) -> String {
 
 fn words(id: &str, text: &str) -> Said<'static> {
     let id = MessageId::parse(id).expect("ids of the script are ids");
-    Said::Words(Words { id, text: text.to_owned().into(), is_echo: false, reply_to: None, place: None })
+    Said::Words(Words {
+        id,
+        text: text.to_owned().into(),
+        sealed: None,
+        is_echo: false,
+        reply_to: None,
+        place: None,
+    })
 }
 
 fn party(room: Option<&str>, nick: Option<&str>) -> Party {

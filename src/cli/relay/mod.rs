@@ -17,6 +17,7 @@ use mio::Waker;
 
 use super::args::RelayArgs;
 use super::exit::{Exit, Failure};
+use super::identity::protection;
 use super::station;
 use crate::io::clock::Clock;
 use crate::io::entropy;
@@ -26,8 +27,9 @@ use crate::io::output::Output;
 use crate::io::socket::Socket;
 use crate::ledger::{Foundation, MemoryLedger};
 use crate::relay::{Faults, Relay, RelayConfig};
-use crate::secure::StretchCost;
+use crate::secure::{KeyPair, StretchCost};
 use crate::store::database::Database;
+use crate::store::identity::key_pair;
 use crate::store::journal::Journal;
 use crate::store::keeper::Keeper;
 use crate::store::stretcher::Stretcher;
@@ -58,6 +60,8 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let address = socket.local_address();
     let data = settings.data.clone().map_or_else(folder::default_folder, Ok).map_err(Failure::failed)?;
     folder::make(&data).map_err(Failure::failed)?;
+    let keys = if flags.clear.clear { None } else { Some(Arc::new(keys(&data)?)) };
+    let key = keys.as_ref().map(|keys| keys.public());
     let trace = flags.trace.as_deref().map(station::open_trace).transpose()?;
     let clock = Clock::new();
     let mut event_loop = EventLoop::new(socket, clock, trace).map_err(Failure::failed)?;
@@ -71,13 +75,14 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let journal = Journal::open(&logs, wake(event_loop.waker()))
         .map_err(|error| Failure::failed(format!("the log cannot be kept in {}: {error}", logs.display())))?;
 
-    let config = RelayConfig {
+    let mut config = RelayConfig {
         local_port: address.port(),
         admin_secret: Some(admin_secret),
         limits: settings.limits.clone(),
         faults: faults(flags),
         ..RelayConfig::default()
     };
+    config.endpoint.protection = protection(keys)?;
     let seed = entropy::seed().map_err(Failure::failed)?;
     let now = clock.now();
     let mut gate = Gate::new(Relay::new(config, foundation, seed, now), loss_ppm(flags), seed);
@@ -89,6 +94,7 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
         address,
         faults: &switches,
         reachable: &reachable_addresses(address),
+        key,
         in_memory,
         has_terminal,
         data: &data,
@@ -115,6 +121,12 @@ fn open_ledger(
     let keeper = Keeper::on_disk(database, wake(event_loop.waker()));
     let keeper = keeper.map_err(|error| Failure::failed(format!("no thread for the disk: {error}")))?;
     Ok((keeper, foundation))
+}
+
+/// Who the relay is: the same with and without --memory, since its members know it by this.
+fn keys(data: &Path) -> Result<KeyPair, Failure> {
+    let seed = entropy::key_seed().map_err(Failure::failed)?;
+    key_pair(data, seed).map_err(Failure::failed)
 }
 
 fn wake(waker: Arc<Waker>) -> impl Fn() + Send + 'static {

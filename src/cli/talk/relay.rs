@@ -9,7 +9,8 @@ use super::Talk;
 use crate::chat::{EVERYONE, Moderation, News, RefusalCode, Request, is_nick, room_name};
 use crate::io::resolve::Target;
 use crate::peer::{
-    CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, MemberEvent, Peer, RoomWish,
+    CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, KeyNews, MemberEvent, Peer,
+    RoomWish,
 };
 use crate::secure::Secret;
 use crate::time::{Now, WallTime};
@@ -48,7 +49,7 @@ impl Talk {
     }
 
     /// Becomes a member again, in one room, after the relay was left, or was lost for good.
-    fn attend_again(
+    pub(super) fn attend_again(
         &mut self,
         now: Now,
         peer: &mut Peer,
@@ -313,6 +314,9 @@ impl Talk {
                 }
             }
             Event::Member { event, .. } => self.react_to_relay(now, peer, event),
+            Event::Key { news: KeyNews::Changed { .. }, .. } => {
+                self.something_refused |= !self.front.has_person;
+            }
             _ => {}
         }
     }
@@ -460,6 +464,9 @@ impl Talk {
         let Some(attendee) = &mut self.attendee else { return };
         while let Some((_, memory)) = peer.poll_memory() {
             attendee.remember(memory);
+        }
+        if let Some(letters) = peer.poll_seen_letters() {
+            attendee.remember_letters(letters);
         }
         attendee.write(now.instant, is_end);
     }

@@ -6,7 +6,7 @@ use super::member::{Member, Phase, Room};
 use super::outbox::{Ask, Content, Entry, Target, Text};
 use super::{MemberEvent, Membership, Refusal};
 use crate::chat::{EVERYONE, MAX_TEXT_BYTES, MessageId, RefusalCode, Request, is_nick};
-use crate::peer::{CommandError, ConversationId, Destination, Peer, Quote};
+use crate::peer::{CommandError, ConversationId, Destination, Named, Peer, Quote};
 use crate::time::Now;
 
 impl Peer {
@@ -15,12 +15,13 @@ impl Peer {
         &mut self,
         now: Now,
         addresses: Vec<SocketAddr>,
+        named: Named,
         membership: Membership,
     ) -> Result<ConversationId, CommandError> {
         if !is_nick(&membership.nick) {
             return Err(CommandError::BadNick);
         }
-        let id = self.open(now, addresses)?;
+        let id = self.open(now, addresses, named)?;
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         match &mut conversation.member {
             Some(member) => member.wish_for(membership.rooms),
@@ -52,7 +53,7 @@ impl Peer {
             Destination::Member { relay, nick } => (relay, Target::Member(nick)),
             Destination::Everyone { relay } => (relay, Target::Everyone),
         };
-        self.submit_text(now, relay, Text { to, text, is_echo: false, reply_to })
+        self.submit_text(now, relay, Text { to, text, is_echo: false, reply_to, sealed: None })
     }
 
     /// Asks the relay itself to return a text.
@@ -62,8 +63,11 @@ impl Peer {
         relay: ConversationId,
         text: String,
     ) -> Result<MessageId, CommandError> {
-        let id =
-            self.submit_text(now, relay, Text { to: Target::Relay, text, is_echo: true, reply_to: None })?;
+        let id = self.submit_text(
+            now,
+            relay,
+            Text { to: Target::Relay, text, is_echo: true, reply_to: None, sealed: None },
+        )?;
         if let Some(conversation) = self.conversations.get_mut(&relay) {
             conversation.remember_echo(id.clone(), now.instant);
         }
@@ -80,6 +84,7 @@ impl Peer {
         if bytes > MAX_TEXT_BYTES {
             return Err(CommandError::TooLong { bytes, limit: MAX_TEXT_BYTES });
         }
+        self.check_letter(&text)?;
         let quoted = text.reply_to.as_ref().map_or(0, |quote| quote.text.len());
         self.submit(now, relay, bytes + quoted, Content::Words(text))
     }
@@ -205,7 +210,7 @@ impl Peer {
         if let Some(member) = self.member_mut(relay) {
             member.outbox.push(number, entry);
         }
-        match self.send_waiting(relay, number) {
+        match self.send_waiting(now, relay, number) {
             Err((error @ CommandError::TooLong { .. }, number)) => {
                 if let Some(member) = self.member_mut(relay) {
                     member.outbox.remove(number);

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::letters::NameKeys;
 use super::outbox::{Content, Entry, Outbox, Target, Text};
 use super::{Membership, RelayMemory, RoomWish};
 use crate::chat::{MessageId, Request};
@@ -32,6 +33,8 @@ pub(in crate::peer) struct Member {
     pub(super) phase: Phase,
     pub(super) rooms: Vec<Room>,
     pub(super) outbox: Outbox,
+    /// Whose keys names stand for, as the relay told on this connection.
+    pub(super) keys: NameKeys,
     /// Our own requests on this connection that have no receipt.
     pub(super) asked: BTreeMap<MessageId, OwnRequest>,
     /// The user's wish for another name that the next entry answers.
@@ -65,6 +68,7 @@ pub(super) enum Phase {
 pub(super) enum OwnRequest {
     Enter,
     Join { room: String },
+    Key { nick: String },
 }
 
 /// A room that we are, were, or want to be in.
@@ -117,6 +121,7 @@ impl Member {
             phase: Phase::Outside,
             rooms: Vec::new(),
             outbox: Outbox::default(),
+            keys: NameKeys::new(),
             asked: BTreeMap::new(),
             enter_for: None,
             has_entered: false,
@@ -287,6 +292,7 @@ impl Member {
         self.connection = None;
         self.phase = Phase::Outside;
         self.asked.clear();
+        self.keys.clear();
         self.outbox.lose(handle);
         for room in &mut self.rooms {
             (room.is_in, room.asked) = (false, None);

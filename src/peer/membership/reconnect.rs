@@ -20,6 +20,7 @@ impl Peer {
         closed: Closed,
     ) {
         self.by_handle.remove(&handle);
+        self.dialled.remove(&handle);
         // What was said before this became a membership has no second chance.
         self.settle_sent(id, handle);
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
@@ -58,7 +59,11 @@ impl Peer {
         }
         let is_unanswered = matches!(closed, Closed::NoAnswer { .. })
             && self.member(id).is_some_and(|member| !member.has_entered && !member.keep_calling);
-        let unsent = if is_unanswered { FailReason::NoAnswer } else { FailReason::NotSent };
+        let unsent = match &closed {
+            Closed::WrongKey { .. } => FailReason::WrongKey,
+            _ if is_unanswered => FailReason::NoAnswer,
+            _ => FailReason::NotSent,
+        };
         if is_closing || is_unanswered || !is_worth_another_try(&closed) {
             self.end_membership(id, end(closed), &unsent);
             return;

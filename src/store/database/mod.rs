@@ -145,7 +145,7 @@ impl Database {
         let connection = &self.connection;
         let at = job.at;
         Ok(Ok(match &job.request {
-            Request::Enter { token, nick } => people::enter(connection, token, nick)?,
+            Request::Enter { proof, nick } => people::enter(connection, proof, nick)?,
             Request::TakeName { identity, nick } => people::take_name(connection, *identity, nick)?,
             Request::FindHolder { nick } => Reply::Holder(people::holder(connection, nick)?),
             Request::OpenRoom { name, creator } => rooms::open(connection, name, *creator)?,

@@ -2,26 +2,37 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, params};
 
 use super::{nonsense, stored};
 use crate::chat::{likenesses, mixes_scripts, numbered};
-use crate::ledger::{Ban, BanTarget, Identity, Reply, folded};
+use crate::ledger::{Ban, BanTarget, Holder, Identity, Proof, Reply, folded};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// Somebody comes in and takes a name.
-pub(super) fn enter(connection: &Connection, token: &str, nick: &str) -> Result<Reply> {
-    let mut known = connection.prepare_cached("SELECT number FROM identities WHERE token = ?1")?;
-    let known = known.query_row([token], |row| row.get(0).map(Identity)).optional()?;
+pub(super) fn enter(connection: &Connection, proof: &Proof, nick: &str) -> Result<Reply> {
+    // Two columns, so that neither is ever taken for the other.
+    let (find, add) = match proof {
+        Proof::Token(_) => {
+            ("SELECT number FROM identities WHERE token = ?1", "INSERT INTO identities (token) VALUES (?1)")
+        }
+        Proof::Key(_) => {
+            ("SELECT number FROM identities WHERE key = ?1", "INSERT INTO identities (key) VALUES (?1)")
+        }
+    };
+    let shown: &dyn ToSql = match proof {
+        Proof::Token(token) => token,
+        Proof::Key(key) => &key.as_bytes().as_slice(),
+    };
+    let known =
+        connection.prepare_cached(find)?.query_row([shown], |row| row.get(0).map(Identity)).optional()?;
     if let Some(refusal) = refusal(connection, known, nick)? {
         return Ok(refusal);
     }
     let identity = match known {
         Some(identity) => identity,
-        None => {
-            let mut add = connection.prepare_cached("INSERT INTO identities (token) VALUES (?1)")?;
-            Identity(add.insert([token])?.unsigned_abs())
-        }
+        None => Identity(connection.prepare_cached(add)?.insert([shown])?.unsigned_abs()),
     };
     give_name(connection, identity, nick)
 }
@@ -71,12 +82,12 @@ pub(super) fn note_likenesses(connection: &Connection, nick: &str) -> Result<()>
 /// Why somebody may not take a name: it looks like another one's, or like several languages, and is not its own.
 fn refusal(connection: &Connection, taker: Option<Identity>, nick: &str) -> Result<Option<Reply>> {
     let Some(other) = resembled(connection, taker, nick)? else {
-        let is_own = taker.is_some() && holder(connection, nick)? == taker;
+        let is_own = taker.is_some() && bearer(connection, nick)? == taker;
         return Ok((!is_own && mixes_scripts(nick)).then_some(Reply::NameMixes));
     };
     let mut free = None;
     for name in numbered(Reply::stem(nick, &other)) {
-        let is_others = holder(connection, &name)?.is_some_and(|holder| Some(holder) != taker);
+        let is_others = bearer(connection, &name)?.is_some_and(|bearer| Some(bearer) != taker);
         if !is_others && resembled(connection, taker, &name)?.is_none() {
             free = Some(name);
             break;
@@ -88,7 +99,7 @@ fn refusal(connection: &Connection, taker: Option<Identity>, nick: &str) -> Resu
 /// The name of somebody else that a name looks like. What its taker's own looks like already is none of it.
 fn resembled(connection: &Connection, taker: Option<Identity>, nick: &str) -> Result<Option<String>> {
     let key = folded(nick);
-    let is_own = taker.is_some() && holder(connection, nick)? == taker;
+    let is_own = taker.is_some() && bearer(connection, nick)? == taker;
     let mut known = BTreeSet::new();
     if is_own {
         let mut query =
@@ -108,10 +119,22 @@ fn resembled(connection: &Connection, taker: Option<Identity>, nick: &str) -> Re
     query.query_row(params![first, last, key, taker], |row| row.get(0)).optional()
 }
 
+fn bearer(connection: &Connection, nick: &str) -> Result<Option<Identity>> {
+    Ok(holder(connection, nick)?.map(|holder| holder.identity))
+}
+
 /// Who held a name last.
-pub(super) fn holder(connection: &Connection, nick: &str) -> Result<Option<Identity>> {
-    let mut query = connection.prepare_cached("SELECT identity FROM names WHERE folded = ?1")?;
-    query.query_row([folded(nick)], |row| row.get(0).map(Identity)).optional()
+pub(super) fn holder(connection: &Connection, nick: &str) -> Result<Option<Holder>> {
+    let mut query = connection.prepare_cached(
+        "SELECT identity, key FROM names LEFT JOIN identities ON number = identity WHERE folded = ?1",
+    )?;
+    let read = |row: &Row<'_>| Ok(Holder { identity: Identity(row.get(0)?), key: read_key(row, 1)? });
+    query.query_row([folded(nick)], read).optional()
+}
+
+/// A column with somebody's key.
+pub(super) fn read_key(row: &Row<'_>, column: usize) -> Result<Option<PublicKey>> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(PublicKey::from_bytes))
 }
 
 /// Keeps a ban.

@@ -8,9 +8,10 @@ use super::upgrade;
 const APPLICATION: i32 = 0x7564_7063;
 
 /// Each makes the file of one version into one of the next; the first begins with nothing. Never changed once released.
-pub(super) const MIGRATIONS: [Migration; 2] = [
+pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration { sql: VERSION_1, rest: None },
     Migration { sql: VERSION_2, rest: Some(upgrade::names_and_passwords) },
+    Migration { sql: VERSION_3, rest: None },
 ];
 
 /// How a file of one version becomes one of the next.
@@ -96,6 +97,24 @@ CREATE TABLE room_likenesses (
     number INTEGER NOT NULL,
     PRIMARY KEY (likeness, number)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// People with keys beside those with tokens, and letters that are sealed: whose seal they have, for whom, and what the receiver
+/// opens; their `text` is empty.
+const VERSION_3: &str = "
+ALTER TABLE identities RENAME TO identities_1;
+CREATE TABLE identities (
+    number INTEGER PRIMARY KEY,
+    token TEXT UNIQUE,
+    key BLOB UNIQUE,
+    CHECK ((token IS NULL) <> (key IS NULL))
+) STRICT;
+INSERT INTO identities (number, token) SELECT number, token FROM identities_1;
+DROP TABLE identities_1;
+
+ALTER TABLE entries ADD COLUMN sealed_from BLOB;
+ALTER TABLE entries ADD COLUMN sealed_to BLOB;
+ALTER TABLE entries ADD COLUMN sealed BLOB;
 ";
 
 /// Whose file it is.

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use super::Database;
 use super::schema::MIGRATIONS;
 use crate::chat::{MessageId, Party};
-use crate::ledger::{Answer, Draft, Identity, Job, LedgerErrorKind, LogKey, Reply, Request, Room};
-use crate::secure::{Stretch, StretchCost, StretchOutcome};
+use crate::ledger::{Answer, Draft, Identity, Job, LedgerErrorKind, LogKey, Proof, Reply, Request, Room};
+use crate::secure::{PublicKey, Stretch, StretchCost, StretchOutcome};
 use crate::store::tests::Folder;
 use crate::time::WallTime;
 
@@ -41,6 +41,7 @@ fn line(log: LogKey, number: u64, text: &str) -> Job {
         to: Party { nick: None, room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 6100 },
         sent_at: WallTime::default(),
         text: text.to_owned(),
+        sealed: None,
         reply_to: None,
     };
     job(Request::AppendLine { log, draft })
@@ -125,7 +126,7 @@ fn full_disk_refuses_what_writes_until_there_is_room() {
 fn whoever_was_here_before_comes_back_though_the_disk_is_full() {
     let folder = Folder::new();
     let mut database = open(&folder);
-    let enter = || job(Request::Enter { token: "t-ana".to_owned(), nick: "ana".to_owned() });
+    let enter = || job(Request::Enter { proof: Proof::Token("t-ana".to_owned()), nick: "ana".to_owned() });
     let join = || job(Request::OpenRoom { name: "#sala".to_owned(), creator: Some(Identity(1)) });
     assert_eq!(told(database.apply_batch(&[enter(), join()])).len(), 2);
     let pages: i64 = database.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
@@ -182,6 +183,34 @@ fn other_programs_and_later_versions_are_left_alone() {
     open(&folder).connection.execute_batch("PRAGMA user_version = 99").unwrap();
     let words = "FOLDER/relay.db: a later version of the program made it; use that one, or another folder with --data";
     assert_eq!(refusal(&folder), (LedgerErrorKind::Unusable, words.to_owned()));
+}
+
+#[test]
+fn file_of_the_first_version_keeps_its_people() {
+    let folder = Folder::new();
+    first_version(&folder, "INSERT INTO identities VALUES (7, 't-ana'); INSERT INTO names VALUES ('ana', 7)");
+    let mut database = open(&folder);
+    let enter = |proof| job(Request::Enter { proof, nick: "ana".to_owned() });
+    let holder = || job(Request::FindHolder { nick: "ANA".to_owned() });
+    let key = PublicKey::from_bytes([1; 32]);
+    let answers = database.apply_batch(&[
+        enter(Proof::Token("t-ana".to_owned())),
+        holder(),
+        enter(Proof::Key(key)),
+        enter(Proof::Key(key)),
+        holder(),
+    ]);
+    let entered = |identity, is_stranger| {
+        format!(
+            "Entered {{ identity: Identity({identity}), is_stranger: {is_stranger}, has_letters: false }}"
+        )
+    };
+    let held = |identity, key: Option<PublicKey>| {
+        format!("Holder(Some(Holder {{ identity: Identity({identity}), key: {key:?} }}))")
+    };
+    let expected =
+        [entered(7, false), held(7, None), entered(8, true), entered(8, false), held(8, Some(key))];
+    assert_eq!(told(answers), expected);
 }
 
 #[test]
@@ -294,8 +323,9 @@ fn names_of_the_first_version_stay_their_holders() {
          INSERT INTO bans VALUES ('bobl', 'bobl', 2, NULL, NULL, 'ana', '');",
     );
     let mut database = open(&folder);
-    let enter =
-        |token: &str, nick: &str| job(Request::Enter { token: token.to_owned(), nick: nick.to_owned() });
+    let enter = |token: &str, nick: &str| {
+        job(Request::Enter { proof: Proof::Token(token.to_owned()), nick: nick.to_owned() })
+    };
     let told: Vec<String> = database
         .apply_batch(&[
             enter("t-ana", "Bob1"),

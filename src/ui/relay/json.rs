@@ -9,6 +9,7 @@ use super::super::notice::Party;
 use super::{RelayNotice, text};
 use crate::chat::{Attendance, BanInfo, RoomInfo};
 use crate::io::trace::timestamp;
+use crate::secure::PublicKey;
 
 /// The objects, field by field in the order in which they are printed.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,8 @@ pub(in crate::ui) enum Object<'a> {
     Connected {
         addr: SocketAddr,
         nick: Option<&'a str>,
+        sealed: bool,
+        key: Option<PublicKey>,
     },
     Closed {
         addr: SocketAddr,
@@ -75,6 +78,14 @@ pub(in crate::ui) enum Object<'a> {
     Remark {
         text: &'a str,
     },
+    LetterRefused {
+        nick: &'a str,
+        code: &'a str,
+    },
+    SharedKey {
+        nick: &'a str,
+        also: &'a str,
+    },
     Closing {
         reason: &'a str,
     },
@@ -123,8 +134,8 @@ pub(in crate::ui) struct Ban<'a> {
 /// The object of a notice; None for chatter.
 pub(in crate::ui) fn object(notice: &RelayNotice) -> Option<Object<'_>> {
     Some(match notice {
-        RelayNotice::Reached(Party { address, nick }) => {
-            Object::Connected { addr: *address, nick: nick.as_deref() }
+        RelayNotice::Reached { party: Party { address, nick }, key } => {
+            Object::Connected { addr: *address, nick: nick.as_deref(), sealed: key.is_some(), key: *key }
         }
         RelayNotice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
@@ -155,6 +166,8 @@ pub(in crate::ui) fn object(notice: &RelayNotice) -> Option<Object<'_>> {
         RelayNotice::Invited { room, by } => Object::Invited { room, by },
         RelayNotice::Removed { room, by, reason } => Object::Kicked { room: room.as_deref(), by, reason },
         RelayNotice::Remark(text) => Object::Remark { text },
+        RelayNotice::LetterRefused { nick, code } => Object::LetterRefused { nick, code: code.as_str() },
+        RelayNotice::SharedKey { nick, also } => Object::SharedKey { nick, also },
         RelayNotice::Closing { reason } => Object::Closing { reason },
         RelayNotice::Rooms(rooms) => Object::Rooms { rooms: rooms.iter().map(room).collect() },
         RelayNotice::Bans(bans) => Object::Bans { bans: bans.iter().map(ban).collect() },

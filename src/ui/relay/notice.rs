@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::notice::Party;
-use crate::chat::{Attendance, BanInfo, RoomInfo};
+use crate::chat::{Attendance, BanInfo, RefusalCode, RoomInfo};
 use crate::peer::{CloseReason, Refusal};
+use crate::secure::PublicKey;
 
 /// Why a list of members is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,12 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RelayNotice {
     /// The relay answered.
-    Reached(Party),
+    Reached {
+        /// Where it is.
+        party: Party,
+        /// The key that it has proved; None in a clear run.
+        key: Option<PublicKey>,
+    },
     /// It does not answer.
     Silent(Party),
     /// It answers again.
@@ -147,6 +153,20 @@ pub enum RelayNotice {
     Closing {
         /// Why; may be empty.
         reason: String,
+    },
+    /// A letter came that is not shown.
+    LetterRefused {
+        /// Whose it is said to be.
+        nick: String,
+        /// Why.
+        code: RefusalCode,
+    },
+    /// A name has the key of somebody who is known by another name as well.
+    SharedKey {
+        /// The name.
+        nick: String,
+        /// The other one.
+        also: String,
     },
     /// Which rooms there are.
     Rooms(Vec<RoomInfo>),

@@ -126,9 +126,11 @@ fn a_first_attempt_that_nobody_answers_ends_as_with_a_peer() {
     let mut stage = Stage::new();
     stage.is_down = true;
     let addresses = vec![address(RELAY)];
-    let Ok(Id::Conversation(relay)) =
-        stage.tell(Command::Attend { addresses, membership: membership(&["#sala"]) })
-    else {
+    let Ok(Id::Conversation(relay)) = stage.tell(Command::Attend {
+        addresses,
+        named: Named::default(),
+        membership: membership(&["#sala"]),
+    }) else {
         panic!()
     };
     stage.conversation = Some(relay);
@@ -144,7 +146,7 @@ fn relay_that_comes_later_is_called_until_it_is_there() {
     stage.is_down = true;
     let membership = Membership { keep_calling: true, ..membership(&["#sala"]) };
     let addresses = vec![address(RELAY)];
-    match stage.tell(Command::Attend { addresses, membership }) {
+    match stage.tell(Command::Attend { addresses, named: Named::default(), membership }) {
         Ok(Id::Conversation(conversation)) => stage.conversation = Some(conversation),
         other => panic!("{other:?}"),
     }

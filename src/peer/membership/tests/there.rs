@@ -49,8 +49,13 @@ fn a_member_enters_joins_and_is_shown_history_before_what_is_live() {
 #[test]
 fn what_was_shown_in_an_earlier_run_is_not_asked_for_again() {
     let rooms = BTreeMap::from([("#sala".to_owned(), 7), ("#lab".to_owned(), 3)]);
-    let memory =
-        RelayMemory { log: Some("log-1".to_owned()), letters_after: 4, everyone_after: Some(9), rooms };
+    let memory = RelayMemory {
+        log: Some("log-1".to_owned()),
+        letters_after: 4,
+        everyone_after: Some(9),
+        rooms,
+        ..RelayMemory::default()
+    };
     let mut wanted = Membership { memory, ..membership(&["#sala", "#lab", "#new"]) };
     wanted.rooms[1].history = Some(20);
     let mut stage = Stage::attend(wanted.clone());
@@ -253,7 +258,9 @@ fn a_goodbye_waits_for_receipts_and_not_for_held_letters() {
 #[test]
 fn direct_conversations_go_on_beside_a_membership() {
     let mut stage = Stage::inside(&["#sala"]);
-    let Ok(Id::Conversation(bob)) = stage.tell(Command::Open { addresses: vec![address(BOB)] }) else {
+    let Ok(Id::Conversation(bob)) =
+        stage.tell(Command::Open { addresses: vec![address(BOB)], named: Named::default() })
+    else {
         panic!()
     };
     stage.say(bob.into(), "direct");
@@ -278,7 +285,11 @@ fn direct_conversations_go_on_beside_a_membership() {
 fn a_peer_that_is_taken_for_a_relay_says_what_it_is() {
     let mut stage = Stage::new();
     stage
-        .tell(Command::Attend { addresses: vec![address(BOB)], membership: membership(&["#sala"]) })
+        .tell(Command::Attend {
+            addresses: vec![address(BOB)],
+            named: Named::default(),
+            membership: membership(&["#sala"]),
+        })
         .unwrap();
     stage.run(200);
     stage.expect(&["bob: there", "ana: there", "ana: not entered: this is a peer, not a relay"]);

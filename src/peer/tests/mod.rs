@@ -1,5 +1,7 @@
 //! Peers on a virtual link, 10 ms apart: each test is a script with exactly the events that follow.
 
+mod keys;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -46,7 +48,7 @@ impl Town {
     }
 
     fn open(&mut self, from: usize, to: usize) -> ConversationId {
-        match self.tell(from, Command::Open { addresses: vec![address(to)] }) {
+        match self.tell(from, Command::Open { addresses: vec![address(to)], named: Named::default() }) {
             Ok(Id::Conversation(conversation)) => conversation,
             other => panic!("{other:?}"),
         }
@@ -99,6 +101,17 @@ impl Town {
     }
 }
 
+fn describe_key(owner: &KeyOwner, news: &KeyNews) -> String {
+    let news = match news {
+        KeyNews::New { .. } => "new",
+        KeyNews::Known(_) => "known",
+        KeyNews::Changed { .. } => "CHANGED",
+        KeyNews::Other { .. } => "another of that name",
+        KeyNews::Accepted { .. } => "accepted",
+    };
+    format!("key of {owner:?}: {news}")
+}
+
 fn describe(event: Event) -> String {
     let who = |nick: Option<String>| nick.unwrap_or_else(|| "somebody".to_owned());
     match event {
@@ -118,6 +131,7 @@ fn describe(event: Event) -> String {
         Event::Writable { .. } => "writable".to_owned(),
         Event::Held { .. } => "held".to_owned(),
         Event::Member { event, .. } => format!("{event:?}"),
+        Event::Key { owner, news, .. } => describe_key(&owner, &news),
     }
 }
 
@@ -181,7 +195,10 @@ fn the_first_of_several_addresses_that_answers_wins() {
     let mut town = Town::new();
     let addresses = vec![SocketAddr::from(([10, 9, 9, 9], 1)), address(2), address(1)];
     town.cut_off = Some(2);
-    let Ok(Id::Conversation(someone)) = town.tell(0, Command::Open { addresses }) else { panic!() };
+    let Ok(Id::Conversation(someone)) = town.tell(0, Command::Open { addresses, named: Named::default() })
+    else {
+        panic!()
+    };
     town.say(0, someone, "who?");
     town.run(1_000);
     town.expect(&[

@@ -1,0 +1,224 @@
+//! Who a run is, and whose keys it knows: from the profile on disk to the peer's configuration, and what is learned back to disk.
+//!
+//! A folder that cannot be used only means being somebody new, and that is said. A key that others can read, or that is damaged,
+//! stops the program: going on without it would look to everybody like somebody else.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::ProfileArgs;
+use super::exit::Failure;
+use crate::chat::is_nick;
+use crate::endpoint::{EndpointConfig, Protection};
+use crate::io::entropy;
+use crate::peer::trust::{KnownBy, KnownKey, Trust};
+use crate::peer::{CommandError, Peer, PeerConfig};
+use crate::secure::{KeyPair, PublicKey};
+use crate::store;
+use crate::store::identity::Identity as Kept;
+use crate::store::profile::{self, Profile, ProfileError};
+use crate::time::Instant;
+use crate::ui::filter;
+use crate::ui::notice::Notice;
+
+/// How often what was learned is written down; a caller's key waits for it, and a crash forgets no more than this.
+const WRITE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Whose profile it is if nobody says so and the system does not know either.
+const NOBODY: &str = "me";
+
+/// The key pair of a run, and the keys that it knows.
+pub(super) struct Identity {
+    /// None in a clear run: there is nothing that a key would prove.
+    keys: Option<Arc<KeyPair>>,
+    known: BTreeMap<KnownBy, KnownKey>,
+    /// Where what is learned is kept.
+    kept: Option<Kept>,
+    unwritten: Vec<(KnownBy, KnownKey)>,
+    next_write: Instant,
+}
+
+impl Identity {
+    /// The identity of a profile; without one, a fresh one that ends with the run.
+    pub(super) fn new(kept: Option<Kept>, is_clear: bool) -> Result<Self, Failure> {
+        let (mut keys, mut known) = (None, BTreeMap::new());
+        if !is_clear {
+            keys = Some(Arc::new(match &kept {
+                Some(kept) => kept.keys().clone(),
+                None => KeyPair::from_secret(entropy::key_seed().map_err(Failure::failed)?),
+            }));
+            known = kept.as_ref().map(|kept| kept.known().clone()).unwrap_or_default();
+        }
+        Ok(Self { keys, known, kept, unwritten: Vec::new(), next_write: Instant::ZERO })
+    }
+
+    /// The identity of a profile that another program may use at the same time, for a run that has no seat at a relay.
+    pub(super) fn borrow(
+        flags: &ProfileArgs,
+        is_clear: bool,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Self, Failure> {
+        check_nick(flags.nick.as_deref())?;
+        if is_clear {
+            return Self::new(None, true);
+        }
+        let kept = match borrow(flags) {
+            Ok(kept) => Some(kept),
+            Err(Trouble::Refused(failure)) => return Err(failure),
+            Err(Trouble::NoFolder(words)) => {
+                notices.push(Notice::Info(format!(
+                    "{words}; this run has a key of its own, which nobody knows"
+                )));
+                None
+            }
+        };
+        Self::new(kept, false)
+    }
+
+    /// Who we are; None in a clear run.
+    pub(super) fn key(&self) -> Option<PublicKey> {
+        self.keys.as_ref().map(|keys| keys.public())
+    }
+
+    /// Puts keys and known keys into what a peer is started with.
+    pub(super) fn complete_config(&mut self, config: PeerConfig) -> Result<PeerConfig, Failure> {
+        let trust = Trust::new(std::mem::take(&mut self.known));
+        let protection = protection(self.keys.clone())?;
+        let endpoint = EndpointConfig { protection, ..config.endpoint };
+        Ok(PeerConfig { trust, endpoint, ..config })
+    }
+
+    /// Takes in what the peer learned.
+    pub(super) fn learn(&mut self, peer: &mut Peer) {
+        while let Some(entry) = peer.poll_known() {
+            if self.kept.is_some() {
+                self.unwritten.push(entry);
+            }
+        }
+    }
+
+    /// When to call [`Identity::write`].
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        (!self.unwritten.is_empty()).then_some(self.next_write)
+    }
+
+    /// Writes down what was learned, if it is time, or if nothing follows.
+    pub(super) fn write(&mut self, now: Instant, is_end: bool) {
+        if self.unwritten.is_empty() || !is_end && now < self.next_write {
+            return;
+        }
+        self.next_write = now + WRITE_INTERVAL;
+        let learned = std::mem::take(&mut self.unwritten);
+        if let Some(kept) = &mut self.kept
+            && let Err(error) = kept.keep(learned)
+        {
+            log::error!("keys that were learned are not kept: {error}");
+        }
+    }
+}
+
+/// How connections are protected with these keys; in the clear without.
+pub(super) fn protection(keys: Option<Arc<KeyPair>>) -> Result<Protection, Failure> {
+    Ok(match keys {
+        Some(keys) => Protection::Sealed { keys, seed: entropy::key_seed().map_err(Failure::failed)? },
+        None => Protection::Clear,
+    })
+}
+
+/// The identity in the profile that the flags name, made if need be.
+pub(super) fn of_profile(flags: &ProfileArgs) -> Result<Kept, Failure> {
+    check_nick(flags.nick.as_deref())?;
+    borrow(flags).map_err(|trouble| match trouble {
+        Trouble::Refused(failure) => failure,
+        Trouble::NoFolder(words) => Failure::failed(words),
+    })
+}
+
+/// The profile of a program that talks, in use from now on. None: there is no folder for it, which a notice tells.
+pub(super) fn open_profile(
+    data: Option<&Path>,
+    nick: Option<&str>,
+    notices: &mut Vec<Notice>,
+) -> Result<Option<Profile>, Failure> {
+    check_nick(nick)?;
+    let mut tell = |words: String| notices.push(Notice::Info(words));
+    let Some(data) = data.map(Path::to_owned).or_else(store::data_folder) else {
+        tell(format!("{NO_FOLDER}; this run has a key of its own, which nobody knows"));
+        return Ok(None);
+    };
+    let nick = nick.map_or_else(default_nick, str::to_owned);
+    let token = entropy::secret().map_err(Failure::failed)?;
+    let seed = entropy::key_seed().map_err(Failure::failed)?;
+    let profile = match Profile::open(&data, &nick, &token, seed) {
+        Ok(profile) => profile,
+        Err(error) if is_fatal(&error) => return Err(Failure::failed(error)),
+        Err(error) => {
+            tell(format!(
+                "{error}; without a profile this run has a key of its own, and no relay will know you again"
+            ));
+            return Ok(None);
+        }
+    };
+    if profile.name() != nick {
+        let (nick, name) = (filter::nick(&nick), filter::nick(profile.name()));
+        tell(format!(
+            "the profile {nick} is in use by another program, so this one has {name}, with another key"
+        ));
+    }
+    if let Some(damage) = profile.damage() {
+        tell(format!("{damage}; what was shown before is shown again"));
+    }
+    Ok(Some(profile))
+}
+
+/// What to do where a system has no folder for data.
+const NO_FOLDER: &str = "there is no home folder for the profile; name one with --data DIR to be known again";
+
+enum Trouble {
+    /// It is there and must not be used.
+    Refused(Failure),
+    /// It cannot be had; why, in words.
+    NoFolder(String),
+}
+
+fn borrow(flags: &ProfileArgs) -> Result<Kept, Trouble> {
+    let data = flags.data.clone().or_else(store::data_folder);
+    let data = data.ok_or_else(|| Trouble::NoFolder(NO_FOLDER.to_owned()))?;
+    let nick = flags.nick.clone().unwrap_or_else(default_nick);
+    let seed = entropy::key_seed().map_err(|error| Trouble::Refused(Failure::failed(error)))?;
+    Kept::open(&profile::folder(&data, &nick), seed).map_err(|error| {
+        if is_fatal(&error) {
+            Trouble::Refused(Failure::failed(error))
+        } else {
+            Trouble::NoFolder(error.to_string())
+        }
+    })
+}
+
+/// What must not be taken for a folder that is not there.
+const fn is_fatal(error: &ProfileError) -> bool {
+    match error {
+        ProfileError::Exposed { .. }
+        | ProfileError::Damaged { .. }
+        | ProfileError::NoKey { .. }
+        | ProfileError::NoKnownKeys { .. } => true,
+        ProfileError::System { .. } | ProfileError::TooMany { .. } => false,
+    }
+}
+
+/// Whose profile a run has that names nobody: the user's own. Others are not told this name.
+fn default_nick() -> String {
+    let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| env::var(name).ok());
+    names.into_iter().find(|name| is_nick(name)).unwrap_or_else(|| NOBODY.to_owned())
+}
+
+fn check_nick(nick: Option<&str>) -> Result<(), Failure> {
+    if nick.is_none_or(is_nick) {
+        Ok(())
+    } else {
+        Err(Failure::usage(format!("--nick: {}", CommandError::BadNick)))
+    }
+}

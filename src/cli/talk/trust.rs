@@ -1,0 +1,103 @@
+//! Whose key is whose: what the user compares, and what the user accepts.
+
+use super::super::directory::Obstacle;
+use super::Talk;
+use crate::io::resolve::Target;
+use crate::peer::trust::KnownBy;
+use crate::peer::{Command, CommandError, Destination, Peer, Trusted};
+use crate::secure::PublicKey;
+use crate::time::Now;
+use crate::ui::filter;
+use crate::ui::notice::{Notice, Presence};
+use crate::ui::relay::RelayState;
+use crate::ui::text;
+
+impl Talk {
+    /// Shows the words that are the same on both sides if nobody is in between.
+    pub(super) fn verify(&mut self, peer: &Peer, who: Option<&str>) -> Result<(), Obstacle> {
+        let ours = peer.own_key().ok_or(Obstacle::Clear)?;
+        let (who, theirs) = match who {
+            Some(who) => (filter::nick(who), self.key_of_named(peer, who)?),
+            None => {
+                let to = self.model.receiver().ok_or(Obstacle::NoReceiver)?;
+                self.key_of(peer, to)
+            }
+        };
+        let theirs = theirs.ok_or_else(|| Obstacle::NoKey(who.clone()))?;
+        self.tell(Notice::Verification { who, ours, theirs })
+    }
+
+    /// Shows who we are.
+    pub(super) fn tell_identity(&mut self, peer: &Peer) -> Result<(), Obstacle> {
+        let key = peer.own_key().ok_or(Obstacle::Clear)?;
+        self.tell(Notice::Identity(key))
+    }
+
+    /// The receiver's key; of a room, or of everyone, the relay's, which is whom the words are for.
+    fn key_of(&self, peer: &Peer, to: &Destination) -> (String, Option<PublicKey>) {
+        match to {
+            Destination::Member { relay, nick } => (filter::nick(nick), peer.key_of_member(*relay, nick)),
+            Destination::Peer(conversation) => {
+                (text::receiver(&self.model.shown(to)), peer.key_of(*conversation))
+            }
+            Destination::Room { relay, .. } | Destination::Everyone { relay } => {
+                ("the relay".to_owned(), peer.key_of(*relay))
+            }
+        }
+    }
+
+    fn key_of_named(&self, peer: &Peer, who: &str) -> Result<Option<PublicKey>, Obstacle> {
+        if let Ok(target) = who.parse::<Target>() {
+            let open = self.directory.find_open(&self.model, who).ok();
+            let known = || peer.trust().expected(&KnownBy::address(&target.to_string()));
+            return Ok(open.and_then(|conversation| peer.key_of(conversation)).or_else(known));
+        }
+        if let Some(relay) = self.model.relay().map(RelayState::conversation)
+            && let Some(key) = peer.key_of_member(relay, who)
+        {
+            return Ok(Some(key));
+        }
+        let conversation = self.directory.find_open(&self.model, who)?;
+        Ok(peer.key_of(conversation))
+    }
+
+    /// Accepts the key that was seen in place of the known one.
+    pub(super) fn trust(&mut self, now: Now, peer: &mut Peer, who: &str) -> Result<(), Obstacle> {
+        peer.own_key().ok_or(Obstacle::Clear)?;
+        let relay = self.model.relay().map(RelayState::conversation);
+        if let Ok(target) = who.parse::<Target>() {
+            let typed = target.to_string();
+            self.command(now, peer, Command::Trust { who: Trusted::Address(typed) })?;
+            return self.call_trusted_relay(now, peer, &target);
+        }
+        if let Some(relay) = relay {
+            let member = Trusted::Member { relay, nick: who.to_owned() };
+            match self.command(now, peer, Command::Trust { who: member }) {
+                Err(Obstacle::Refused(CommandError::NothingToTrust)) => {}
+                done => return done.map(drop),
+            }
+        }
+        let caller = Command::Trust { who: Trusted::Caller(who.to_owned()) };
+        match self.command(now, peer, caller) {
+            Err(Obstacle::Refused(CommandError::NothingToTrust)) => {}
+            done => return done.map(drop),
+        }
+        let conversation = self.directory.find_open(&self.model, who)?;
+        self.command(now, peer, Command::Trust { who: Trusted::Conversation(conversation) }).map(drop)
+    }
+
+    /// A relay that was given up for its key is called again.
+    fn call_trusted_relay(&mut self, now: Now, peer: &mut Peer, target: &Target) -> Result<(), Obstacle> {
+        let Some(attendee) = &mut self.attendee else { return Ok(()) };
+        let is_relay = attendee.relay().to_string().eq_ignore_ascii_case(&target.to_string());
+        if is_relay {
+            attendee.forget_typed_key();
+        }
+        let relay = self.model.relay().map(RelayState::conversation);
+        let is_gone = relay.is_some_and(|relay| self.model.presence(relay) == Some(Presence::Gone));
+        match attendee.rooms().first().cloned().filter(|_| is_relay && is_gone) {
+            Some(room) => self.attend_again(now, peer, &room, None),
+            None => Ok(()),
+        }
+    }
+}

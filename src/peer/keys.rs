@@ -1,0 +1,261 @@
+//! Who the other side of a conversation proves to be: the peer's part of [`super::trust`].
+//!
+//! A conversation has one key from its first proof on. Nothing that was meant for one key ever goes to another: a connection whose
+//! key does not fit is none of that conversation.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::conversation::Conversation;
+use super::trust::{Accepted, Call, KnownBy, KnownKey, Meeting};
+use super::{CommandError, ConversationId, Event, KeyNews, KeyOwner, Peer, Trusted};
+use crate::arq::Closed;
+use crate::endpoint::Handle;
+use crate::secure::PublicKey;
+use crate::time::{Now, WallTime};
+
+/// Whom the user named to begin a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The address as it was typed, which the key is known by. None: nobody typed one, and the key is known for this run only.
+    pub address: Option<String>,
+    /// The key, if it was typed as well; it counts more than what is known.
+    pub key: Option<PublicKey>,
+}
+
+impl Named {
+    fn known_by(&self) -> Option<KnownBy> {
+        self.address.as_deref().map(KnownBy::address)
+    }
+}
+
+impl Peer {
+    /// How long the right key may still answer after another one did: somebody on the way can be quicker with a forgery, and a
+    /// script is not to wait for the end of all attempts.
+    const WRONG_KEY_GRACE: Duration = Duration::from_secs(2);
+
+    /// Our own key; None in a clear run.
+    pub fn own_key(&self) -> Option<PublicKey> {
+        self.endpoint.local_key()
+    }
+
+    /// The key of a conversation's other side: what it proved in this run, or else what is known of it.
+    pub fn key_of(&self, id: ConversationId) -> Option<PublicKey> {
+        self.conversations.get(&id).and_then(|conversation| self.expected(conversation))
+    }
+
+    /// The key that is known for a member of a relay that we are at.
+    pub fn key_of_member(&self, relay: ConversationId, nick: &str) -> Option<PublicKey> {
+        let relay = self.key_of(relay)?;
+        self.trust.expected(&KnownBy::member(relay, nick))
+    }
+
+    /// What is known.
+    pub const fn trust(&self) -> &super::trust::Trust {
+        &self.trust
+    }
+
+    /// The next known key that is to be kept on disk, after the event that told of it was shown.
+    pub fn poll_known(&mut self) -> Option<(KnownBy, KnownKey)> {
+        self.trust.poll_change()
+    }
+
+    /// The key that the other side must prove; None: any will do.
+    pub(super) fn expected(&self, conversation: &Conversation) -> Option<PublicKey> {
+        let known = || self.trust.expected(&conversation.named.known_by()?);
+        conversation.named.key.or(conversation.key).or_else(known)
+    }
+
+    /// An open or former conversation with one of these addresses that fits what the user named.
+    pub(super) fn conversation_at(&self, addresses: &[SocketAddr], named: &Named) -> Option<ConversationId> {
+        let known = || self.trust.expected(&named.known_by()?);
+        let wanted = named.key.or_else(known);
+        let fits = |id: &ConversationId| {
+            // One whose key nobody knows yet may turn out to be anybody's.
+            let key = self.conversations.get(id).and_then(|conversation| self.expected(conversation));
+            wanted.is_none() || key == wanted
+        };
+        addresses.iter().find_map(|address| self.by_address.get(address).copied().filter(fits))
+    }
+
+    /// The user named a conversation that there was already.
+    pub(super) fn name_again(&mut self, now: Now, id: ConversationId, named: Named) {
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        if conversation.named.address.is_none() {
+            conversation.named.address = named.address;
+        }
+        let Some(key) = named.key else { return };
+        conversation.named.key = Some(key);
+        if conversation.key == Some(key) {
+            self.pin_named(now.wall, id, key);
+        }
+    }
+
+    /// The conversation that a caller's connection belongs to: one with its address, and with its key.
+    pub(super) fn conversation_of_caller(
+        &self,
+        address: SocketAddr,
+        handle: Handle,
+    ) -> Option<ConversationId> {
+        let key = self.endpoint.remote_key(handle);
+        let fits = |conversation: &Conversation| {
+            key.is_none() || self.expected(conversation).is_none_or(|expected| Some(expected) == key)
+        };
+        let at = self.by_address.get(&address).copied();
+        if let Some(id) = at.filter(|id| self.conversations.get(id).is_some_and(fits)) {
+            return Some(id);
+        }
+        // Somebody else was met there; this one may have come before as well.
+        at?;
+        let same = |conversation: &Conversation| {
+            conversation.address == address && key.is_some() && conversation.key == key
+        };
+        self.conversations.iter().find(|(_, conversation)| same(conversation)).map(|(&id, _)| id)
+    }
+
+    /// A connection opened, so its key is proved. False: it is not the conversation's, and the connection ends.
+    pub(super) fn learn_key(&mut self, now: Now, id: ConversationId, handle: Handle) -> bool {
+        let Some(key) = self.endpoint.remote_key(handle) else { return true };
+        let Some(conversation) = self.conversations.get(&id) else { return false };
+        if self.expected(conversation).is_some_and(|expected| expected != key) {
+            self.tell_wrong_key(now, id, key);
+            self.endpoint.abort(now, handle, Closed::WrongKey { seen: key });
+            return false;
+        }
+        let is_ours = self.dialled.remove(&handle);
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.key = Some(key);
+            (conversation.wrong, conversation.wrong_until) = (None, None);
+        }
+        if is_ours {
+            self.pin_named(now.wall, id, key);
+        }
+        true
+    }
+
+    /// What the user typed is known by this key: typed with it, or met there.
+    fn pin_named(&mut self, at: WallTime, id: ConversationId, key: PublicKey) {
+        let Some(conversation) = self.conversations.get(&id) else { return };
+        let Some(by) = conversation.named.known_by() else { return };
+        let (address, nick) = (conversation.address, conversation.nick.clone());
+        if conversation.named.key == Some(key) && self.trust.expected(&by) != Some(key) {
+            // Whoever typed the key knows it better than we do.
+            let Accepted { before, key } = self.trust.pin(at, &by, key);
+            self.tell_key(id, KeyNews::Accepted { before, key });
+        }
+        let place = address.to_string();
+        if self.trust.meet(at, &by, key, nick.as_deref(), Some(&place)) == Meeting::New {
+            self.tell_key(id, KeyNews::New { key });
+        }
+    }
+
+    /// The other side gave itself a name, for the first time or another one.
+    pub(super) fn greet(&mut self, now: Now, id: ConversationId, is_first: bool) {
+        let Some(conversation) = self.conversations.get(&id) else { return };
+        let (Some(key), Some(nick)) = (conversation.key, conversation.nick.clone()) else { return };
+        let place = conversation.address.to_string();
+        let known_by = conversation.named.known_by();
+        if let Some(by) = known_by.filter(|by| self.trust.expected(by) == Some(key)) {
+            self.trust.meet(now.wall, &by, key, Some(&nick), Some(&place));
+            return;
+        }
+        let news = match self.trust.call(now.wall, &nick, key, Some(&place)) {
+            Call::New => KeyNews::New { key },
+            Call::Known(known) if is_first => KeyNews::Known(known),
+            Call::Known(_) => return,
+            Call::Other(known) => KeyNews::Other { known, seen: key },
+        };
+        let address = Some(conversation.address);
+        self.events.push_back(Event::Key { owner: KeyOwner::Caller(nick), address, news });
+    }
+
+    /// Another key than the expected one answered.
+    pub(super) fn tell_wrong_key(&mut self, now: Now, id: ConversationId, seen: PublicKey) {
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        conversation.wrong_until.get_or_insert(now.instant + Self::WRONG_KEY_GRACE);
+        conversation.wrong = Some(seen);
+        let conversation = &self.conversations[&id];
+        let Some(expected) = self.expected(conversation) else { return };
+        let by = conversation.named.known_by();
+        if let Some(by) = &by {
+            self.trust.note_wrong(by, seen);
+        }
+        let known = by.and_then(|by| self.trust.known(&by)).filter(|known| known.key == expected).cloned();
+        self.tell_key(id, KeyNews::Changed { expected, known, seen });
+    }
+
+    /// Ends the attempts to which only another key answered.
+    pub(super) fn end_wrong_attempts(&mut self, now: Now) {
+        let due = |conversation: &Conversation| conversation.wrong_until.is_some_and(|at| at <= now.instant);
+        let due: Vec<ConversationId> =
+            self.conversations.iter().filter(|(_, it)| due(it)).map(|(&id, _)| id).collect();
+        for id in due {
+            let Some(conversation) = self.conversations.get_mut(&id) else { continue };
+            conversation.wrong_until = None;
+            let attempts: Vec<Handle> = conversation.handles().collect();
+            let Some(seen) = conversation.wrong else { continue };
+            for handle in attempts.into_iter().filter(|handle| self.dialled.contains(handle)) {
+                self.endpoint.abort(now, handle, Closed::WrongKey { seen });
+            }
+        }
+    }
+
+    /// The user trusts the key that was seen in place of another one.
+    pub(super) fn trust_seen(&mut self, now: Now, who: Trusted) -> Result<(), CommandError> {
+        match who {
+            Trusted::Conversation(id) => self.trust_conversation(now, id),
+            Trusted::Address(typed) => {
+                let by = KnownBy::address(&typed);
+                let at = self.conversations.iter().find(|(_, conversation)| {
+                    let is_there = || conversation.address.to_string() == typed;
+                    let by_name = conversation.named.known_by();
+                    conversation.wrong.is_some() && by_name.map_or_else(is_there, |name| name == by)
+                });
+                match at.map(|(&id, _)| id) {
+                    Some(id) => self.trust_conversation(now, id),
+                    None => self.accept_seen(now, &by, KeyOwner::Address(typed)),
+                }
+            }
+            Trusted::Caller(nick) => self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick)),
+            Trusted::Member { relay, nick } => {
+                let relay = self.key_of(relay).ok_or(CommandError::NothingToTrust)?;
+                self.accept_seen(now, &KnownBy::member(relay, &nick), KeyOwner::Member(nick))
+            }
+        }
+    }
+
+    fn trust_conversation(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
+        let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
+        let Some(seen) = conversation.wrong.take() else {
+            let nick = conversation.nick.clone().ok_or(CommandError::NothingToTrust)?;
+            return self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick));
+        };
+        conversation.key = None;
+        conversation.named.key = conversation.named.key.map(|_| seen);
+        let before = match conversation.named.known_by() {
+            Some(by) => self.trust.pin(now.wall, &by, seen).before,
+            None => {
+                conversation.named.key = Some(seen);
+                let nick = conversation.nick.clone();
+                nick.and_then(|nick| self.trust.pin(now.wall, &KnownBy::caller(&nick), seen).before)
+            }
+        };
+        self.tell_key(id, KeyNews::Accepted { before, key: seen });
+        Ok(())
+    }
+
+    fn accept_seen(&mut self, now: Now, by: &KnownBy, owner: KeyOwner) -> Result<(), CommandError> {
+        let Accepted { before, key } = self.trust.accept(now.wall, by).ok_or(CommandError::NothingToTrust)?;
+        let news = KeyNews::Accepted { before, key };
+        self.events.push_back(Event::Key { owner, address: None, news });
+        Ok(())
+    }
+
+    fn tell_key(&mut self, id: ConversationId, news: KeyNews) {
+        let Some(conversation) = self.conversations.get(&id) else { return };
+        let address = conversation.address;
+        let typed = conversation.named.address.clone();
+        let owner = KeyOwner::Address(typed.unwrap_or_else(|| address.to_string()));
+        self.events.push_back(Event::Key { owner, address: Some(address), news });
+    }
+}

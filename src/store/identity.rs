@@ -1,0 +1,247 @@
+//! Who somebody is on this machine, and whose keys they know: two files in a folder, `key` and `known.json`.
+//!
+//! Several programs may use one folder at once, so each change reads, merges and replaces the file under a lock that is held for no
+//! longer than that. What is damaged or open to others is told, and never written over: with another key in its place nobody would
+//! know its owner, and without the known keys anybody could pass for somebody.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::private;
+use super::profile::{ProfileError, system};
+use crate::chat::{format_timestamp, parse_timestamp};
+use crate::peer::trust::{KnownBy, KnownKey, make_room};
+use crate::secure::{KeyPair, PublicKey};
+
+/// The file with the secret key.
+pub const KEY_FILE: &str = "key";
+
+/// The file with the keys of others.
+const KNOWN_FILE: &str = "known.json";
+
+/// A key pair and the keys that its owner knows.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    folder: PathBuf,
+    keys: KeyPair,
+    known: BTreeMap<KnownBy, KnownKey>,
+}
+
+impl Identity {
+    /// What is in `folder`, which is made if need be, with a key from `seed` if there is none.
+    pub fn open(folder: &Path, seed: [u8; 32]) -> Result<Self, ProfileError> {
+        private::make_folder(folder).map_err(|error| system(folder, error))?;
+        let keys = key_pair(folder, seed)?;
+        let known = read_known(&folder.join(KNOWN_FILE))?;
+        Ok(Self { folder: folder.to_owned(), keys, known })
+    }
+
+    /// Who the owner is.
+    pub const fn keys(&self) -> &KeyPair {
+        &self.keys
+    }
+
+    /// Whom the owner knew when the folder was opened.
+    pub const fn known(&self) -> &BTreeMap<KnownBy, KnownKey> {
+        &self.known
+    }
+
+    /// Keeps what was learned, beside whatever other programs have learned meanwhile. The later acceptance of a key wins.
+    pub fn keep(&mut self, learned: Vec<(KnownBy, KnownKey)>) -> Result<(), ProfileError> {
+        let _lock = lock(&self.folder)?;
+        let path = self.folder.join(KNOWN_FILE);
+        let mut known = read_known(&path)?;
+        for (by, key) in learned {
+            let is_older = known.get(&by).is_some_and(|kept| kept.key != key.key && kept.since > key.since);
+            if !is_older && make_room(&mut known, &by) {
+                known.insert(by, key);
+            }
+        }
+        let file = KnownFile { known: known.iter().map(Entry::new).collect() };
+        let bytes = serde_json::to_vec_pretty(&file).map_err(|error| system(&path, error.into()))?;
+        private::write_whole(&path, &bytes).map_err(|error| system(&path, error))?;
+        self.known = known;
+        Ok(())
+    }
+}
+
+/// The key pair in a folder that is there, made from `seed` if there is none (UC-KEY-006).
+pub fn key_pair(folder: &Path, seed: [u8; 32]) -> Result<KeyPair, ProfileError> {
+    let seed = Zeroizing::new(seed);
+    let path = folder.join(KEY_FILE);
+    // Two programs that are started at once must not make two keys.
+    let _lock = lock(folder)?;
+    let Some(bytes) = private::read(&path).map_err(|error| system(&path, error))? else {
+        let keys = KeyPair::from_secret(*seed);
+        let mut line = Zeroizing::new(keys.secret_text().to_string());
+        line.push('\n');
+        private::write_whole(&path, line.as_bytes()).map_err(|error| system(&path, error))?;
+        return Ok(keys);
+    };
+    let bytes = Zeroizing::new(bytes);
+    if private::is_exposed(&path).map_err(|error| system(&path, error))? {
+        return Err(ProfileError::Exposed { path });
+    }
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    KeyPair::from_secret_text(text.trim_end()).map_err(|_| ProfileError::NoKey { path })
+}
+
+/// Waits for the other programs that change files in this folder, each for a moment.
+fn lock(folder: &Path) -> Result<File, ProfileError> {
+    let path = folder.join("change-lock");
+    let lock = private::open_lock(&path).map_err(|error| system(&path, error))?;
+    lock.lock().map_err(|error| system(&path, error))?;
+    Ok(lock)
+}
+
+/// `known.json` (UC-KEY-007).
+#[derive(Debug, Serialize, Deserialize)]
+struct KnownFile {
+    known: Vec<Entry>,
+}
+
+/// One known key, by an address, by a relay and a member's name, or by a caller's name.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Entry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<PublicKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
+    key: Option<PublicKey>,
+    nick: Option<String>,
+    since: String,
+    last: Option<String>,
+}
+
+impl Entry {
+    fn new((by, known): (&KnownBy, &KnownKey)) -> Self {
+        let KnownKey { key, nick, since, address } = known.clone();
+        let entry =
+            Self { key: Some(key), nick, since: format_timestamp(since), last: address, ..Self::default() };
+        match by.clone() {
+            KnownBy::Address(address) => Self { address: Some(address), ..entry },
+            KnownBy::Member { relay, name } => Self { relay: Some(relay), member: Some(name), ..entry },
+            KnownBy::Caller { name } => Self { caller: Some(name), ..entry },
+        }
+    }
+
+    /// None: it says nothing, or two things.
+    fn read(self) -> Option<(KnownBy, KnownKey)> {
+        let by = match (self.address, self.relay, self.member, self.caller) {
+            (Some(address), None, None, None) => KnownBy::Address(address),
+            (None, Some(relay), Some(name), None) => KnownBy::Member { relay, name },
+            (None, None, None, Some(name)) => KnownBy::Caller { name },
+            _ => return None,
+        };
+        let since = parse_timestamp(&self.since)?;
+        Some((by, KnownKey { key: self.key?, nick: self.nick, since, address: self.last }))
+    }
+}
+
+fn read_known(path: &Path) -> Result<BTreeMap<KnownBy, KnownKey>, ProfileError> {
+    let Some(bytes) = private::read(path).map_err(|error| system(path, error))? else {
+        return Ok(BTreeMap::new());
+    };
+    let damaged = || ProfileError::NoKnownKeys { path: path.to_owned() };
+    let file: KnownFile = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
+    file.known.into_iter().map(|entry| entry.read().ok_or_else(damaged)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests::Folder;
+    use super::*;
+    use crate::time::WallTime;
+
+    fn known(number: u8, second: i64) -> KnownKey {
+        KnownKey {
+            key: KeyPair::from_secret([number; 32]).public(),
+            nick: Some("bob".to_owned()),
+            since: WallTime::from_unix_micros(second * 1_000_000),
+            address: Some("192.0.2.1:6000".to_owned()),
+        }
+    }
+
+    // UC-KEY-001
+    #[test]
+    fn the_key_is_made_once() {
+        let folder = Folder::new();
+        let first = Identity::open(&folder.join("ana"), [1; 32]).unwrap();
+        let again = Identity::open(&folder.join("ana"), [2; 32]).unwrap();
+        assert_eq!(first.keys().public(), again.keys().public());
+        let text = fs::read_to_string(folder.join("ana/key")).unwrap();
+        assert_eq!(text, format!("{}\n", *first.keys().secret_text()));
+    }
+
+    // UC-KEY-006
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = Folder::new();
+        drop(Identity::open(&folder, [1; 32]).unwrap());
+        let path = folder.join(KEY_FILE);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for mode in [0o640, 0o604, 0o660] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
+            assert!(
+                error.contains("key can be read by other users") && error.contains("chmod 600"),
+                "{error}"
+            );
+        }
+    }
+
+    // UC-KEY-006, UC-KEY-007
+    #[test]
+    fn what_is_damaged_is_told_and_not_written_over() {
+        let folder = Folder::new();
+        drop(Identity::open(&folder, [1; 32]).unwrap());
+        let key = fs::read_to_string(folder.join(KEY_FILE)).unwrap();
+        let mut other = Identity::open(&folder, [1; 32]).unwrap();
+        for text in ["", "not a key\n", &key[1..]] {
+            fs::write(folder.join(KEY_FILE), text).unwrap();
+            let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
+            assert!(error.contains("holds no key"), "{error}");
+            assert_eq!(fs::read_to_string(folder.join(KEY_FILE)).unwrap(), text);
+        }
+        fs::write(folder.join(KEY_FILE), key).unwrap();
+        for text in
+            ["", "{", r#"{"known":[{"address":"a:1"}]}"#, r#"{"known":[{"caller":"x","since":"now"}]}"#]
+        {
+            fs::write(folder.join(KNOWN_FILE), text).unwrap();
+            let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
+            assert!(error.contains("known.json is damaged"), "{error}");
+            other.keep(vec![(KnownBy::address("a:1"), known(1, 1))]).unwrap_err();
+            assert_eq!(fs::read_to_string(folder.join(KNOWN_FILE)).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn two_programs_lose_nothing_of_each_other() {
+        let folder = Folder::new();
+        let [mut one, mut two] = [(); 2].map(|()| Identity::open(&folder, [1; 32]).unwrap());
+        let relay = known(9, 0).key;
+        let all = [KnownBy::address("a:1"), KnownBy::member(relay, "ana"), KnownBy::caller("bob")];
+        one.keep(vec![(all[0].clone(), known(1, 1)), (all[1].clone(), known(2, 1))]).unwrap();
+        two.keep(vec![(all[2].clone(), known(3, 1))]).unwrap();
+        let kept = |by: &KnownBy| Identity::open(&folder, [1; 32]).unwrap().known().get(by).cloned();
+        assert_eq!(all.each_ref().map(kept), [1, 2, 3].map(|number| Some(known(number, 1))));
+        // One was accepted later than the other program knows.
+        one.keep(vec![(all[0].clone(), known(4, 5))]).unwrap();
+        two.keep(vec![(all[0].clone(), known(1, 1))]).unwrap();
+        assert_eq!(kept(&all[0]), Some(known(4, 5)));
+    }
+}
