@@ -3,6 +3,7 @@
 //! - `campaign`: random schedules, every invariant watched; `UDPCHAT_SIM_SCHEDULES` and `UDPCHAT_SIM_START` choose which.
 //! - `one_seed`: one of them again, made as small as it gets if it fails; `UDPCHAT_SIM_SEED` says which.
 //! - `relay_campaign` and `relay_seed`: the same for gatherings, which are attendees at a relay, with invariants of their own.
+//! - `vigil_campaign` and `vigil_seed`: the same for hours of two sealed nodes, in which keys change.
 //! - the scenarios, each a short script, and a table of what a lossy link costs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -16,3 +17,5 @@ mod gatherings;
 mod golden;
 #[path = "simulation/scenarios.rs"]
 mod scenarios;
+#[path = "simulation/sealed.rs"]
+mod sealed;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::secure::KeyLife;
 use crate::wire::{BASE_DATAGRAM_BYTES, Limits};
 
 /// How a connection behaves. The defaults suit a chat between two machines with megabytes to spare, on links from a loopback to a
@@ -37,6 +38,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long a close waits for queued messages to arrive.
     pub flush_timeout: Duration,
+    /// How long one key seals what this side sends.
+    pub key_life: KeyLife,
 }
 
 /// The longest message: 16 MiB of text, and 64 KiB for the JSON around it and for what must be escaped in it.
@@ -73,6 +76,7 @@ impl Default for Config {
             silent_after: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(45),
             flush_timeout: Duration::from_secs(3),
+            key_life: KeyLife::default(),
         }
     }
 }

@@ -174,6 +174,11 @@ impl Endpoint {
             dial.initiator.begin_again(&sealing.keys);
             return Disposition::BadHandshake;
         };
+        if dial.expected.is_none() && session.remote == sealing.keys.public() {
+            // Our own hello and welcome, thrown back at us: whoever wants nobody in particular does not want themselves.
+            dial.initiator.begin_again(&sealing.keys);
+            return Disposition::BadHandshake;
+        }
         if dial.expected.is_some_and(|expected| expected != session.remote) {
             dial.initiator.begin_again(&sealing.keys);
             let seen = session.remote;

@@ -1,6 +1,7 @@
 //! Hellos that were answered and whose senders have not been heard since.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use super::guard::Admission;
@@ -209,23 +210,29 @@ impl Endpoint {
         self.begin(now, path, id, None)
     }
 
-    /// The same for a sealed packet, in front of which the handshake's last message stands. One that does not verify changes nothing.
+    /// The same for a sealed packet, in front of which the handshake's last message stands; also tells where in it the text is. The
+    /// message alone could have been taken from another packet, so one behind which nothing opens changes nothing.
     pub(super) fn promote_sealed(
         &mut self,
         now: Instant,
         path: Path,
         head: &SealedHead,
-        datagram: &[u8],
-    ) -> Result<usize, Disposition> {
+        datagram: &mut [u8],
+    ) -> Result<(usize, Range<usize>), Disposition> {
         let message = &datagram[head.finish_at..head.sealed_at];
         self.provable(now, path, head.to).ok_or(Disposition::UnknownConnection)?;
         let entry = self.half_open.by_id.get_mut(&head.to).ok_or(Disposition::UnknownConnection)?;
         let (Some(sealing), Some(responder)) = (&self.sealing, &mut entry.responder) else {
             return Err(Disposition::WrongForm);
         };
-        let session = responder.finish(&sealing.keys, message).map_err(|_| Disposition::BadHandshake)?;
+        let mut session = responder.finish(&sealing.keys, message).map_err(|_| Disposition::BadHandshake)?;
+        let Ok(text) = session.opener.open(head.number, head.epoch, datagram, head.sealed_at) else {
+            responder.begin_again(&sealing.keys);
+            return Err(Disposition::BadSeal);
+        };
         entry.responder = None;
-        self.begin(now, path, head.to, Some(session)).ok_or(Disposition::UnknownConnection)
+        let index = self.begin(now, path, head.to, Some(session)).ok_or(Disposition::UnknownConnection)?;
+        Ok((index, text))
     }
 
     /// Whether a packet on this path can make a half-open connection a real one.

@@ -373,17 +373,19 @@ impl Endpoint {
         if self.sealing.is_none() {
             return Disposition::WrongForm;
         }
-        let index = match self.by_id.get(&head.to) {
-            Some(&index) => index,
-            None => match self.promote_sealed(now, path, head, datagram) {
-                Ok(index) => index,
-                Err(disposition) => return disposition,
-            },
+        let opened = match self.by_id.get(&head.to) {
+            Some(&index) => {
+                let text = self.connections[index].connection.open(now, head, datagram);
+                text.map(|text| (index, text)).map_err(|error| match error {
+                    OpenError::Epoch => Disposition::OldKey,
+                    OpenError::Seal => Disposition::BadSeal,
+                })
+            }
+            None => self.promote_sealed(now, path, head, datagram),
         };
-        let text = match self.connections[index].connection.open(now, head, datagram) {
-            Ok(text) => text,
-            Err(OpenError::Epoch) => return Disposition::OldKey,
-            Err(OpenError::Seal) => return Disposition::BadSeal,
+        let (index, text) = match opened {
+            Ok(opened) => opened,
+            Err(disposition) => return disposition,
         };
         let bytes = datagram.len();
         match wire::decode_sealed(&datagram[text], head.to, head.number) {

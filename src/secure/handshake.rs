@@ -121,7 +121,8 @@ impl Responder {
         message
     }
 
-    /// Reads the third message. After an error the handshake waits for a better one; after success it is used up.
+    /// Reads the third message. After an error the handshake waits for a better one; after success it is used up, unless it is begun
+    /// again.
     ///
     /// `keys` are those that the handshake began with. snow keeps the cipher of a message that failed half-way, so after a failure
     /// the state is made anew from what it followed from; only what comes from the address that was answered gets here.
@@ -136,7 +137,8 @@ impl Responder {
         Ok(session(&mut self.state, remote?))
     }
 
-    fn begin_again(&mut self, keys: &KeyPair) {
+    /// Waits for another third message, after one that verified and behind which nothing did.
+    pub fn begin_again(&mut self, keys: &KeyPair) {
         self.state = start(keys, self.seed, false);
         let (first, payload) = (std::mem::take(&mut self.first), std::mem::take(&mut self.payload));
         let mut heard = vec![0; first.len()];

@@ -23,7 +23,7 @@ pub use entropy::Entropy;
 pub use handshake::{HandshakeError, Initiator, Responder, Session};
 pub use key::{BadKey, KeyPair, PublicKey};
 pub use letter::{LETTER_OVERHEAD_BYTES, Letter, LetterError, MAX_LETTER_BYTES};
-pub use packet_key::{OpenError, Opener, Sealer};
+pub use packet_key::{KeyLife, OpenError, Opener, Sealer};
 pub use password::{Salt, Stretch, StretchCost, StretchOutcome, Stretched, stretch};
 pub use secret::Secret;
 pub use words::{comparison_words, key_words};

@@ -23,6 +23,21 @@ const EPOCH_TIME: Duration = Duration::from_secs(600);
 /// How long the key before is kept for packets that come late: longer than any packet is under way.
 const PREVIOUS_KEPT: Duration = Duration::from_secs(30);
 
+/// How long one key seals, from its first packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyLife {
+    /// The most packets.
+    pub packets: u64,
+    /// The longest time.
+    pub time: Duration,
+}
+
+impl Default for KeyLife {
+    fn default() -> Self {
+        Self { packets: EPOCH_PACKETS, time: EPOCH_TIME }
+    }
+}
+
 /// Seals what one side sends.
 pub struct Sealer {
     secret: Zeroizing<[u8; 32]>,
@@ -32,6 +47,7 @@ pub struct Sealer {
     first_number: u64,
     /// When its first packet was sealed.
     began_at: Option<Instant>,
+    life: KeyLife,
 }
 
 /// Opens what the other side sends.
@@ -57,7 +73,19 @@ pub enum OpenError {
 
 impl Sealer {
     pub(super) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { key: key(&secret), secret, epoch: 0, first_number: 1, began_at: None }
+        Self {
+            key: key(&secret),
+            secret,
+            epoch: 0,
+            first_number: 1,
+            began_at: None,
+            life: KeyLife::default(),
+        }
+    }
+
+    /// From now on a key lasts no longer than this.
+    pub const fn set_life(&mut self, life: KeyLife) {
+        self.life = life;
     }
 
     /// The epoch that the next packet is sealed in.
@@ -69,7 +97,7 @@ impl Sealer {
     /// side must have read one packet of this epoch, or it would be two behind (UC-SEAL-008). Tells whether such an ack is wanting.
     pub fn advance_if_due(&mut self, now: Instant, next_number: u64, acked: u64) -> bool {
         let began_at = *self.began_at.get_or_insert(now);
-        let is_due = next_number >= self.first_number + EPOCH_PACKETS || now >= began_at + EPOCH_TIME;
+        let is_due = next_number >= self.first_number + self.life.packets || now >= began_at + self.life.time;
         let is_read = acked >= self.first_number;
         if is_due && is_read {
             self.advance(now, next_number);

@@ -26,7 +26,8 @@ pub fn gathering(seed: u64) -> Scenario {
     let mut script = arrivals(&mut draw, count);
     script.extend(talk(&mut draw, count, rooms, heal_at));
     trouble(&mut draw, count, heal_at, &mut script);
-    Scenario { seed, nodes, links, script, heal_at, delay_after }
+    let scenario = Scenario { seed, nodes, links, script, heal_at, delay_after, is_pinned: false };
+    super::seal::perhaps_sealed(scenario)
 }
 
 fn hall(draw: &mut Draw) -> NodePlan {
@@ -42,7 +43,7 @@ fn hall(draw: &mut Draw) -> NodePlan {
         per_second: draw.percent(15).then(|| draw.number(5, 40) as u32),
         mailbox_letters: if draw.percent(15) { draw.number(1, 5) } else { 1_000 },
     };
-    NodePlan { kind: NodeKind::Hall(plan), endpoint: Hall::endpoint_config() }
+    NodePlan { kind: NodeKind::Hall(plan), endpoint: Hall::endpoint_config(), is_sealed: false }
 }
 
 fn attendees(draw: &mut Draw, count: usize, rooms: usize) -> Vec<NodePlan> {
@@ -72,7 +73,7 @@ fn attendees(draw: &mut Draw, count: usize, rooms: usize) -> Vec<NodePlan> {
                 },
                 patience: is_odd(draw, some_lose_patience).then(|| draw.time_ms(2_000, 30_000)),
             };
-            NodePlan { kind: NodeKind::Attendee(plan), endpoint }
+            NodePlan { kind: NodeKind::Attendee(plan), endpoint, is_sealed: false }
         })
         .collect()
 }

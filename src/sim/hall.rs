@@ -26,10 +26,10 @@ pub struct Hall {
 
 impl Hall {
     /// A relay on what the disk holds.
-    pub fn new(plan: HallPlan, disk: Option<Disk>, seed: u64, now: Now) -> Self {
+    pub fn new(plan: HallPlan, endpoint: EndpointConfig, disk: Option<Disk>, seed: u64, now: Now) -> Self {
         let of_disk = keyed_draw(&[seed, 1]);
         let disk = disk.map_or_else(|| Disk::new(plan, of_disk), |disk| disk.after_kill(of_disk));
-        let relay = Relay::new(config(&plan), disk.foundation(), seed, now);
+        let relay = Relay::new(config(&plan, endpoint), disk.foundation(), seed, now);
         let deeds = vec![Deed::Opened { log: disk.log() }];
         Self { relay, disk: Some(disk), deeds, plan }
     }
@@ -46,11 +46,12 @@ impl Hall {
     }
 }
 
-fn config(plan: &HallPlan) -> RelayConfig {
+fn config(plan: &HallPlan, endpoint: EndpointConfig) -> RelayConfig {
     let default = RelayLimits::default();
     let flood = plan.per_second.map(|per_second| Flood { burst: per_second, per_second });
     RelayConfig {
         local_port: 6_000,
+        endpoint,
         limits: RelayLimits {
             flood: flood.or(default.flood),
             mailbox: MailboxBounds { letters: plan.mailbox_letters, ..default.mailbox },

@@ -1,8 +1,10 @@
-//! Datagrams that no honest node sent: old ones again, old ones changed, random bytes, hellos of nobody.
+//! Datagrams that no honest node sent: old ones again, old ones changed, random bytes, hellos of nobody, and a meddler's.
+//!
+//! Nothing here may know a secret of a node's.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use super::meddler::{Meddler, strange_hello};
 use super::network::{node_of, nowhere};
 use super::node::body;
 use super::scenario::Action;
@@ -14,16 +16,20 @@ use crate::wire::{self, ConnectionId, Handshake, Hello, Mode};
 #[derive(Debug)]
 pub struct Hostile {
     seed: u64,
-    heard: VecDeque<Overheard>,
+    heard: Vec<Overheard>,
     /// How many were heard, to keep a fair sample of them.
     count: u64,
 }
 
+/// A datagram that somebody listened to.
 #[derive(Debug)]
-struct Overheard {
-    from: SocketAddr,
-    to: SocketAddr,
-    bytes: Vec<u8>,
+pub struct Overheard {
+    /// Whose address it left from.
+    pub from: SocketAddr,
+    /// Which address it was for.
+    pub to: SocketAddr,
+    /// What it is.
+    pub bytes: Vec<u8>,
 }
 
 /// Enough to reach back over handshakes, rebindings and restarts of a run.
@@ -32,14 +38,14 @@ const MAX_HEARD: usize = 512;
 impl Hostile {
     /// Nothing heard yet.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, heard: VecDeque::new(), count: 0 }
+        Self { seed, heard: Vec::new(), count: 0 }
     }
 
     /// Remembers a datagram: the first ones for ever, of the later ones a sample.
     pub fn remember(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.count += 1;
         if self.heard.len() < MAX_HEARD {
-            self.heard.push_back(Overheard { from, to, bytes: bytes.to_vec() });
+            self.heard.push(Overheard { from, to, bytes: bytes.to_vec() });
         } else {
             let place = keyed_draw(&[self.seed, self.count]) % self.count;
             if let Some(heard) = usize::try_from(place).ok().and_then(|place| self.heard.get_mut(place)) {
@@ -49,7 +55,13 @@ impl Hostile {
     }
 
     /// The datagrams of an attack on a node, each with the address that it says it comes from.
-    pub fn attack(&self, node: usize, action: &Action, key: u64) -> Vec<(SocketAddr, Vec<u8>)> {
+    pub fn attack(
+        &self,
+        node: usize,
+        is_sealed: bool,
+        action: &Action,
+        key: u64,
+    ) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut random = Random::from_seed(keyed_draw(&[self.seed, key]));
         match *action {
             Action::Replay { count, is_spoofed } => self
@@ -67,11 +79,24 @@ impl Hostile {
                     (nowhere(random.next_u64()), body(random.next_u64(), length))
                 })
                 .collect(),
-            Action::Flood { count } => {
-                (0..count).map(|_| (nowhere(random.next_u64()), hello(&mut random))).collect()
+            Action::Flood { count } => (0..count)
+                .map(|_| {
+                    let from = nowhere(random.next_u64());
+                    (from, if is_sealed { strange_hello(&mut random) } else { hello(&mut random) })
+                })
+                .collect(),
+            Action::Meddle { count, is_impostor } => {
+                let mut meddler = Meddler::new(&self.heard, node, is_impostor, random);
+                (0..count).filter_map(|_| meddler.next()).collect()
             }
             _ => Vec::new(),
         }
+    }
+
+    /// All that is remembered: for which node, from where, and what.
+    pub fn everything(&self) -> Vec<(usize, SocketAddr, Vec<u8>)> {
+        let heard = self.heard.iter();
+        heard.filter_map(|heard| Some((node_of(heard.to)?, heard.from, heard.bytes.clone()))).collect()
     }
 
     fn pick(&self, node: usize, count: u32, random: &mut Random) -> impl Iterator<Item = &Overheard> {

@@ -18,13 +18,17 @@ mod gathering;
 mod ghost;
 mod hall;
 mod hostile;
+mod meddler;
 mod minutes;
 mod network;
 mod node;
 mod scenario;
+mod seal;
 mod shrink;
 mod swarm;
 mod talker;
+mod vigil;
+mod wiretap;
 mod world;
 
 pub use check::{Bounds, Checker, Invariant, Seen, Stage, Trace, Violation};
@@ -39,6 +43,7 @@ pub use scenario::{
 };
 pub use shrink::shrink;
 pub use swarm::swarm;
+pub use vigil::vigil;
 pub use world::{Run, World};
 pub use {attendee::Diary, disk::Disk};
 

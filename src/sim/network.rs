@@ -17,8 +17,18 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct Network {
     links: BTreeMap<(usize, usize), Link>,
-    /// How often each node's address has changed.
-    rebinds: Vec<u16>,
+    places: Vec<Place>,
+}
+
+/// Where a node is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// The how-manieth of its addresses it has now.
+    current: u16,
+    /// The one before, while what is sent there still comes.
+    home: Option<u16>,
+    /// The newest one.
+    last: u16,
 }
 
 /// A datagram that comes out of a link.
@@ -56,17 +66,30 @@ impl Network {
             link.handle_timeout(now);
             links.insert((from, to), link);
         }
-        Self { links, rebinds: vec![0; count] }
+        Self { links, places: vec![Place::default(); count] }
     }
 
     /// Where a node is now, as the others see it.
     pub fn address(&self, node: usize) -> SocketAddr {
-        address_of(node, self.rebinds[node])
+        address_of(node, self.places[node].current)
     }
 
     /// The node's NAT forgets it.
     pub fn rebind(&mut self, node: usize) {
-        self.rebinds[node] = self.rebinds[node].wrapping_add(1);
+        self.detour(node, true);
+        self.places[node].home = None;
+    }
+
+    /// The node is seen at another address from now on, and still is at its own; or no more.
+    pub fn detour(&mut self, node: usize, on: bool) {
+        let place = &mut self.places[node];
+        if on {
+            place.home.get_or_insert(place.current);
+            place.last = place.last.wrapping_add(1);
+            place.current = place.last;
+        } else if let Some(home) = place.home.take() {
+            place.current = home;
+        }
     }
 
     /// A node sends. What goes to an address of nobody's, or to an own one, is lost.
@@ -83,8 +106,9 @@ impl Network {
     pub fn poll_arrival(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Arrival> {
         for (&(_, node), link) in &mut self.links {
             while let Some(transmit) = link.poll_transmit(now, buffer) {
-                let current = address_of(node, self.rebinds[node]);
-                if transmit.path.local_ip == Some(current.ip()) {
+                let Place { current, home, .. } = self.places[node];
+                let is_there = |number| transmit.path.local_ip == Some(address_of(node, number).ip());
+                if is_there(current) || home.is_some_and(is_there) {
                     return Some(Arrival { node, source: transmit.path.remote });
                 }
             }

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub heal_at: Duration,
     /// What remains of every link's delay after `heal_at`, one way, at most: the bound of liveness counts with it.
     pub delay_after: Duration,
+    /// Whether sealed talkers know each other's keys before they connect, and take no others.
+    pub is_pinned: bool,
 }
 
 /// One participant.
@@ -31,8 +33,10 @@ pub struct Scenario {
 pub struct NodePlan {
     /// What it is.
     pub kind: NodeKind,
-    /// How its endpoint behaves.
+    /// How its endpoint behaves. Its `protection` is made anew for each life: see `is_sealed`.
     pub endpoint: EndpointConfig,
+    /// Whether it seals. Its keys follow from the scenario's seed.
+    pub is_sealed: bool,
 }
 
 /// Which of the shipped machines a node runs.
@@ -176,6 +180,12 @@ pub enum Action {
     },
     /// The node's NAT forgets it: its next datagram leaves from an address that was never used before.
     Rebind,
+    /// Somebody in between passes on what the node sends and gets under another address than its own, or stops doing so: then the
+    /// other address is nobody's any more.
+    Detour {
+        /// Whether it does.
+        on: bool,
+    },
     /// The node's program is started anew; nothing of the old one's memory is left.
     Restart,
     /// The node stands still, and what comes meanwhile is lost.
@@ -204,6 +214,13 @@ pub enum Action {
     Flood {
         /// How many.
         count: u32,
+    },
+    /// Somebody on the path of a sealed node reads, changes, invents and plays back.
+    Meddle {
+        /// How many datagrams come of it.
+        count: u32,
+        /// Whether hellos are answered in the meddler's own name: for those who know whose answer they want.
+        is_impostor: bool,
     },
     /// The node's program is killed and started anew after a while, with what it had stored.
     Kill {
@@ -287,9 +304,11 @@ impl Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed={} heal_at={:?}", self.seed, self.heal_at)?;
+        let pinned = if self.is_pinned { " pinned" } else { "" };
+        write!(f, "seed={} heal_at={:?}{pinned}", self.seed, self.heal_at)?;
         for (index, node) in self.nodes.iter().enumerate() {
-            write!(f, " | node {index}: {:?} {}", node.kind, limits(&node.endpoint))?;
+            let form = if node.is_sealed { "sealed" } else { "clear" };
+            write!(f, " | node {index}: {form} {:?} {}", node.kind, limits(&node.endpoint))?;
         }
         for LinkOf { from, to, plan } in &self.links {
             write!(f, " | {from}->{to}: {plan}")?;

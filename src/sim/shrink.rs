@@ -65,6 +65,7 @@ fn is_large(action: &Action) -> bool {
         Action::Replay { count, .. }
         | Action::Mutate { count }
         | Action::Garbage { count }
+        | Action::Meddle { count, .. }
         | Action::Flood { count } => *count > 1,
         _ => false,
     }
@@ -79,6 +80,7 @@ fn halve(action: &mut Action) {
         | Action::Replay { count, .. }
         | Action::Mutate { count }
         | Action::Garbage { count }
+        | Action::Meddle { count, .. }
         | Action::Flood { count } => *count /= 2,
         _ => {}
     }

@@ -9,6 +9,7 @@ use crate::arq::{self, SendError, SendOptions};
 use crate::endpoint::{Endpoint, EndpointConfig, Event, Handle};
 use crate::machine::{Path, Transmit};
 use crate::random::keyed_draw;
+use crate::secure::PublicKey;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
 
@@ -21,6 +22,8 @@ pub struct Talker {
     /// Streams with something to take that were left alone while not reading.
     unread: BTreeSet<(Handle, u32)>,
     is_reading: bool,
+    /// Who is at which node, if the user knows: nobody else will do.
+    directory: Vec<PublicKey>,
 }
 
 #[derive(Debug)]
@@ -34,17 +37,19 @@ struct Known {
 
 impl Talker {
     /// An endpoint without connections.
-    pub fn new(config: EndpointConfig, seed: u64) -> Self {
+    pub fn new(config: EndpointConfig, directory: Vec<PublicKey>, seed: u64) -> Self {
         Self {
             endpoint: Endpoint::new(config, seed),
             open: BTreeMap::new(),
             unread: BTreeSet::new(),
             is_reading: true,
+            directory,
         }
     }
 
     fn connect(&mut self, now: Now, to: SocketAddr, reports: &mut Vec<Report>) -> Option<Handle> {
-        let Ok(handle) = self.endpoint.connect(now, &[Path::to(to)], None) else {
+        let expected = super::network::node_of(to).and_then(|node| self.directory.get(node)).copied();
+        let Ok(handle) = self.endpoint.connect(now, &[Path::to(to)], expected) else {
             reports.push(Report::Refused { why: "too-many-connections" });
             return None;
         };
@@ -167,8 +172,11 @@ impl Node for Talker {
                         reports.push(Report::Noted { id, what: "replaced" });
                     }
                 }
-                // No talker expects a key.
-                Event::WrongKey { .. } => {}
+                Event::WrongKey { handle, .. } => {
+                    if let Some(known) = self.open.get(&handle) {
+                        reports.push(Report::Noted { id: known.id, what: "wrong-key-seen" });
+                    }
+                }
                 Event::Connection { handle, event } => self.follow_connection(handle, event, reports),
             }
         }

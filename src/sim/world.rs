@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::attendee::Attendee;
@@ -15,8 +16,10 @@ use super::hall::Hall;
 use super::hostile::Hostile;
 use super::network::{Network, home_of};
 use super::node::{Estate, Node, Report, Wish};
-use super::scenario::{Action, NodeKind, NodePlan, Scenario, Step};
+use super::scenario::{Action, NodeKind, Scenario, Step};
 use super::talker::Talker;
+use super::wiretap::{self, Wiretap};
+use crate::endpoint::{Disposition, EndpointConfig, Protection};
 use crate::machine::Path;
 use crate::peer::{Peer, PeerConfig};
 use crate::random::keyed_draw;
@@ -32,6 +35,7 @@ pub struct World {
     seats: Vec<Seat>,
     network: Network,
     ghost: Ghost,
+    wiretap: Wiretap,
     checkers: Vec<Box<dyn Checker>>,
     hostile: Hostile,
     /// Lines of the script by time, and how many of them are done.
@@ -85,21 +89,25 @@ impl World {
         };
         let mut order: Vec<usize> = (0..scenario.script.len()).collect();
         order.sort_by_key(|&index| scenario.script[index].at);
+        let mut wiretap = Wiretap::default();
         let seats = (0..scenario.nodes.len()).map(|index| Seat {
             node: start(
+                &scenario,
                 index,
-                &scenario.nodes[index],
                 Estate::Nothing,
                 keyed_draw(&[scenario.seed, index as u64, 0]),
                 now,
+                &mut wiretap,
             ),
             frozen_until: Instant::ZERO,
             rounds: 0,
             rounds_at: Instant::ZERO,
         });
+        let seats = seats.collect();
         Self {
-            seats: seats.collect(),
+            seats,
             network: Network::new(&scenario, now.instant),
+            wiretap,
             ghost: Ghost::new(&scenario),
             checkers: check::all(&scenario),
             hostile: Hostile::new(scenario.seed),
@@ -193,7 +201,17 @@ impl World {
             }
         }
         self.run_until(self.elapsed() + bounds.ending)?;
+        self.check_stage(Stage::Ended)?;
+        self.play_back()?;
         self.check_stage(Stage::Ended)
+    }
+
+    /// Everything that was heard comes once more, to those who are done with it.
+    fn play_back(&mut self) -> Result<(), Violation> {
+        for (node, source, mut bytes) in self.hostile.everything() {
+            self.arrive(node, source, &mut bytes)?;
+        }
+        Ok(())
     }
 
     /// What the run came to.
@@ -240,6 +258,10 @@ impl World {
         self.trace.note(&[1, node as u64, key]);
         match action {
             Action::Rebind => self.rebind(node),
+            Action::Detour { on } => {
+                self.network.detour(node, *on);
+                self.coverage.add(if *on { "detour" } else { "no-detour" }, 1);
+            }
             Action::Restart => self.restart(node, key)?,
             Action::Kill { pause } => {
                 self.restart(node, key)?;
@@ -250,8 +272,13 @@ impl World {
                 self.freeze(node, *length);
                 self.coverage.add("frozen", 1);
             }
-            Action::Replay { .. } | Action::Mutate { .. } | Action::Garbage { .. } | Action::Flood { .. } => {
-                for (source, mut bytes) in self.hostile.attack(node, action, key) {
+            Action::Replay { .. }
+            | Action::Mutate { .. }
+            | Action::Garbage { .. }
+            | Action::Meddle { .. }
+            | Action::Flood { .. } => {
+                let is_sealed = self.scenario.nodes[node].is_sealed;
+                for (source, mut bytes) in self.hostile.attack(node, is_sealed, action, key) {
                     self.coverage.add(word_of(action), 1);
                     self.arrive(node, source, &mut bytes)?;
                 }
@@ -291,7 +318,7 @@ impl World {
         let life = u64::from(self.ghost.nodes[node].life) + 1;
         let seed = keyed_draw(&[self.scenario.seed, node as u64, life, key]);
         let estate = self.seats[node].node.estate();
-        self.seats[node].node = start(node, &self.scenario.nodes[node], estate, seed, self.now);
+        self.seats[node].node = start(&self.scenario, node, estate, seed, self.now, &mut self.wiretap);
         self.ghost.restart(node, self.now.instant);
         self.coverage.add("restarted", 1);
         // What a program says of itself at its start.
@@ -317,18 +344,31 @@ impl World {
         self.trace.note_bytes(&[2, node as u64, self.now.instant.as_nanos()], bytes);
         // The machine may change the bytes in place, so the harness reads its own copy.
         let copy = bytes.to_vec();
-        let datagram = wire::decode(&copy).ok();
+        let said = self.wiretap.heard(node, &copy);
+        let datagram = said.datagram(&copy);
         for checker in &mut self.checkers {
-            checker.arriving(node, source, copy.len(), datagram.as_ref(), &self.ghost);
+            let machine = &*self.seats[node].node;
+            checker.arriving(node, source, copy.len(), datagram.as_ref(), &self.ghost, machine);
         }
         self.ghost.nodes[node].datagrams_in += 1;
+        let too_old =
+            |world: &Self| world.seats[node].node.endpoint().statistics().count_of(Disposition::OldKey);
+        let too_old_before = too_old(self);
         self.seats[node].node.handle_datagram(self.now, Path::to(source), bytes);
         let count = self.follow_reports(node)?;
+        // Whether a key may be forgotten by now is for its checker to say; what is not opened has not come.
+        let is_opened = too_old(self) == too_old_before;
         let is_again = match &datagram {
-            Some(wire::Datagram::Packet(packet)) => self.ghost.record_arrival(self.now.instant, node, packet),
+            Some(wire::Datagram::Packet(packet)) if is_opened => {
+                self.ghost.record_arrival(self.now.instant, node, packet)
+            }
             _ => false,
         };
-        self.check(
+        let at = self.now.instant;
+        check_all(
+            &mut self.checkers,
+            at,
+            self.started.instant,
             node,
             &Seen::Arrived {
                 from: source,
@@ -336,7 +376,10 @@ impl World {
                 datagram: datagram.as_ref(),
                 is_again,
                 reports: count,
+                said: &said,
+                node: &*self.seats[node].node,
             },
+            &self.ghost,
         )?;
         self.settle(node)
     }
@@ -386,14 +429,17 @@ impl World {
         self.datagrams += 1;
         self.ghost.nodes[index].datagrams_out += 1;
         self.trace.note_bytes(&[3, index as u64, self.now.instant.as_nanos()], bytes);
-        let datagram = wire::decode(bytes).ok();
-        let node = &*self.seats[index].node;
-        let seen = Seen::Emitted { to, length: bytes.len(), datagram: datagram.as_ref(), node };
-        check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)?;
-        if datagram.is_none() {
-            let evidence = format!("it sent {} bytes that cannot be read", bytes.len());
-            return Err(self.violation(index, Invariant::TotalAndDeterministic, evidence));
+        let said = match self.wiretap.written(index, bytes) {
+            Ok(said) => said,
+            Err(evidence) => return Err(self.violation(index, Invariant::Readable, evidence)),
+        };
+        if said.epoch() > Some(0) {
+            self.coverage.add("later-key", 1);
         }
+        let datagram = said.datagram(bytes);
+        let node = &*self.seats[index].node;
+        let seen = Seen::Emitted { to, length: bytes.len(), datagram: datagram.as_ref(), node, said: &said };
+        check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)?;
         self.hostile.remember(self.network.address(index), to, bytes);
         self.network.send(self.now.instant, index, to, bytes);
         Ok(())
@@ -403,11 +449,13 @@ impl World {
     fn follow_reports(&mut self, index: usize) -> Result<usize, Violation> {
         let mut reports = std::mem::take(&mut self.reports);
         self.seats[index].node.follow(self.now, &mut reports);
-        let count = reports.len();
+        let mut count = reports.len();
         for report in reports.drain(..) {
             self.coverage.note_report(&report, self.seats[index].node.endpoint());
             self.trace.note(&[4, index as u64, Coverage::digest(&report)]);
             self.check(index, &Seen::Report(&report))?;
+            // That somebody else answers is told and changes nothing.
+            count -= usize::from(matches!(report, Report::Noted { what: "wrong-key-seen", .. }));
             self.ghost.record_report(self.now.instant, index, &report);
             if let Some(journal) = &mut self.journal {
                 journal.push((self.now.instant.since(self.started.instant), index, report));
@@ -472,24 +520,46 @@ fn check_all(
 }
 
 /// Starts a node's program, with what the one before it left.
-fn start(index: usize, plan: &NodePlan, estate: Estate, seed: u64, now: Now) -> Box<dyn Node> {
-    let peer = || {
+fn start(
+    scenario: &Scenario,
+    index: usize,
+    estate: Estate,
+    seed: u64,
+    now: Now,
+    wiretap: &mut Wiretap,
+) -> Box<dyn Node> {
+    let plan = &scenario.nodes[index];
+    let protection = if plan.is_sealed {
+        let keys = Arc::new(wiretap::keys_of(scenario.seed, index));
+        Protection::Sealed { keys, seed: wiretap::seed_of(seed) }
+    } else {
+        Protection::Clear
+    };
+    wiretap.begin(index, &protection);
+    let endpoint = EndpointConfig { protection, ..plan.endpoint.clone() };
+    let peer = |endpoint| {
         let config = PeerConfig {
             local_port: 6_000,
             connect_timeout: plan.endpoint.connect_timeout,
-            endpoint: plan.endpoint.clone(),
+            endpoint,
             ..PeerConfig::default()
         };
         Peer::new(config, seed, now)
     };
     match (plan.kind, estate) {
-        (NodeKind::Talker, _) => Box::new(Talker::new(plan.endpoint.clone(), seed)),
-        (NodeKind::Chatter, _) => Box::new(Chatter::new(peer())),
-        (NodeKind::Hall(plan), Estate::Disk(disk)) => Box::new(Hall::new(plan, Some(*disk), seed, now)),
-        (NodeKind::Hall(plan), _) => Box::new(Hall::new(plan, None, seed, now)),
+        (NodeKind::Talker, _) => {
+            let count = if plan.is_sealed && scenario.is_pinned { scenario.nodes.len() } else { 0 };
+            let directory = (0..count).map(|node| wiretap::name_of(scenario.seed, node)).collect();
+            Box::new(Talker::new(endpoint, directory, seed))
+        }
+        (NodeKind::Chatter, _) => Box::new(Chatter::new(peer(endpoint))),
+        (NodeKind::Hall(plan), Estate::Disk(disk)) => {
+            Box::new(Hall::new(plan, endpoint, Some(*disk), seed, now))
+        }
+        (NodeKind::Hall(plan), _) => Box::new(Hall::new(plan, endpoint, None, seed, now)),
         (NodeKind::Attendee(plan), estate) => {
             let diary = if let Estate::Diary(diary) = estate { Some(*diary) } else { None };
-            Box::new(Attendee::new(peer(), index, home_of(0), plan, diary, seed, now))
+            Box::new(Attendee::new(peer(endpoint), index, home_of(0), plan, diary, seed, now))
         }
     }
 }
@@ -500,6 +570,7 @@ const fn word_of(action: &Action) -> &'static str {
         Action::Replay { .. } => "replayed",
         Action::Mutate { .. } => "mutated",
         Action::Garbage { .. } => "garbage",
+        Action::Meddle { .. } => "meddled",
         _ => "flooded",
     }
 }

@@ -18,7 +18,7 @@ const TWICE_EVERY: u64 = 16;
 const SHRINK_TRIES: usize = 2_000;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
-const SOMETIMES: [&str; 68] = [
+const SOMETIMES: [&str; 81] = [
     // Faults.
     "drop",
     "burst",
@@ -40,6 +40,9 @@ const SOMETIMES: [&str; 68] = [
     "replayed",
     "replayed-elsewhere",
     "flooded",
+    "meddled",
+    "detour",
+    "no-detour",
     // What endpoints made of them.
     "packet",
     "duplicate-packet",
@@ -58,6 +61,16 @@ const SOMETIMES: [&str; 68] = [
     "resumed",
     "replaced",
     "writable",
+    "later-key",
+    "bad-seal",
+    "bad-handshake",
+    "wrong-form",
+    "wrong-key",
+    "wrong-key-seen",
+    "short-seal",
+    "retry",
+    "retry-heeded",
+    "overload",
     // Work and what became of it.
     "submitted",
     "submitted-empty",
@@ -265,6 +278,6 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a campaign takes is measured, never simulated")]
-fn wall_clock() -> Instant {
+pub fn wall_clock() -> Instant {
     Instant::now()
 }

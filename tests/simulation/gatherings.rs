@@ -15,7 +15,7 @@ use super::scenarios::ms;
 const SCHEDULES: u64 = 600;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
-const SOMETIMES: [&str; 47] = [
+const SOMETIMES: [&str; 54] = [
     // Faults.
     "drop",
     "burst",
@@ -32,6 +32,13 @@ const SOMETIMES: [&str; 47] = [
     "replayed",
     "mutated",
     "flooded",
+    "meddled",
+    "detour",
+    "later-key",
+    "bad-seal",
+    "bad-handshake",
+    "wrong-form",
+    "retry-heeded",
     "hall-killed",
     "attendee-killed",
     "disk-full",
@@ -93,7 +100,7 @@ struct Script {
 impl Script {
     /// As many attendees as plans for their links; they come at once.
     fn new(plans: &[&str]) -> Self {
-        let plan = |kind| NodePlan { kind, endpoint: Default::default() };
+        let plan = |kind| NodePlan { kind, endpoint: Default::default(), is_sealed: false };
         let mut nodes =
             vec![NodePlan { endpoint: hall_endpoint(), ..plan(NodeKind::Hall(HallPlan::default())) }];
         let mut links = Vec::new();
@@ -105,7 +112,15 @@ impl Script {
             }
             script.push(Step { at: ms(10 * index as u64), node: index + 1, action: Action::Attend });
         }
-        let scenario = Scenario { seed: 1, nodes, links, script, heal_at: ms(30_000), delay_after: ms(100) };
+        let scenario = Scenario {
+            seed: 1,
+            nodes,
+            links,
+            script,
+            heal_at: ms(30_000),
+            delay_after: ms(100),
+            is_pinned: false,
+        };
         Self { scenario }
     }
 

@@ -22,7 +22,7 @@ impl Script {
     }
 
     fn new(kind: NodeKind, up: &str, down: &str) -> Self {
-        let node = NodePlan { kind, endpoint: EndpointConfig::default() };
+        let node = NodePlan { kind, endpoint: EndpointConfig::default(), is_sealed: false };
         let link = |from, to, plan: &str| LinkOf { from, to, plan: plan.parse::<LinkPlan>().unwrap() };
         let scenario = Scenario {
             seed: 1,
@@ -31,6 +31,7 @@ impl Script {
             script: Vec::new(),
             heal_at: ms(10_000),
             delay_after: ms(100),
+            is_pinned: false,
         };
         Self { scenario }
     }
@@ -45,7 +46,7 @@ impl Script {
         self
     }
 
-    fn heal_at(mut self, at_ms: u64) -> Self {
+    pub fn heal_at(mut self, at_ms: u64) -> Self {
         self.scenario.heal_at = ms(at_ms);
         self
     }
@@ -87,7 +88,7 @@ pub fn taken(world: &World) -> Vec<Duration> {
 }
 
 /// What became of each message of node 0.
-fn outcomes(world: &World) -> Vec<Outcome> {
+pub fn outcomes(world: &World) -> Vec<Outcome> {
     let journal = world.journal().iter();
     journal
         .filter_map(|(_, node, report)| match report {

@@ -22,7 +22,8 @@ pub(super) struct Protection {
 impl Connection {
     /// From now on nothing leaves unsealed and nothing unsealed is taken. `finish` is what the other side still needs to read it.
     pub fn protect(&mut self, session: Session, finish: Option<[u8; FINISH_BYTES]>) {
-        let Session { remote, sealer, opener } = session;
+        let Session { remote, mut sealer, opener } = session;
+        sealer.set_life(self.config.key_life);
         self.protection = Some(Box::new(Protection { remote, sealer, opener, finish, asked_in: None }));
     }
 

@@ -60,6 +60,32 @@ fn both_know_each_other_and_nobody_else_reads_a_word() {
     assert!(heads[3..].iter().all(|head| !head.contains("finish") || head.starts_with('a')), "{heads:?}");
 }
 
+// UC-SEAL-005
+#[test]
+fn the_last_handshake_message_in_front_of_what_does_not_open_begins_nothing() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.connect();
+    let pass = |pair: &mut Pair, end: usize, last_bit: u8| {
+        let mut buffer = Vec::new();
+        let transmit = pair.ends[end].poll_transmit(pair.now, &mut buffer).unwrap();
+        buffer.truncate(transmit.length);
+        for mask in [last_bit, 0] {
+            let mut datagram = buffer.clone();
+            *datagram.last_mut().unwrap() ^= mask;
+            pair.ends[1 - end].handle_datagram(pair.now, Path::to(address(end)), &mut datagram);
+            if mask != 0 {
+                assert_eq!(counted(&pair.ends[1], Disposition::BadSeal), 1);
+                assert_eq!(pair.ends[1].connections().count(), 0);
+                assert_eq!(pair.ends[1].poll_event(), None);
+            }
+        }
+    };
+    pass(&mut pair, 0, 0);
+    pass(&mut pair, 1, 0);
+    pass(&mut pair, 0, 1);
+    assert_eq!(pair.ends[1].connections().count(), 1);
+}
+
 #[test]
 fn every_flipped_bit_and_every_cut_is_noticed() {
     let mut pair = Pair::new(|_, _| false);
@@ -135,6 +161,25 @@ fn somebody_with_another_key_gets_no_word_and_does_not_end_the_attempt() {
     pair.ends[1] = wanted;
     pair.run(1_000);
     pair.expect(&["a Connected", "b accepted", "b Connected", "b got 0/1 for two", "a 0/1 Arrived"]);
+}
+
+// UC-SEAL-013
+#[test]
+fn a_handshake_that_is_thrown_back_at_its_sender_has_no_other_side() {
+    let mut pair = Pair::new(|_, _| false);
+    pair.connect();
+    let end = &mut pair.ends[0];
+    let mut buffer = Vec::new();
+    for _ in 0..20 {
+        while let Some(transmit) = end.poll_transmit(pair.now, &mut buffer) {
+            let mut datagram = buffer[..transmit.length].to_vec();
+            end.handle_datagram(pair.now, Path::to(address(1)), &mut datagram);
+        }
+        assert_eq!(end.poll_event(), None);
+        pair.now = pair.now.after(Duration::from_millis(60));
+        end.handle_timeout(pair.now);
+    }
+    assert!(counted(end, Disposition::BadHandshake) > 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::{Checker, Invariant, Seen};
 use crate::sim::ghost::Ghost;
-use crate::sim::node::Report;
+use crate::sim::node::{Node, Report};
 use crate::time::Instant;
 use crate::wire::{ConnectionId, Datagram, Frame, Handshake, PathFrame};
 
@@ -72,6 +72,7 @@ impl Checker for AntiAmplification {
         length: usize,
         says: Option<&Datagram<'_>>,
         ghost: &Ghost,
+        _machine: &dyn Node,
     ) {
         self.of(node, ghost).count_in(from, length as u64, says);
     }

@@ -62,7 +62,10 @@ impl Bounds {
             .iter()
             .flat_map(|link| &link.plan.rules)
             .any(|rule| matches!(rule.fault, Fault::Rebind { .. }))
-            || scenario.script.iter().any(|step| step.action == Action::Rebind);
+            || scenario
+                .script
+                .iter()
+                .any(|step| matches!(step.action, Action::Rebind | Action::Detour { .. }));
         let search = if is_rebound { keep_alive } else { Duration::ZERO };
         let recovery =
             (2 * probe + round_trip.saturating_mul(rounds)).max(connect) + search + Duration::from_secs(2);

@@ -5,13 +5,16 @@
 
 mod acks;
 mod amplification;
+mod authentic;
 mod bounds;
 mod closed;
 mod delivery;
 mod gathering;
+mod keys;
 mod liveness;
 mod order;
 mod outcome;
+mod path;
 mod total;
 
 use std::fmt;
@@ -24,6 +27,7 @@ pub use total::Trace;
 use super::ghost::Ghost;
 use super::node::{Node, Report};
 use super::scenario::Scenario;
+use super::wiretap::Said;
 use crate::time::Instant;
 use crate::wire::Datagram;
 
@@ -51,6 +55,14 @@ pub enum Invariant {
     /// No bytes cause a panic, each datagram is counted once, timers do not spin, a repeated datagram changes nothing, and the
     /// same seed gives the same run.
     TotalAndDeterministic,
+    /// What leaves can be read by whoever it is for, and was sealed as it must be.
+    Readable,
+    /// What no honest side wrote changes no connection.
+    Authentic,
+    /// Both sides' keys are never more than one change apart, they do change, and what is sealed with them is taken.
+    Keys,
+    /// An address gets what is said only once it has shown that it receives, and a connection goes nowhere on a stranger's word.
+    ProvenPath,
     /// Everybody who is shown a log of a relay is shown it in the one order that its positions have.
     TotalOrder,
     /// An attendee's lines to a room stand there in the order in which they were said.
@@ -85,6 +97,10 @@ impl Invariant {
             Self::TruthfulOutcome => "truthful outcome",
             Self::ClosedIsClosed => "closed is closed",
             Self::TotalAndDeterministic => "total and deterministic",
+            Self::Readable => "readable",
+            Self::Authentic => "authentic",
+            Self::Keys => "keys",
+            Self::ProvenPath => "proven path",
             Self::TotalOrder => "total order",
             Self::AuthorOrder => "author order",
             Self::Durable => "durable",
@@ -136,6 +152,8 @@ pub enum Seen<'a> {
         length: usize,
         /// What it says, if it can be read.
         datagram: Option<&'a Datagram<'a>>,
+        /// The same, and how it was sealed.
+        said: &'a Said,
         /// Whose it is.
         node: &'a dyn Node,
     },
@@ -151,6 +169,10 @@ pub enum Seen<'a> {
         is_again: bool,
         /// How much was reported.
         reports: usize,
+        /// What it says, and how it was sealed.
+        said: &'a Said,
+        /// The node.
+        node: &'a dyn Node,
     },
     /// A node did something, and has nothing more to say at this moment.
     Settled {
@@ -197,6 +219,7 @@ pub trait Checker: fmt::Debug {
         _length: usize,
         _says: Option<&Datagram<'_>>,
         _ghost: &Ghost,
+        _machine: &dyn Node,
     ) {
     }
 }
@@ -214,6 +237,9 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
         Box::new(outcome::TruthfulOutcome),
         Box::new(closed::ClosedIsClosed),
         Box::new(total::Total),
+        Box::new(authentic::Authentic::new(scenario)),
+        Box::new(keys::Keys::new(scenario)),
+        Box::new(path::ProvenPath::default()),
     ];
     all.extend(gathering::all(scenario));
     all
