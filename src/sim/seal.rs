@@ -12,7 +12,7 @@ const SEALED_PERCENT: u32 = 60;
 
 /// Draws whether the schedule is sealed, and who attacks it if it is.
 pub fn perhaps_sealed(mut scenario: Scenario) -> Scenario {
-    let mut draw = Draw::new(scenario.seed ^ 0x0073_6561_6c65_64);
+    let mut draw = Draw::new(scenario.seed ^ 0x7365_616c_6564);
     if !draw.percent(SEALED_PERCENT) {
         return scenario;
     }

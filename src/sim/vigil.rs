@@ -13,7 +13,7 @@ use crate::fault::{Fault, LinkPlan, Rule};
 /// The vigil of a seed.
 pub fn vigil(seed: u64) -> Scenario {
     // Unlike the other draws of the same seed.
-    let mut draw = Draw::new(seed ^ 0x7669_6769_6c);
+    let mut draw = Draw::new(seed ^ 0x0076_6967_696c);
     let kind = if draw.percent(60) { NodeKind::Talker } else { NodeKind::Chatter };
     let node = NodePlan { kind, endpoint: EndpointConfig::default(), is_sealed: true };
     // Two changes of keys at least.
