@@ -110,14 +110,18 @@ impl Said {
 }
 
 impl Wiretap {
-    /// A node's program begins, its first one or the next.
-    pub fn begin(&mut self, node: usize, protection: &Protection) {
+    /// A node's program begins, its first one or the next. A peer's endpoint has randomness that was made from the peer's.
+    pub fn begin(&mut self, node: usize, protection: &Protection, is_peer: bool) {
         let (keys, seed) = match protection {
             Protection::Clear => (None, [0; 32]),
             Protection::Sealed { keys, seed } => (Some(Arc::clone(keys)), *seed),
         };
         let life = self.nodes.get(node).map_or(0, |secrets| secrets.life + 1);
-        let secrets = Secrets { life, keys, entropy: Entropy::from_seed(seed), made: BTreeMap::new() };
+        let mut entropy = Entropy::from_seed(seed);
+        if is_peer {
+            entropy = Entropy::from_seed(entropy.split());
+        }
+        let secrets = Secrets { life, keys, entropy, made: BTreeMap::new() };
         if node < self.nodes.len() {
             self.nodes[node] = secrets;
         } else {

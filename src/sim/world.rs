@@ -535,7 +535,8 @@ fn start(
     } else {
         Protection::Clear
     };
-    wiretap.begin(index, &protection);
+    let is_peer = matches!(plan.kind, NodeKind::Chatter | NodeKind::Attendee(_));
+    wiretap.begin(index, &protection, is_peer);
     let endpoint = EndpointConfig { protection, ..plan.endpoint.clone() };
     let peer = |endpoint| {
         let config = PeerConfig {
