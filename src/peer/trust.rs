@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::chat::folded;
 use crate::secure::PublicKey;
 use crate::time::WallTime;
 
@@ -48,12 +49,12 @@ impl KnownBy {
 
     /// A member of the relay that has this key.
     pub fn member(relay: PublicKey, name: &str) -> Self {
-        Self::Member { relay, name: name.to_lowercase() }
+        Self::Member { relay, name: folded(name) }
     }
 
     /// Somebody who called us.
     pub fn caller(name: &str) -> Self {
-        Self::Caller { name: name.to_lowercase() }
+        Self::Caller { name: folded(name) }
     }
 }
 
@@ -163,7 +164,7 @@ impl Trust {
     pub fn call(&mut self, at: WallTime, name: &str, key: PublicKey, address: Option<&str>) -> Call {
         let by = KnownBy::caller(name);
         let is_called = |known: &&KnownKey| {
-            known.nick.as_deref().is_some_and(|nick| nick.to_lowercase() == name.to_lowercase())
+            known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name))
         };
         // Under several entries it is the one of that name that says most.
         let of_key = || self.in_person().filter(|known| known.key == key);

@@ -12,7 +12,7 @@ use ring::digest;
 use super::member::OwnRequest;
 use super::outbox::{Content, Entry, Target, Text};
 use super::{MemberEvent, Refusal};
-use crate::chat::{LetterText, MessageId, Party, RefusalCode, Request, Sealed, Words};
+use crate::chat::{LetterText, MessageId, Party, RefusalCode, Request, Sealed, Words, folded};
 use crate::peer::outgoing::quoted;
 use crate::peer::trust::{KnownBy, Meeting};
 use crate::peer::{CommandError, ConversationId, Event, FailReason, KeyNews, KeyOwner, Peer};
@@ -290,10 +290,6 @@ pub(super) const fn refusal_words(code: RefusalCode) -> &'static str {
         RefusalCode::Unsealed => "it was not sealed, and only sealed letters are shown here",
         _ => "it cannot be read",
     }
-}
-
-fn folded(nick: &str) -> String {
-    nick.to_lowercase()
 }
 
 /// The letters that were shown last, whatever relay carried them: a relay could bring one again at another position

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chat::{MessageId, Request, Sealed};
+use crate::chat::{MessageId, Request, Sealed, folded};
 use crate::endpoint::Handle;
 use crate::peer::Quote;
 use crate::peer::outgoing::{MAX_WAITING, MAX_WAITING_BYTES};
@@ -228,7 +228,7 @@ impl Outbox {
             else {
                 return false;
             };
-            !entry.may_have_arrived() && receiver.to_lowercase() == nick.to_lowercase()
+            !entry.may_have_arrived() && receiver.to_lowercase() == folded(nick)
         })
     }
 
