@@ -20,12 +20,23 @@ use udpchat::secure::KeyPair;
 
 #[test]
 fn a_partner_written_from_the_spec_is_understood() {
+    understand("partner.py", &["--clear"]);
+}
+
+#[test]
+fn a_partner_that_seals_is_understood_by_the_program() {
+    understand("sealed.py", &[]);
+}
+
+fn understand(example: &str, flags: &[&str]) {
     if Command::new("python3").arg("--version").output().is_err() {
         // Nothing but the Rust toolchain is needed to test this project.
         return;
     }
     let mut listener = Command::new(env!("CARGO_BIN_EXE_udpchat"))
-        .args(["listen", "--clear", "--bind", "127.0.0.1:0", "--json", "--count", "30"])
+        .args(["listen", "--bind", "127.0.0.1:0", "--json", "--count", "30"])
+        .args(flags)
+        .env("XDG_DATA_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/partner-of-the-spec"))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -36,7 +47,7 @@ fn a_partner_written_from_the_spec_is_understood() {
     let texts: Vec<String> = (1..=30).map(|number| format!("linha {number}")).collect();
 
     let partner = Command::new("python3")
-        .args(["spec/examples/partner.py", ready["addr"].as_str().unwrap(), "--drop", "0.2"])
+        .args(["-B", &format!("spec/examples/{example}"), ready["addr"].as_str().unwrap(), "--drop", "0.2"])
         .args(&texts)
         .output()
         .unwrap();
@@ -137,12 +148,22 @@ fn the_vectors_of_sealing_are_what_the_spec_makes_of_them() {
 
 #[test]
 fn a_member_written_from_the_spec_is_let_in_heard_and_finds_nothing_wrong() {
+    let_in("member.py", &["--clear"]);
+}
+
+#[test]
+fn a_member_that_seals_is_let_in_too_and_its_letters_arrive() {
+    let_in("sealed_member.py", &[]);
+}
+
+fn let_in(example: &str, flags: &[&str]) {
     if Command::new("python3").arg("--version").output().is_err() {
         return;
     }
-    let data = concat!(env!("CARGO_TARGET_TMPDIR"), "/member-of-the-spec");
+    let data = format!("{}/{example}-of-the-spec", env!("CARGO_TARGET_TMPDIR"));
     let relay = Command::new(env!("CARGO_BIN_EXE_udpchat"))
-        .args(["relay", "--clear", "--bind", "127.0.0.1:0", "--json", "--memory", "--data", data])
+        .args(["relay", "--bind", "127.0.0.1:0", "--json", "--memory", "--data", &data])
+        .args(flags)
         .stdout(Stdio::piped())
         .spawn();
     let mut relay = Relay(relay.unwrap());
@@ -152,14 +173,14 @@ fn a_member_written_from_the_spec_is_let_in_heard_and_finds_nothing_wrong() {
     let address = ready["addr"].as_str().unwrap();
 
     let texts: Vec<String> = (1..=10).map(|number| format!("linha {number}")).collect();
-    let said = member(address, "ana", texts.iter().map(String::as_str).chain(["@ana psst"]));
+    let said = member(example, address, "ana", texts.iter().map(String::as_str).chain(["@ana psst"]));
     for text in texts.iter().map(String::as_str).chain(["@ana psst"]) {
         assert!(said.contains(&format!("delivered: {text}")), "{text}: {said:#?}");
     }
     assert!(said.contains(&"@ ana: psst".to_owned()), "{said:#?}");
 
     // Whoever comes later is shown all of it, in order.
-    let said = member(address, "bob", ["oi", "@nobody oi"]);
+    let said = member(example, address, "bob", ["oi", "@nobody oi"]);
     let history: Vec<&str> = said.iter().filter_map(|line| line.strip_prefix("before #sala ana: ")).collect();
     assert_eq!(history, texts);
     assert!(said.contains(&"delivered: oi".to_owned()), "{said:#?}");
@@ -167,9 +188,14 @@ fn a_member_written_from_the_spec_is_let_in_heard_and_finds_nothing_wrong() {
 }
 
 /// What the example says when it goes to a relay.
-fn member<'a>(address: &str, nick: &str, texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+fn member<'a>(
+    example: &str,
+    address: &str,
+    nick: &str,
+    texts: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
     let member = Command::new("python3")
-        .args(["spec/examples/member.py", address, nick, "#Sala", "--drop", "0.2"])
+        .args([&format!("spec/examples/{example}"), address, nick, "#Sala", "--drop", "0.2"])
         .args(texts)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()

@@ -230,6 +230,7 @@ fn the_numbers_are_the_codes_own() {
         "FINISH_BYTES": wire::FINISH_BYTES,
         "SEAL_BYTES": wire::SEAL_BYTES,
         "MAX_LETTER_BYTES": secure::MAX_LETTER_BYTES,
+        "MAX_LETTER_QUOTE_BYTES": chat::MAX_LETTER_QUOTE_BYTES,
         "MAX_MESSAGE_BYTES": arq::MAX_MESSAGE_BYTES,
         "MAX_TEXT_BYTES": chat::MAX_TEXT_BYTES,
         "MAX_QUOTE_BYTES": chat::MAX_QUOTE_BYTES,
@@ -391,7 +392,7 @@ fn the_session_is_what_a_relay_and_its_members_say() {
 #[test]
 fn every_example_of_chat_is_as_the_codec_writes_it() {
     let mut wrong = Vec::new();
-    for chapter in [Path::new("spec/08-chat.md"), Path::new(SESSION)] {
+    for chapter in [Path::new("spec/08-chat.md"), Path::new(SESSION), Path::new("spec/13-letters.md")] {
         let text = read(chapter);
         let lines = blocks(&text, "```json\n").chain(blocks(&text, SAY)).flat_map(str::lines);
         for line in lines.filter(|line| line.starts_with("{\"kind\":")) {

@@ -1,18 +1,21 @@
-//! Many members in one process, on one socket, each with a connection of its own.
+//! Many members in one process, on one socket, each with an endpoint and a key of its own: to a relay a key is a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use udpchat::arq::{Event as ConnectionEvent, SendOptions};
 use udpchat::chat::{MessageId, News, Party, Request, Said, Say, Words, stream};
-use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle};
+use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle, Protection};
 use udpchat::io::clock;
 use udpchat::io::event_loop::{EventLoop, Handler, Machine, More};
 use udpchat::io::signals::Signal;
 use udpchat::io::socket::Socket;
 use udpchat::machine::{Path, Transmit};
+use udpchat::secure::KeyPair;
 use udpchat::time::{Instant, Now};
+use udpchat::wire;
 
 /// Handshakes under way at once: as many as the relay keeps half-open, and some to spare.
 const AT_ONCE: usize = 100;
@@ -28,6 +31,10 @@ pub struct Plan {
     pub lines: usize,
     /// Whether the lines are history already, and the newest are asked for.
     pub history: bool,
+    /// Whether the relay is.
+    pub sealed: bool,
+    /// The time between two lines; None: as fast as their receipts come.
+    pub pace: Option<Duration>,
 }
 
 /// The members and the loop that they live in.
@@ -37,11 +44,14 @@ pub struct Crowd {
 }
 
 struct Guests {
-    endpoint: Endpoint,
     relay: SocketAddr,
     plan: Plan,
     members: Vec<Member>,
-    by_handle: BTreeMap<Handle, usize>,
+    /// Who a datagram is for.
+    by_id: BTreeMap<String, usize>,
+    to_transmit: VecDeque<usize>,
+    timers: BTreeSet<(Instant, usize)>,
+    next_line_at: Clock,
     seated: usize,
     lost: usize,
     talks: bool,
@@ -53,6 +63,9 @@ struct Guests {
 }
 
 struct Member {
+    endpoint: Endpoint,
+    handle: Handle,
+    timer: Option<Instant>,
     is_seated: bool,
     heard: usize,
     last_pos: u64,
@@ -62,13 +75,14 @@ impl Crowd {
     pub fn connect(relay: SocketAddr, plan: Plan) -> Self {
         let socket = Socket::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let event_loop = EventLoop::new(socket, clock::Clock::new(), None).unwrap();
-        let config = EndpointConfig { max_connections: plan.members + 10, ..EndpointConfig::default() };
         let guests = Guests {
-            endpoint: Endpoint::new(config, u64::from(std::process::id())),
             relay,
             plan,
             members: Vec::new(),
-            by_handle: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            to_transmit: VecDeque::new(),
+            timers: BTreeSet::new(),
+            next_line_at: Clock::now(),
             seated: 0,
             lost: 0,
             talks: false,
@@ -128,19 +142,42 @@ impl Crowd {
 impl Guests {
     fn invite(&mut self, now: Now) {
         while self.members.len() < self.plan.members && self.members.len() - self.seated < AT_ONCE {
-            let handle = self.endpoint.connect(now, &[Path::to(self.relay)], None).unwrap();
-            self.by_handle.insert(handle, self.members.len());
-            self.members.push(Member { is_seated: false, heard: 0, last_pos: 0 });
+            let index = self.members.len();
+            let mut endpoint = Endpoint::new(self.config(index), index as u64 + 1);
+            let handle = endpoint.connect(now, &[Path::to(self.relay)], None).unwrap();
+            let id = endpoint.connection(handle).unwrap().local_id();
+            self.by_id.insert(id.to_string(), index);
+            self.members.push(Member {
+                endpoint,
+                handle,
+                timer: None,
+                is_seated: false,
+                heard: 0,
+                last_pos: 0,
+            });
+            self.follow(now, index);
         }
     }
 
-    fn talk(&mut self, now: Now) {
-        let Some(&handle) = self.by_handle.iter().find(|(_, index)| **index == 0).map(|(handle, _)| handle)
-        else {
-            return;
+    fn config(&self, index: usize) -> EndpointConfig {
+        let mut secret = [7; 32];
+        secret[..8].copy_from_slice(&(index as u64).to_be_bytes());
+        let protection = if self.plan.sealed {
+            Protection::Sealed { keys: Arc::new(KeyPair::from_secret(secret)), seed: secret }
+        } else {
+            Protection::Clear
         };
-        while self.talks && self.said < self.plan.lines && self.said - self.confirmed < UNDER_WAY {
+        EndpointConfig { protection, ..EndpointConfig::default() }
+    }
+
+    fn talk(&mut self, now: Now) {
+        while self.talks
+            && self.said < self.plan.lines
+            && self.said - self.confirmed < UNDER_WAY
+            && (self.plan.pace.is_none() || self.next_line_at <= Clock::now())
+        {
             self.said += 1;
+            self.next_line_at = Clock::now() + self.plan.pace.unwrap_or_default();
             let text = format!(
                 "{:012} and words up to a hundred bytes, as people write them when they talk in a room of many {:06}",
                 self.started.elapsed().as_micros(),
@@ -155,43 +192,57 @@ impl Guests {
                 place: None,
             };
             let room = Some(room_of(0, self.plan));
-            self.say(now, handle, Party { room, ..party() }, Said::Words(words));
+            self.say(now, 0, Party { room, ..party() }, Said::Words(words));
+            self.follow(now, 0);
         }
     }
 
-    fn say(&mut self, now: Now, handle: Handle, to: Party, said: Said<'_>) {
+    fn say(&mut self, now: Now, index: usize, to: Party, said: Said<'_>) {
         let body = Say { from: party(), to, at: now.wall, said }.encode();
-        self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).unwrap();
+        let Member { endpoint, handle, .. } = &mut self.members[index];
+        endpoint.submit(*handle, stream::WORDS, body, SendOptions::default()).unwrap();
     }
 
-    fn ask(&mut self, now: Now, handle: Handle, id: &str, ask: Request) {
+    fn ask(&mut self, now: Now, index: usize, id: &str, ask: Request) {
         let id = MessageId::parse(id).unwrap();
-        self.say(now, handle, party(), Said::Request { id, ask });
+        self.say(now, index, party(), Said::Request { id, ask });
     }
 
-    fn follow(&mut self, now: Now) {
-        while let Some(event) = self.endpoint.poll_event() {
+    /// Takes a member's events, and sees that it is asked for what it has to send.
+    fn follow(&mut self, now: Now, index: usize) {
+        while let Some(event) = self.members[index].endpoint.poll_event() {
             let Event::Connection { handle, event } = event else { continue };
-            let Some(&index) = self.by_handle.get(&handle) else { continue };
             match event {
                 ConnectionEvent::Connected => {
                     let (nick, token) = (format!("m{index}"), format!("token-of-member-{index:06}"));
                     let request =
                         Request::Enter { nick, token, log: None, letters_after: 0, everyone_after: None };
-                    self.ask(now, handle, "enter", request);
+                    self.ask(now, index, "enter", request);
                 }
                 ConnectionEvent::Readable { stream } => {
-                    while let Some(received) = self.endpoint.take(handle, stream) {
-                        self.hear(now, handle, index, &received.body);
+                    while let Some(received) = self.members[index].endpoint.take(handle, stream) {
+                        self.hear(now, index, &received.body);
                     }
                 }
                 ConnectionEvent::Closed(_) => self.lost += 1,
                 _ => {}
             }
         }
+        self.to_transmit.push_back(index);
     }
 
-    fn hear(&mut self, now: Now, handle: Handle, index: usize, body: &[u8]) {
+    fn arm(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        let next = member.endpoint.poll_timeout().map(|(at, _)| at);
+        if member.timer != next {
+            self.timers.extend(next.map(|at| (at, index)));
+            if let Some(before) = std::mem::replace(&mut member.timer, next) {
+                self.timers.remove(&(before, index));
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Now, index: usize, body: &[u8]) {
         match Say::decode(body).unwrap().said {
             Said::Words(words) => self.hear_line(index, &words),
             Said::Receipt(receipt) if receipt.pos.is_some() => {
@@ -202,7 +253,7 @@ impl Guests {
             Said::News(News::Entered { .. }) => {
                 let room = room_of(index, self.plan);
                 let history = Some(if self.plan.history { self.plan.lines as u64 } else { 0 });
-                self.ask(now, handle, "join", Request::Join { room, after: None, history, password: None });
+                self.ask(now, index, "join", Request::Join { room, after: None, history, password: None });
             }
             Said::News(News::Room { .. }) => {
                 self.members[index].is_seated = true;
@@ -233,17 +284,30 @@ impl Machine for Guests {
     type Event = ();
 
     fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
-        self.endpoint.handle_datagram(now, path, datagram);
-        self.follow(now);
+        let to = wire::glance(datagram).and_then(|glance| glance.to.map(|to| to.into_owned()));
+        let Some(&index) = to.and_then(|to| self.by_id.get(&to)) else { return };
+        self.members[index].endpoint.handle_datagram(now, path, datagram);
+        self.follow(now, index);
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        self.endpoint.handle_timeout(now);
-        self.follow(now);
+        while let Some(&(at, index)) = self.timers.first().filter(|(at, _)| *at <= now.instant) {
+            self.timers.remove(&(at, index));
+            self.members[index].timer = None;
+            self.members[index].endpoint.handle_timeout(now);
+            self.follow(now, index);
+        }
     }
 
     fn poll_transmit(&mut self, now: Now, buffer: &mut Vec<u8>) -> Option<Transmit> {
-        self.endpoint.poll_transmit(now, buffer)
+        while let Some(&index) = self.to_transmit.front() {
+            if let Some(transmit) = self.members[index].endpoint.poll_transmit(now, buffer) {
+                return Some(transmit);
+            }
+            self.to_transmit.pop_front();
+            self.arm(index);
+        }
+        None
     }
 
     fn poll_event(&mut self) -> Option<()> {
@@ -251,7 +315,7 @@ impl Machine for Guests {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout().map(|(at, _)| at)
+        self.timers.first().map(|&(at, _)| at)
     }
 }
 
@@ -267,8 +331,9 @@ impl Handler<Guests> for Until {
     fn handle_input(&mut self, now: Now, guests: &mut Guests) -> More {
         guests.invite(now);
         guests.talk(now);
-        guests.follow(now);
-        self.wake_at = Some(now.instant + self.end.saturating_duration_since(Clock::now()));
+        let line_at = if guests.talks { guests.plan.pace.map(|_| guests.next_line_at) } else { None };
+        let wake_at = line_at.map_or(self.end, |at| at.min(self.end));
+        self.wake_at = Some(now.instant + wake_at.saturating_duration_since(Clock::now()));
         More::No
     }
 

@@ -5,6 +5,7 @@
 //! cargo bench --bench relay -- room 100 20000        one room: members, lines
 //! cargo bench --bench relay -- idle 10000            members that say nothing
 //! cargo bench --bench relay -- recover 1000000       lines in the log when it is killed
+//! cargo bench --bench relay -- flood 50              members that chat while strangers flood the relay with hellos
 //! ```
 //!
 //! Times are of one run on one machine: compare them with each other, never with those of another day.
@@ -14,6 +15,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 mod crowd;
+mod flood;
 mod program;
 
 use std::time::{Duration, Instant};
@@ -28,17 +30,21 @@ fn main() {
     };
     match arguments.first().map(String::as_str) {
         Some("room") => {
+            room(number(1, 100), number(2, 20_000), &["--memory", "--clear"]);
             room(number(1, 100), number(2, 20_000), &["--memory"]);
             room(number(1, 100), number(2, 20_000), &[]);
         }
         Some("idle") => idle(number(1, 10_000)),
         Some("recover") => recover(number(1, 1_000_000)),
-        Some(other) => panic!("there is no measurement {other}: room, idle, recover"),
+        Some("flood") => flood(number(1, 50)),
+        Some(other) => panic!("there is no measurement {other}: room, idle, recover, flood"),
         None => {
+            room(100, 2_000, &["--memory", "--clear"]);
             room(100, 2_000, &["--memory"]);
             room(100, 2_000, &[]);
             idle(1_000);
             recover(20_000);
+            flood(50);
         }
     }
 }
@@ -46,7 +52,8 @@ fn main() {
 /// One member talks as fast as its receipts come, all others listen.
 fn room(members: usize, lines: usize, flags: &[&str]) {
     let relay = RelayProgram::start(flags);
-    let plan = Plan { members, members_per_room: members, lines, history: false };
+    let sealed = !flags.contains(&"--clear");
+    let plan = Plan { members, members_per_room: members, lines, history: false, sealed, pace: None };
     let mut crowd = Crowd::connect(relay.address, plan);
     crowd.run_until(Crowd::is_seated);
     let before = relay.usage();
@@ -58,9 +65,9 @@ fn room(members: usize, lines: usize, flags: &[&str]) {
     let deliveries = members * lines;
     let cpu = usage.cpu - before.cpu;
     println!(
-        "room{}: {members} members, {lines} lines: {:.0} lines/s, {:.0} deliveries/s, {:.2} us of the relay's CPU \
+        "room {}: {members} members, {lines} lines: {:.0} lines/s, {:.0} deliveries/s, {:.2} us of the relay's CPU \
          a delivery, delay of a line p50 {:.1} ms p99 {:.1} ms",
-        if flags.is_empty() { "" } else { " in memory" },
+        if flags.is_empty() { "on disk".to_owned() } else { flags.join(" ") },
         lines as f64 / elapsed.as_secs_f64(),
         deliveries as f64 / elapsed.as_secs_f64(),
         cpu.as_secs_f64() * 1e6 / deliveries as f64,
@@ -75,7 +82,7 @@ fn idle(members: usize) {
     const WATCHED: Duration = Duration::from_secs(30);
     let relay = RelayProgram::start(&["--memory"]);
     let before = relay.usage();
-    let plan = Plan { members, members_per_room: 100, lines: 0, history: false };
+    let plan = Plan { members, members_per_room: 100, lines: 0, history: false, sealed: true, pace: None };
     let mut crowd = Crowd::connect(relay.address, plan);
     let start = Instant::now();
     crowd.run_until(Crowd::is_seated);
@@ -97,7 +104,7 @@ fn idle(members: usize) {
 fn recover(lines: usize) {
     let mut relay = RelayProgram::start(&[]);
     let start = Instant::now();
-    let plan = Plan { members: 1, members_per_room: 1, lines, history: false };
+    let plan = Plan { members: 1, members_per_room: 1, lines, history: false, sealed: true, pace: None };
     let mut crowd = Crowd::connect(relay.address, plan);
     crowd.run_until(Crowd::is_seated);
     crowd.talk();
@@ -107,7 +114,7 @@ fn recover(lines: usize) {
     let start = Instant::now();
     relay.kill_and_restart();
     let listening = start.elapsed();
-    let plan = Plan { members: 1, members_per_room: 1, lines: 50, history: true };
+    let plan = Plan { members: 1, members_per_room: 1, lines: 50, history: true, sealed: true, pace: None };
     let mut crowd = Crowd::connect(relay.address, plan);
     crowd.run_until(Crowd::has_heard_all);
     println!(
@@ -116,5 +123,49 @@ fn recover(lines: usize) {
         filled.as_secs_f64(),
         listening.as_secs_f64() * 1e3,
         start.elapsed().as_secs_f64() * 1e3,
+    );
+}
+
+/// Members chat at an even pace, first in peace and then beside a flood of hellos from addresses that nobody has.
+fn flood(members: usize) {
+    const RATE: u32 = 100_000;
+    const PACE: Duration = Duration::from_millis(20);
+    const LINES: usize = 500;
+    let relay = RelayProgram::start(&["--memory"]);
+    let mut told = Vec::new();
+    for rate in [0, RATE, 0, RATE] {
+        let plan = Plan {
+            members,
+            members_per_room: members,
+            lines: LINES,
+            history: false,
+            sealed: true,
+            pace: Some(PACE),
+        };
+        let mut crowd = Crowd::connect(relay.address, plan);
+        crowd.run_until(Crowd::is_seated);
+        let before = relay.usage();
+        let start = Instant::now();
+        let flood = flood::Flood::begin(relay.address, rate);
+        crowd.talk();
+        crowd.run_until(Crowd::has_heard_all);
+        let sent = flood.end();
+        let elapsed = start.elapsed().as_secs_f64();
+        let cpu = (relay.usage().cpu - before.cpu).as_secs_f64();
+        crowd.check();
+        let [p50, p99] = [0.5, 0.99].map(|quantile| crowd.delay(quantile).as_secs_f64() * 1e3);
+        println!(
+            "flood: {members} members, {:.0} lines/s beside {:.0} hellos/s: delay p50 {p50:.2} ms p99 {p99:.2} ms, {:.0} % of a \
+             core for the relay",
+            LINES as f64 / elapsed,
+            sent as f64 / elapsed,
+            cpu / elapsed * 100.0,
+        );
+        told.push(p99);
+    }
+    println!(
+        "flood: p99 beside the flood by p99 in peace: {:.2} and {:.2}",
+        told[1] / told[0],
+        told[3] / told[2]
     );
 }

@@ -118,6 +118,7 @@ mod tests {
 
     const ANSWER: &str = r#"{"re":"b7-9","ts_original":"2026-11-21T11:59:59.000000Z","original":"oi","ts":"2026-11-21T11:59:59.000000Z","text":"tudo"}"#;
 
+    // UC-LETTER-002
     #[test]
     fn a_letter_says_what_it_said() {
         let at = WallTime::from_unix_micros(1_795_262_399_000_000);

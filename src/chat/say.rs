@@ -288,11 +288,8 @@ impl<'a> Wire<'a> {
         from.nick = from.nick.filter(|nick| is_nick(nick));
         let id =
             self.id.as_deref().map(|id| MessageId::parse(id).ok_or("its id is not an id")).transpose()?;
-        let original_at = self
-            .ts_original
-            .as_deref()
-            .map(|at| parse_timestamp(at).ok_or("its original's time is not a time"));
-        let original_at = original_at.transpose()?;
+        let moment = |at: &str| parse_timestamp(at).ok_or("its original's time is not a time");
+        let original_at = self.ts_original.as_deref().map(moment).transpose()?;
         if self.text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
             return Err("its text is too long");
         }

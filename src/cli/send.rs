@@ -18,7 +18,7 @@ use crate::io::resolve::Target;
 use crate::io::signals::Signal;
 use crate::io::socket::{Socket, wildcard_for};
 use crate::peer::{
-    CloseReason, Command, CommandError, ConversationId, Event, FailReason, Id, Peer, PeerConfig,
+    CloseReason, Command, CommandError, ConversationId, Event, FailReason, Id, KeyNews, Peer, PeerConfig,
 };
 use crate::time::{Instant, Now, WallTime};
 use crate::ui::filter;
@@ -125,6 +125,7 @@ struct Sender {
     unfit: u64,
     /// Why it failed, in the other side's words or ours.
     trouble: Option<String>,
+    saw_wrong_key: bool,
     patience: Patience,
     phase: Phase,
 }
@@ -182,6 +183,7 @@ impl Sender {
             read: 0,
             unfit: 0,
             trouble: None,
+            saw_wrong_key: false,
             patience: Patience { timeout, progress: 0, since: now },
             phase: Phase::Sending,
         }
@@ -268,7 +270,9 @@ impl Sender {
             let _ = peer.handle_command(now, Command::Shutdown);
             self.phase = Phase::Leaving { deadline: now.instant + GOODBYE };
         } else if waiting && self.patience.deadline() <= now.instant {
-            self.fail(now, peer, Exit::NoAnswer, format!("no answer for {:?}", self.patience.timeout));
+            // Who answers with another key is no silence.
+            let exit = if self.saw_wrong_key { Exit::Failed } else { Exit::NoAnswer };
+            self.fail(now, peer, exit, format!("no answer for {:?}", self.patience.timeout));
         }
         None
     }
@@ -336,6 +340,7 @@ impl Handler<Peer> for Sender {
                 log::info!("{address} answered");
                 self.patience.since = now.instant;
             }
+            Event::Key { news: KeyNews::Changed { .. }, .. } => self.saw_wrong_key = true,
             Event::Writable { .. } => self.blocked = false,
             Event::Closed { reason: reason @ CloseReason::WrongKey { .. }, .. } => {
                 self.fail(now, peer, Exit::Failed, reason.to_string());

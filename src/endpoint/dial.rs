@@ -174,8 +174,8 @@ impl Endpoint {
             dial.initiator.begin_again(&sealing.keys);
             return Disposition::BadHandshake;
         };
-        if dial.expected.is_none() && session.remote == sealing.keys.public() {
-            // Our own hello and welcome, thrown back at us: whoever wants nobody in particular does not want themselves.
+        if session.remote == sealing.keys.public() && self.half_open.has_granted(welcome.id) {
+            // Our own hello and welcome, thrown back at us. Another program of ours has the same key, and grants ids of its own.
             dial.initiator.begin_again(&sealing.keys);
             return Disposition::BadHandshake;
         }

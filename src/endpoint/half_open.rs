@@ -52,6 +52,11 @@ impl HalfOpenTable {
         self.by_id.len()
     }
 
+    /// Whether the id is one that was granted here of late.
+    pub(super) fn has_granted(&self, id: ConnectionId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
     fn insert(&mut self, id: ConnectionId, entry: HalfOpen) {
         if self.order.len() >= self.capacity {
             self.remove_oldest();

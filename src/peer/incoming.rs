@@ -17,7 +17,7 @@ impl Peer {
                 endpoint::Event::Accepted { handle } => self.accept(now, handle),
                 endpoint::Event::Replaced { old, new } => self.replace(old, new),
                 endpoint::Event::WrongKey { handle, seen } => {
-                    if let Some(&id) = self.by_handle.get(&handle) {
+                    if let Some(id) = self.conversation_of_attempt(handle) {
                         self.tell_wrong_key(now, id, seen);
                     }
                 }

@@ -169,6 +169,12 @@ impl Peer {
         self.events.push_back(Event::Key { owner: KeyOwner::Caller(nick), address, news });
     }
 
+    /// The conversation that an attempt is for. One beside a silent connection is the endpoint's own, so that its handle is new to us.
+    pub(super) fn conversation_of_attempt(&self, handle: Handle) -> Option<ConversationId> {
+        let at = || self.by_address.get(&self.endpoint.connection(handle)?.path().remote);
+        self.by_handle.get(&handle).or_else(at).copied()
+    }
+
     /// Another key than the expected one answered.
     pub(super) fn tell_wrong_key(&mut self, now: Now, id: ConversationId, seen: PublicKey) {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };

@@ -13,7 +13,7 @@ use crate::endpoint::Statistics;
 use crate::relay::{PasswordStatistics, Record, What};
 use crate::secure::{PublicKey, key_words};
 
-/// What a clear run says.
+/// What a clear run says (UC-THREAT-001).
 const CLEAR: &str = "CLEAR: not encrypted; whoever is on the way can read what is said";
 
 /// A relay that begins.

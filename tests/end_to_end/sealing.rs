@@ -139,6 +139,7 @@ fn a_script_accepts_a_key_by_naming_it() {
     assert_eq!(texts(&listener.kill()), ["one", "two"]);
 }
 
+// UC-SEAL-014, UC-THREAT-001
 #[test]
 fn sealed_and_clear_refuse_each_other_in_plain_words() {
     let sealed = Program::listen(&["--nick", "bob"]);
@@ -197,6 +198,24 @@ fn a_known_name_under_another_key_is_told() {
     bob.read_until(r#""state":"accepted""#, 1);
     assert_eq!(send("ana", &bob.address, &flags, "again").0, 0);
     bob.read_until(r#""state":"known""#, 1);
+}
+
+// UC-KEY-001
+#[test]
+fn programs_that_are_started_at_once_make_one_key() {
+    let home = home::environment();
+    let start = || {
+        let home = home.clone();
+        std::thread::spawn(move || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_udpchat"));
+            command.args(["id", "--nick", "ana"]).envs(home).output().unwrap().stdout
+        })
+    };
+    let all: Vec<_> = (0..8).map(|_| start()).collect();
+    for keys in all {
+        let printed = String::from_utf8(keys.join().unwrap()).unwrap();
+        assert_eq!(printed.lines().next(), Some(key_of("ana").as_str()));
+    }
 }
 
 #[test]

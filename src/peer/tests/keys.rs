@@ -208,3 +208,17 @@ fn both_call_at_once_and_know_each_other() {
     }
     assert!(!town.log.iter().any(|line| line.contains("CHANGED")), "{:?}", town.log);
 }
+
+#[test]
+fn another_key_in_the_place_of_a_silent_side_is_told() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.replace(1, 9);
+    town.log.clear();
+    town.say(0, bob, "are you there?");
+    town.run(10_000);
+    town.expect(&["ana: silence", "ana: key of Address(\"bob:6000\"): CHANGED"]);
+    town.run(60_000);
+    town.expect(&["ana: unknown", "ana: closed: the other side fell silent"]);
+}
