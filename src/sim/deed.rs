@@ -44,6 +44,8 @@ pub enum Deed {
         room: Option<String>,
         /// The name that a letter is for.
         to: Option<String>,
+        /// Whether what it says is sealed, and hidden from the relay.
+        is_sealed: bool,
     },
     /// The disk did not store words.
     Rejected {

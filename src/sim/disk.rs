@@ -12,6 +12,7 @@ use crate::ledger::{
     Answer, Draft, Foundation, Job, LedgerError, LedgerErrorKind, MemoryLedger, Proof, Reply, Request, folded,
 };
 use crate::random::Random;
+use crate::secure::PublicKey;
 use crate::time::Instant;
 
 /// A ledger, and what is on its way into and out of it.
@@ -25,6 +26,8 @@ pub struct Disk {
     commit: Option<(Instant, Vec<Job>)>,
     answers: VecDeque<(Instant, Answer)>,
     full_until: Instant,
+    /// Who has which key, by node.
+    people: Vec<PublicKey>,
 }
 
 /// More than any simulation says: nothing is let go.
@@ -42,7 +45,13 @@ impl Disk {
             commit: None,
             answers: VecDeque::new(),
             full_until: Instant::ZERO,
+            people: Vec::new(),
         }
+    }
+
+    /// Whom the harness knows by their keys; the ledger is not told.
+    pub fn know(&mut self, people: Vec<PublicKey>) {
+        self.people = people;
     }
 
     /// What a killed program finds again: what was committed, and nothing that was on its way.
@@ -93,7 +102,7 @@ impl Disk {
             let due = last.max(now + delay);
             for job in jobs {
                 let answer = if now < self.full_until { no_room(&job) } else { self.ledger.apply(&job) };
-                deeds.extend(deed(&job, &answer));
+                deeds.extend(deed(&job, &answer, &self.people));
                 self.answers.push_back((due, answer));
             }
         }
@@ -129,12 +138,12 @@ fn no_room(job: &Job) -> Answer {
 }
 
 /// What of a job's outcome the harness looks at.
-fn deed(job: &Job, answer: &Answer) -> Option<Deed> {
+fn deed(job: &Job, answer: &Answer, people: &[PublicKey]) -> Option<Deed> {
     match (&job.request, &answer.result) {
         (Request::Enter { proof, nick }, Ok(Reply::Entered { identity, .. })) => {
-            Some(Deed::Named { identity: *identity, node: node_of(proof), name: folded(nick) })
+            Some(Deed::Named { identity: *identity, node: node_of(proof, people), name: folded(nick) })
         }
-        (Request::Enter { proof, .. }, Err(_)) => node_of(proof).map(|node| Deed::Unnamed { node }),
+        (Request::Enter { proof, .. }, Err(_)) => node_of(proof, people).map(|node| Deed::Unnamed { node }),
         (Request::TakeName { identity, nick }, Ok(Reply::Entered { .. })) => {
             Some(Deed::Named { identity: *identity, node: None, name: folded(nick) })
         }
@@ -142,8 +151,18 @@ fn deed(job: &Job, answer: &Answer) -> Option<Deed> {
             Request::AppendLine { draft, .. } | Request::AppendLetter { draft, .. },
             Ok(Reply::Appended { log, pos, is_duplicate: false, .. }),
         ) => {
-            let Draft { author, id, text, to, .. } = draft.clone();
-            Some(Deed::Stored { key: *log, pos: *pos, author, id, text, room: to.room, to: to.nick })
+            let Draft { author, id, text, to, sealed, .. } = draft.clone();
+            let is_sealed = sealed.is_some();
+            Some(Deed::Stored {
+                key: *log,
+                pos: *pos,
+                author,
+                id,
+                text,
+                room: to.room,
+                to: to.nick,
+                is_sealed,
+            })
         }
         (Request::AppendLine { draft, .. } | Request::AppendLetter { draft, .. }, Err(_)) => {
             Some(Deed::Rejected { id: draft.id.clone() })
@@ -157,7 +176,9 @@ pub fn token_of(node: usize) -> String {
     format!("token-of-attendee-{node}")
 }
 
-fn node_of(proof: &Proof) -> Option<usize> {
-    let Proof::Token(token) = proof else { return None };
-    token.rsplit('-').next()?.parse().ok()
+fn node_of(proof: &Proof, people: &[PublicKey]) -> Option<usize> {
+    match proof {
+        Proof::Key(key) => people.iter().position(|known| known == key),
+        Proof::Token(token) => token.rsplit('-').next()?.parse().ok(),
+    }
 }

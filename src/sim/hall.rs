@@ -11,7 +11,7 @@ use crate::ledger::{MailboxBounds, folded};
 use crate::machine::{Path, Transmit};
 use crate::random::keyed_draw;
 use crate::relay::{Command, Event, Flood, Relay, RelayConfig, RelayLimits, What};
-use crate::secure::StretchCost;
+use crate::secure::{PublicKey, StretchCost};
 use crate::time::{Instant, Now};
 
 /// A relay and its disk.
@@ -26,9 +26,17 @@ pub struct Hall {
 
 impl Hall {
     /// A relay on what the disk holds.
-    pub fn new(plan: HallPlan, endpoint: EndpointConfig, disk: Option<Disk>, seed: u64, now: Now) -> Self {
+    pub fn new(
+        plan: HallPlan,
+        endpoint: EndpointConfig,
+        people: Vec<PublicKey>,
+        disk: Option<Disk>,
+        seed: u64,
+        now: Now,
+    ) -> Self {
         let of_disk = keyed_draw(&[seed, 1]);
-        let disk = disk.map_or_else(|| Disk::new(plan, of_disk), |disk| disk.after_kill(of_disk));
+        let mut disk = disk.map_or_else(|| Disk::new(plan, of_disk), |disk| disk.after_kill(of_disk));
+        disk.know(people);
         let relay = Relay::new(config(&plan, endpoint), disk.foundation(), seed, now);
         let deeds = vec![Deed::Opened { log: disk.log() }];
         Self { relay, disk: Some(disk), deeds, plan }

@@ -26,6 +26,7 @@ pub fn perhaps_sealed(mut scenario: Scenario) -> Scenario {
         for node in &mut scenario.nodes {
             let limits = &mut node.endpoint.handshakes;
             limits.unproven = Rate { burst: draw.number(0, 3) as u32, per_second: draw.number(1, 3) as u32 };
+            limits.retries = Rate { burst: draw.number(10, 100) as u32, per_second: 100 };
         }
     }
     if draw.percent(30) {

@@ -54,7 +54,8 @@ fn work(draw: &mut Draw, heal_at: Duration) -> Vec<Step> {
     let is_one_way = draw.percent(30);
     let listener = draw.index(2);
     let pause_ms = draw.one_of(&[2_000, 15_000, 120_000, 900_000, 4_000_000]);
-    let burst = draw.one_of(&[1, 1, 5, 40]);
+    // Who speaks all the time says little at once, or an hour is too long to run.
+    let burst = if pause_ms < 60_000 { 2 } else { draw.one_of(&[1, 5, 40]) };
     // Whoever only listens may be the one that asked.
     let asking = draw.index(2);
     let mut script =

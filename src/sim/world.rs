@@ -538,6 +538,7 @@ fn start(
     let is_peer = matches!(plan.kind, NodeKind::Chatter | NodeKind::Attendee(_));
     wiretap.begin(index, &protection, is_peer);
     let endpoint = EndpointConfig { protection, ..plan.endpoint.clone() };
+    let people = (0..scenario.nodes.len()).map(|node| wiretap::name_of(scenario.seed, node)).collect();
     let peer = |endpoint| {
         let config = PeerConfig {
             local_port: 6_000,
@@ -549,15 +550,14 @@ fn start(
     };
     match (plan.kind, estate) {
         (NodeKind::Talker, _) => {
-            let count = if plan.is_sealed && scenario.is_pinned { scenario.nodes.len() } else { 0 };
-            let directory = (0..count).map(|node| wiretap::name_of(scenario.seed, node)).collect();
-            Box::new(Talker::new(endpoint, directory, seed))
+            let is_told = plan.is_sealed && scenario.is_pinned;
+            Box::new(Talker::new(endpoint, if is_told { people } else { Vec::new() }, seed))
         }
         (NodeKind::Chatter, _) => Box::new(Chatter::new(peer(endpoint))),
         (NodeKind::Hall(plan), Estate::Disk(disk)) => {
-            Box::new(Hall::new(plan, endpoint, Some(*disk), seed, now))
+            Box::new(Hall::new(plan, endpoint, people, Some(*disk), seed, now))
         }
-        (NodeKind::Hall(plan), _) => Box::new(Hall::new(plan, endpoint, None, seed, now)),
+        (NodeKind::Hall(plan), _) => Box::new(Hall::new(plan, endpoint, people, None, seed, now)),
         (NodeKind::Attendee(plan), estate) => {
             let diary = if let Estate::Diary(diary) = estate { Some(*diary) } else { None };
             Box::new(Attendee::new(peer(endpoint), index, home_of(0), plan, diary, seed, now))

@@ -24,7 +24,7 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
         Box::new(order::AuthorOrder),
         Box::new(durable::Durable),
         Box::new(shown::ShownOnce),
-        Box::new(shown::Private::default()),
+        Box::new(shown::Private::new(scenario)),
         Box::new(members::UniqueNames),
         Box::new(members::BoundedHall::new(scenario)),
         Box::new(fate::TruthfulFate),

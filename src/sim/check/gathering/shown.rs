@@ -8,6 +8,7 @@ use crate::sim::check::{Checker, Invariant, Seen};
 use crate::sim::deed::{Audience, Deed};
 use crate::sim::ghost::Ghost;
 use crate::sim::minutes::{is_log_of, room_of};
+use crate::sim::scenario::Scenario;
 use crate::time::Instant;
 
 /// Nothing twice, nothing invented, nothing changed, nothing before it is stored.
@@ -49,16 +50,29 @@ impl Checker for ShownOnce {
 /// Words are in one log, the one that they are for; lines are shown to those who were in the room, letters to their receiver.
 #[derive(Debug, Default)]
 pub(super) struct Private {
+    /// Whether letters are sealed.
+    are_sealed: bool,
     /// The name of each room of each ledger.
     rooms: BTreeMap<(u64, u64), String>,
 }
 
 impl Private {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let are_sealed = scenario.nodes.iter().any(|node| node.is_sealed);
+        Self { are_sealed, ..Self::default() }
+    }
+
     fn check_stored(&mut self, deed: &Deed, ghost: &Ghost) -> Result<(), String> {
         let minutes = &ghost.minutes;
-        let Deed::Stored { key, id, text, room, to, author, .. } = deed else { return Ok(()) };
+        let Deed::Stored { key, id, text, room, to, author, is_sealed, .. } = deed else { return Ok(()) };
         let speech = minutes.words.get(id).ok_or_else(|| format!("nobody said {id}"))?;
-        if speech.text != *text || room_of(&speech.to) != room.as_deref() || !is_log_of(*key, &speech.to) {
+        let must_be_sealed = self.are_sealed && matches!(speech.to, Audience::Member(_));
+        if *is_sealed != must_be_sealed {
+            return Err(format!("{id} was stored, sealed: {is_sealed}; it is {speech:?}"));
+        }
+        // Of what is sealed the relay may keep no word.
+        let may_be_read = if must_be_sealed { "" } else { &speech.text };
+        if may_be_read != text || room_of(&speech.to) != room.as_deref() || !is_log_of(*key, &speech.to) {
             return Err(format!("{id} was stored in {key:?} for {room:?}, {to:?}; it is {speech:?}"));
         }
         let by = minutes.identities.get(&(minutes.ledger, *author));
