@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::again::Kept;
 use super::{Membership, Named};
 use crate::chat::{MessageId, Request};
 
@@ -71,6 +72,14 @@ pub enum Command {
         to: Destination,
         /// What; at most [`crate::chat::MAX_TEXT_BYTES`], and no more than a relay takes.
         text: String,
+    },
+    /// Say again what an earlier run kept, before anything else, and only to the key that it is for; the conversation was opened
+    /// with that. The outcomes follow as for [`Command::Say`].
+    Repeat {
+        /// To whom.
+        to: ConversationId,
+        /// What, in order.
+        words: Vec<Kept>,
     },
     /// Be a member of the relay at these addresses, from now on and across reconnects; otherwise as [`Command::Open`].
     Attend {

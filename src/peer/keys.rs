@@ -120,6 +120,9 @@ impl Peer {
         let is_ours = self.dialled.remove(&handle);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.key = Some(key);
+            self.bind_words(id, key);
+        }
+        if let Some(conversation) = self.conversations.get_mut(&id) {
             (conversation.wrong, conversation.wrong_until) = (None, None);
         }
         if is_ours {

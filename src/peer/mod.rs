@@ -4,6 +4,7 @@
 //! failed and unknown, told once. It must never show the same message twice, and never say "delivered" without the receiver's
 //! own receipt.
 
+pub mod again;
 mod command;
 mod conversation;
 mod event;
@@ -11,6 +12,7 @@ mod incoming;
 mod keys;
 mod membership;
 mod outgoing;
+pub mod shown;
 pub mod trust;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use again::{Kept, OutboxChange, Repeats};
 pub use command::{Command, CommandError, ConversationId, Destination, Id, Trusted};
 pub use event::{CloseReason, Event, FailReason, Incoming, KeyNews, KeyOwner, Quote};
 pub use keys::Named;
@@ -32,7 +35,9 @@ use crate::machine::{Path, Transmit};
 use crate::random::Random;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
+use again::Outbox;
 use conversation::Conversation;
+use shown::Shown;
 use trust::Trust;
 
 /// The most addresses of one name that are tried at once.
@@ -51,6 +56,14 @@ pub struct PeerConfig {
     pub connect_timeout: Duration,
     /// Whose keys are known. Of use only where the endpoint is sealed.
     pub trust: Trust,
+    /// How words without a receipt are said again to those who remember; None: they are not. Of use only where the endpoint is
+    /// sealed.
+    pub repeats: Option<Repeats>,
+    /// Whether to tell others that what was shown is remembered, so that they may say things again: false for a program that
+    /// shows nothing to anybody.
+    pub remembers: bool,
+    /// What was shown in earlier runs.
+    pub shown: Shown,
     /// How the layers below behave. Its `connect_timeout` is replaced by the one above.
     pub endpoint: EndpointConfig,
 }
@@ -64,6 +77,9 @@ impl Default for PeerConfig {
             message_limit: None,
             connect_timeout: endpoint.connect_timeout,
             trust: Trust::default(),
+            repeats: None,
+            remembers: true,
+            shown: Shown::default(),
             endpoint,
         }
     }
@@ -76,6 +92,8 @@ pub enum Reason {
     Goodbye,
     /// A relay that was lost is to be tried again, or given up.
     Reconnect,
+    /// Somebody whom words wait for is to be called again, or given up.
+    Again,
     /// Only another key than the known one has answered for long enough.
     WrongKey,
     /// The endpoint's own reason.
@@ -88,6 +106,7 @@ impl Reason {
         match self {
             Self::Goodbye => "goodbye",
             Self::Reconnect => "reconnect",
+            Self::Again => "again",
             Self::WrongKey => "wrong_key",
             Self::Endpoint(reason) => reason.name(),
         }
@@ -104,6 +123,10 @@ pub struct Peer {
     /// Attempts of ours that are under way.
     dialled: BTreeSet<Handle>,
     trust: Trust,
+    shown: Shown,
+    outbox: Outbox,
+    /// The conversations in which words wait for the other side to be found again.
+    lost: BTreeSet<ConversationId>,
     by_address: BTreeMap<SocketAddr, ConversationId>,
     next_conversation: u64,
     /// Names this run in message ids and introductions.
@@ -114,6 +137,8 @@ pub struct Peer {
     events: VecDeque<Event>,
     /// Messages that were given to the front end.
     messages_shown: u64,
+    /// Messages that came again after they had been shown.
+    messages_repeated: u64,
     shutting_down: bool,
     /// Receipts that came: a part of progress.
     receipts_received: u64,
@@ -141,6 +166,9 @@ impl Peer {
         Self {
             endpoint: Endpoint::new(config.endpoint.clone(), random.next_u64()),
             trust: std::mem::take(&mut config.trust),
+            shown: std::mem::take(&mut config.shown),
+            outbox: Outbox::default(),
+            lost: BTreeSet::new(),
             config,
             conversations: BTreeMap::new(),
             by_handle: BTreeMap::new(),
@@ -152,6 +180,7 @@ impl Peer {
             last_received: None,
             events: VecDeque::new(),
             messages_shown: 0,
+            messages_repeated: 0,
             shutting_down: false,
             receipts_received: 0,
             unreadable: 0,
@@ -176,6 +205,7 @@ impl Peer {
             }
             Command::Trust { who } => self.trust_seen(now, who).map(|()| Id::None),
             Command::Say { to, text } => self.say_to(now, to, text, None).map(Id::Message),
+            Command::Repeat { to, words } => self.repeat(to, words, now).map(|()| Id::None),
             Command::Ask { relay, request } => self.ask(now, relay, request).map(Id::Message),
             Command::Echo { to, text } if self.is_relay(to) => self.echo_at(now, to, text).map(Id::Message),
             Command::Echo { to, text } => self.say(now, to, text, true, None).map(Id::Message),
@@ -216,8 +246,12 @@ impl Peer {
             .map(|(&id, _)| id)
             .collect();
         for id in due {
+            if self.shutting_down {
+                self.keep_rest(id);
+            }
             self.close_connections(now, id);
         }
+        self.call_lost(now);
         self.end_wrong_attempts(now);
         self.retry_relays(now);
         self.follow_endpoint(now);
@@ -245,6 +279,7 @@ impl Peer {
             goodbye.map(|at| (at, Reason::Goodbye)),
             reconnect.map(|at| (at, Reason::Reconnect)),
             wrong.map(|at| (at, Reason::WrongKey)),
+            self.poll_lost().map(|at| (at, Reason::Again)),
         ];
         own.into_iter().flatten().chain(endpoint).min()
     }
@@ -284,6 +319,11 @@ impl Peer {
         }
         let id = self.changed_memories.pop_first()?;
         Some((id, self.conversations.get(&id)?.member.as_ref()?.memory().clone()))
+    }
+
+    /// Messages that came again after they had been shown, and were not shown again.
+    pub const fn repeated_messages(&self) -> u64 {
+        self.messages_repeated
     }
 
     /// Messages of the layer below that could not be read, or answered nothing.
@@ -361,6 +401,7 @@ impl Peer {
             member.set_retried();
         } else {
             conversation.closing_at = None;
+            conversation.again.set_retried();
         }
         self.by_handle.insert(handle, id);
         self.dialled.insert(handle);
@@ -384,6 +425,9 @@ impl Peer {
 
     /// Waits for the receipts of what was said, then closes.
     fn begin_goodbye(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
+        if self.stop_calling(id) {
+            return Ok(());
+        }
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         if conversation.closing_at.is_some() {
             return Ok(());
@@ -427,6 +471,7 @@ impl Peer {
     fn give_up(&mut self, now: Now) {
         self.shutting_down = true;
         for id in self.conversations.keys().copied().collect::<Vec<_>>() {
+            self.keep_rest(id);
             let handles: Vec<Handle> = self.conversations[&id].handles().collect();
             for handle in handles {
                 self.endpoint.give_up(now, handle, "done", "");

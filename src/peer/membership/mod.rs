@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
-pub(super) use member::Member;
+pub(super) use member::{Member, Reconnect};
+pub(super) use reconnect::is_worth_another_try;
 
 /// As whom to be at a relay, and in which rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
