@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "the two endpoints of a bench accept each other and what they say")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use udpchat::arq::{Event as ConnectionEvent, SendOptions};
-use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle};
+use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle, Protection};
 use udpchat::machine::Path;
+use udpchat::secure::KeyPair;
 use udpchat::time::{Instant, Now, WallTime};
 
 fn main() {
@@ -26,9 +28,9 @@ struct Pair {
 }
 
 impl Pair {
-    fn connected() -> Self {
+    fn connected(protection: Form) -> Self {
         let now = Now { instant: Instant::from_nanos(1), wall: WallTime::default() };
-        let mut ends = [1, 2].map(|seed| Endpoint::new(EndpointConfig::default(), seed));
+        let mut ends = [1, 2].map(|seed| Endpoint::new(protection.config(seed), seed.into()));
         let handle = ends[0].connect(now, &[Path::to(address(1))], None).unwrap();
         let mut pair = Self { now, ends, handle, buffer: Vec::new(), packets: 0, outcomes: 0 };
         pair.settle();
@@ -70,14 +72,36 @@ impl Pair {
     }
 }
 
+/// How the two are protected.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Clear,
+    Sealed,
+}
+
+const FORMS: [Form; 2] = [Form::Clear, Form::Sealed];
+
+impl Form {
+    fn config(self, seed: u8) -> EndpointConfig {
+        let protection = match self {
+            Self::Clear => Protection::Clear,
+            Self::Sealed => {
+                let keys = Arc::new(KeyPair::from_secret([seed; 32]));
+                Protection::Sealed { keys, seed: [seed; 32] }
+            }
+        };
+        EndpointConfig { protection, ..EndpointConfig::default() }
+    }
+}
+
 fn address(end: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1 + u8::from(end == 1)], 6_000))
 }
 
 /// One message of 100 bytes at a time: submitted, sent, taken, acked, its outcome told.
-#[divan::bench]
-fn message_alone(bencher: Bencher<'_, '_>) {
-    let mut pair = Pair::connected();
+#[divan::bench(args = FORMS)]
+fn message_alone(bencher: Bencher<'_, '_>, form: Form) {
+    let mut pair = Pair::connected(form);
     bencher.counter(ItemsCount::new(1_u64)).bench_local(|| {
         pair.submit(vec![b'x'; 100]);
         pair.settle();
@@ -86,9 +110,9 @@ fn message_alone(bencher: Bencher<'_, '_>) {
 }
 
 /// A thousand of them at once: several share a packet.
-#[divan::bench]
-fn messages_by_the_thousand(bencher: Bencher<'_, '_>) {
-    let mut pair = Pair::connected();
+#[divan::bench(args = FORMS)]
+fn messages_by_the_thousand(bencher: Bencher<'_, '_>, form: Form) {
+    let mut pair = Pair::connected(form);
     bencher.counter(ItemsCount::new(1_000_u64)).bench_local(|| {
         for _ in 0..1_000 {
             pair.submit(vec![b'x'; 100]);
@@ -98,9 +122,9 @@ fn messages_by_the_thousand(bencher: Bencher<'_, '_>) {
 }
 
 /// One message of a megabyte; an item is a packet, acks included.
-#[divan::bench]
-fn packets_of_a_megabyte(bencher: Bencher<'_, '_>) {
-    let mut pair = Pair::connected();
+#[divan::bench(args = FORMS)]
+fn packets_of_a_megabyte(bencher: Bencher<'_, '_>, form: Form) {
+    let mut pair = Pair::connected(form);
     let before = pair.packets;
     pair.submit(vec![b'x'; 1_000_000]);
     pair.settle();

@@ -85,8 +85,15 @@ fn describe(record: &Record<'_>) -> String {
         None => (&record.bytes[..], &[][..]),
     };
     let bodies: Vec<String> = bodies(head, payload).iter().map(Body::describe).collect();
+    // Nobody reads more of a sealed packet without its key.
+    let sealed = match wire::decode(&record.bytes) {
+        Ok(wire::Datagram::Sealed(head)) => {
+            format!(",\"sealed_bytes\":{}", record.bytes.len() - head.sealed_at)
+        }
+        _ => String::new(),
+    };
     format!(
-        "{{{}\"bytes\":{},\"head\":{},\"bodies\":[{}]}}",
+        "{{{}\"bytes\":{},\"head\":{},\"bodies\":[{}]{sealed}}}",
         describe_labels(record.labels),
         record.bytes.len(),
         // It was decoded, so it is text.
@@ -140,6 +147,13 @@ impl Body<'_> {
         let shown = match (self.kind.as_str(), text) {
             // What padding says is how long it is.
             ("pad", _) => format!("\"padding\":{}", self.bytes.len()),
+            // A sealed hello: a key for this handshake alone, then what everybody may read.
+            ("hello", Err(_)) if self.bytes.len() > EPHEMERAL_BYTES => {
+                let (ephemeral, wish) = self.bytes.split_at(EPHEMERAL_BYTES);
+                let wish = String::from_utf8_lossy(wish);
+                let shown = if is_object(&wish) { on_one_line(&wish) } else { quote(&wish) };
+                format!("\"ephemeral\":\"{}\",\"json\":{shown}", hex(ephemeral))
+            }
             (_, Ok(text)) if is_object(text) => format!("\"json\":{}", on_one_line(text)),
             (_, Ok(text)) => format!("\"text\":{}", quote(text)),
             (_, Err(_)) => format!("\"hex\":\"{}\"", hex(self.bytes)),
@@ -147,6 +161,9 @@ impl Body<'_> {
         format!("{{\"frame\":{},\"t\":{},{shown}}}", self.frame, quote(&self.kind))
     }
 }
+
+/// The public key that a sealed hello begins with.
+const EPHEMERAL_BYTES: usize = 32;
 
 fn is_object(text: &str) -> bool {
     matches!(serde_json::from_str(text), Ok(Value::Object(_)))

@@ -336,7 +336,7 @@ impl Handler<Peer> for Sender {
                 self.fail(now, peer, Exit::Failed, reason.to_string());
             }
             Event::Closed { reason, .. } => {
-                let reason = filter::shorten(&reason.to_string(), 120);
+                let reason = filter::shorten(&reason.to_string(), 250);
                 self.fail(now, peer, Exit::NoAnswer, reason);
             }
             Event::Failed { reason: FailReason::Refused { words }, .. } => {

@@ -101,7 +101,7 @@ impl Talk {
     ) -> Self {
         Self {
             front,
-            model: Model::default(),
+            model: Model::with_commands(),
             directory,
             identity,
             jobs: VecDeque::new(),

@@ -47,6 +47,8 @@ pub struct Model {
     last_sender: Option<Sender>,
     relay: Option<RelayState>,
     tally: Tally,
+    /// Whether commands can be typed.
+    has_commands: bool,
     /// How many texts were given up before the peer had them, which gives them their names.
     not_sent: u64,
     notices: VecDeque<Notice>,
@@ -77,6 +79,11 @@ pub struct Sender {
 }
 
 impl Model {
+    /// The state behind a front end where commands can be typed.
+    pub fn with_commands() -> Self {
+        Self { has_commands: true, ..Self::default() }
+    }
+
     /// Takes over what the peer tells.
     pub fn handle_event(&mut self, event: Event, wall: WallTime) {
         match event {
@@ -86,7 +93,8 @@ impl Model {
             | Event::Resumed { .. }
             | Event::Closed { .. } => self.follow_presence(event, wall),
             Event::Key { owner, address, news } => {
-                self.notices.push_back(Notice::Key { owner, address, news });
+                let can_type = self.has_commands;
+                self.notices.push_back(Notice::Key { owner, address, news, can_type });
             }
             Event::Message(incoming) => self.receive(incoming, wall),
             Event::Echoed { id, conversation, text, rtt } => {

@@ -136,6 +136,8 @@ pub enum Notice {
         address: Option<SocketAddr>,
         /// What.
         news: KeyNews,
+        /// Whether commands can be typed here.
+        can_type: bool,
     },
     /// What two people compare.
     Verification {

@@ -289,7 +289,7 @@ pub(super) fn reason_of_end(reason: &CloseReason) -> (Tone, String) {
         CloseReason::Violation { .. } | CloseReason::Fault { .. } | CloseReason::WrongKey { .. } => Tone::Bad,
     };
     // Some reasons quote the other side.
-    let reason = filter::shorten(&reason.to_string(), 120);
+    let reason = filter::shorten(&reason.to_string(), 250);
     (tone, reason)
 }
 

@@ -19,7 +19,7 @@ use crate::secure::{PublicKey, comparison_words, key_words};
 /// The lines that tell a person of a notice about keys.
 pub fn describe(notice: &Notice) -> Vec<Line> {
     match notice {
-        Notice::Key { owner, news, .. } => key(owner, news),
+        Notice::Key { owner, news, can_type, .. } => key(owner, news, *can_type),
         Notice::Verification { who, ours, theirs } => plain(&[
             format!("* compare with {who}, by voice or face to face:"),
             format!("    {}", comparison_words(ours, theirs)),
@@ -64,28 +64,38 @@ fn shown(owner: &KeyOwner) -> String {
     filter::nick(name(owner))
 }
 
-fn key(owner: &KeyOwner, news: &KeyNews) -> Vec<Line> {
+fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool) -> Vec<Line> {
     let who = shown(owner);
     match news {
-        KeyNews::New { key } => one(
-            Tone::Doubt,
-            format!("* {who} is met for the first time; the key is kept: {} (/verify compares)", key_words(key)),
-        ),
+        KeyNews::New { key } => {
+            let compare = if can_type { "; /verify compares" } else { "" };
+            let words = key_words(key);
+            one(Tone::Doubt, format!("* {who} is met for the first time; the key is kept ({words}{compare})"))
+        }
         KeyNews::Known(known) => {
             let since = date_and_time(known.since);
             let other = known.nick.as_deref().map(filter::nick).filter(|nick| *nick != who);
             let name = other.map_or_else(String::new, |nick| format!("as {nick} "));
             one(Tone::Dim, format!("* {who} is known {name}since {since}, by the key"))
         }
-        KeyNews::Changed { expected, known, seen } => changed(owner, expected, known.as_ref(), seen),
+        KeyNews::Changed { expected, known, seen } => {
+            let since = known.as_ref().map_or_else(
+                || "expected".to_owned(),
+                |known| format!("known since {}", date_and_time(known.since)),
+            );
+            changed(owner, &since, expected, seen, can_type)
+        }
         KeyNews::Other { known, seen } => {
-            let lines = [
+            let mut lines = vec![
                 format!("! {who} has another key than the {who} whom you know; perhaps it is somebody else"),
                 format!("!   known since {}: {}", date_and_time(known.since), key_words(&known.key)),
-                format!("!   this one:                      {}", key_words(seen)),
-                format!("!   /verify {who} compares; {} makes this the one you know", filter::visible(&command(owner))),
+                format!("!   this one: {}", key_words(seen)),
             ];
-            lines.into_iter().flat_map(|line| one(Tone::Bad, line)).collect()
+            if can_type {
+                let accept = filter::visible(&command(owner)).into_owned();
+                lines.push(format!("!   /verify {who} compares; {accept} makes this the one you know"));
+            }
+            bad(lines)
         }
         KeyNews::Accepted { key, .. } => {
             one(Tone::Doubt, format!("* the key of {who} is trusted from now on: {}", key_words(key)))
@@ -93,18 +103,26 @@ fn key(owner: &KeyOwner, news: &KeyNews) -> Vec<Line> {
     }
 }
 
-fn changed(owner: &KeyOwner, expected: &PublicKey, known: Option<&KnownKey>, seen: &PublicKey) -> Vec<Line> {
-    let since = known
-        .map_or_else(|| "expected".to_owned(), |known| format!("known since {}", date_and_time(known.since)));
-    let script = script(owner, seen).map_or_else(String::new, |script| format!(", in a shell {script}"));
-    let lines = [
-        format!("! ANOTHER KEY ANSWERS AT {}. Nothing is sent to it", shown(owner)),
+fn changed(
+    owner: &KeyOwner,
+    since: &str,
+    expected: &PublicKey,
+    seen: &PublicKey,
+    can_type: bool,
+) -> Vec<Line> {
+    let ways = can_type.then(|| command(owner)).into_iter().chain(script(owner, seen));
+    let ways: Vec<String> = ways.map(|way| filter::visible(&way).into_owned()).collect();
+    bad(vec![
+        format!("! ANOTHER KEY ANSWERS AT {}; nothing is sent to it", shown(owner)),
         format!("!   {since}: {}", key_words(expected)),
         format!("!   seen now: {}", key_words(seen)),
-        "!   Either the other side has a new key, or somebody is in between. Ask before you accept it:".to_owned(),
-        format!("!   {}{}", filter::visible(&command(owner)), filter::visible(&script)),
-    ];
-    lines.into_iter().flat_map(|line| one(Tone::Bad, line)).collect()
+        "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:".to_owned(),
+        format!("!   {}", ways.join(", or in a shell ")),
+    ])
+}
+
+fn bad(lines: Vec<String>) -> Vec<Line> {
+    lines.into_iter().map(|text| Line { tone: Tone::Bad, text }).collect()
 }
 
 /// The objects, field by field in the order in which they are printed.
@@ -183,4 +201,78 @@ fn key_object<'a>(owner: &'a KeyOwner, addr: Option<SocketAddr>, news: &'a KeyNe
 fn known(known: &KnownKey) -> Known<'_> {
     let KnownKey { key, nick, since, .. } = known;
     Known { key: *key, words: key_words(key), nick: nick.as_deref(), since: Some(timestamp(*since)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secure::KeyPair;
+    use crate::time::WallTime;
+    use crate::ui::json::encode;
+
+    fn keys() -> [PublicKey; 2] {
+        [1, 2].map(|secret| KeyPair::from_secret([secret; 32]).public())
+    }
+
+    fn notice(owner: KeyOwner, news: KeyNews, can_type: bool) -> Notice {
+        Notice::Key { owner, address: Some(([127, 0, 0, 1], 6000).into()), news, can_type }
+    }
+
+    fn lines(notice: &Notice) -> Vec<String> {
+        describe(notice).into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn a_changed_key_is_loud_and_says_what_to_do() {
+        let [expected, seen] = keys();
+        let owner = || KeyOwner::Address("host:6000".to_owned());
+        let news = || KeyNews::Changed { expected, known: None, seen };
+        let shell = format!("udpchat trust {seen}@host:6000 (with the same --nick and --data)");
+        let shown = |last: &str| {
+            vec![
+                "! ANOTHER KEY ANSWERS AT host:6000; nothing is sent to it".to_owned(),
+                format!("!   expected: {}", key_words(&expected)),
+                format!("!   seen now: {}", key_words(&seen)),
+                "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:"
+                    .to_owned(),
+                format!("!   {last}"),
+            ]
+        };
+        let typed = format!("/trust host:6000, or in a shell {shell}");
+        assert_eq!(lines(&notice(owner(), news(), true)), shown(&typed));
+        assert_eq!(lines(&notice(owner(), news(), false)), shown(&shell));
+        let object = format!(
+            r#"{{"event":"key","state":"changed","who":"host:6000","addr":"127.0.0.1:6000","key":"{seen}","words":"{}","known":{{"key":"{expected}","words":"{}","nick":null,"since":null}},"accept":"/trust host:6000"}}"#,
+            key_words(&seen),
+            key_words(&expected)
+        );
+        let notice = notice(owner(), news(), true);
+        assert_eq!(super::object(&notice).map(|object| encode(&object)), Some(object));
+    }
+
+    #[test]
+    fn names_from_the_network_are_harmless() {
+        let [key, seen] = keys();
+        let known = KnownKey { key, nick: Some("\x1b[2J".to_owned()), since: WallTime::default(), address: None };
+        for news in [
+            KeyNews::New { key },
+            KeyNews::Known(known.clone()),
+            KeyNews::Other { known, seen },
+            KeyNews::Accepted { before: None, key },
+        ] {
+            let notice = notice(KeyOwner::Caller("bob\u{202e}\x1b".to_owned()), news, true);
+            for line in lines(&notice) {
+                assert!(!line.contains(['\u{202e}', '\x1b']), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_sides_are_shown_the_same_words() {
+        let [ours, theirs] = keys();
+        let notice = |ours, theirs| Notice::Verification { who: "bob".to_owned(), ours, theirs };
+        let [here, there] = [notice(ours, theirs), notice(theirs, ours)].map(|notice| lines(&notice));
+        assert_eq!(here[1], there[1]);
+        assert_eq!(here[1].trim(), comparison_words(&ours, &theirs));
+    }
 }
