@@ -3,6 +3,7 @@
 //! A line is carried out whole or handed back with the reason; none is dropped in between, and none goes to anybody but the
 //! receiver that was shown.
 
+mod again;
 mod relay;
 mod trust;
 
@@ -15,6 +16,7 @@ use super::complain;
 use super::directory::{Directory, Obstacle};
 use super::exit::Exit;
 use super::identity::Identity;
+use super::keeping::Keeping;
 use super::station::{GOODBYE, output_lost};
 use crate::io::event_loop::{Handler, More};
 use crate::io::lines::{Lines, Next};
@@ -61,6 +63,9 @@ pub(super) struct Talk {
     model: Model,
     directory: Directory,
     identity: Identity,
+    keeping: Keeping,
+    /// Messages that the run before this one left without a receipt, and that are not under way yet.
+    left: VecDeque<again::Left>,
     /// Lines that were read and not carried out yet; only the first is being worked on.
     jobs: VecDeque<Action>,
     /// The first job waits for room in the peer.
@@ -97,6 +102,7 @@ impl Talk {
         directory: Directory,
         front: Front,
         identity: Identity,
+        keeping: Keeping,
         fails_connections: bool,
     ) -> Self {
         Self {
@@ -104,6 +110,8 @@ impl Talk {
             model: Model::with_commands(),
             directory,
             identity,
+            keeping,
+            left: VecDeque::new(),
             jobs: VecDeque::new(),
             blocked: false,
             input_ended: false,
@@ -215,6 +223,9 @@ impl Talk {
             self.fail_jobs();
         }
         self.directory.take_answers();
+        if self.ending.is_none() && !self.say_left(now, peer) {
+            return;
+        }
         while !self.blocked
             && let Some(job) = self.jobs.pop_front()
         {
@@ -456,7 +467,8 @@ impl Talk {
             }
             Notice::Delivered { message, .. }
             | Notice::Failed { message, .. }
-            | Notice::Unknown { message } => {
+            | Notice::Unknown { message }
+            | Notice::Kept { message } => {
                 self.held.retain(
                     |(_, held)| !matches!(held, Notice::Held { message: held } if held.id == message.id),
                 );
@@ -478,10 +490,10 @@ impl Talk {
 
     /// After the terminal was given back: what a person must know who leaves before the end.
     pub(super) fn say_last_words(self, exit: Exit) -> Exit {
-        let open = self.model.pending();
+        let (open, kept) = (self.model.pending(), self.model.tally().kept);
         drop(self.front);
         if open == 0 {
-            return exit;
+            return if exit == Exit::Done && kept > 0 { Exit::NoAnswer } else { exit };
         }
         let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
         complain(&format!(
@@ -567,6 +579,11 @@ impl Handler<Peer> for Talk {
         self.drains_until = self.drains_until.filter(|until| *until > now.instant && !self.input_ended);
         let is_done = peer.is_idle() && self.drains_until.is_none();
         let is_over = self.ending.filter(|ending| is_done || ending.deadline <= now.instant);
+        // Before anything leaves: a receipt must not say more than what is known after a restart.
+        self.keeping.write(peer);
+        if is_over.is_some() {
+            self.keep_rest(now, peer);
+        }
         self.remember(now, peer, is_over.is_some());
         self.identity.learn(peer);
         self.identity.write(now.instant, is_over.is_some());

@@ -4,7 +4,7 @@
 //! and it is called again with pauses. It must never send words to another key than the one that they were meant for, tell two
 //! fates of the same words, or let newer words overtake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::conversation::{Conversation, Outgoing, Waiting};
@@ -124,7 +124,7 @@ impl Again {
 pub(super) struct Outbox {
     kept: BTreeMap<MessageId, usize>,
     bytes: usize,
-    changes: std::collections::VecDeque<OutboxChange>,
+    changes: VecDeque<OutboxChange>,
 }
 
 impl Outbox {
@@ -144,7 +144,8 @@ impl Outbox {
         bytes.is_some()
     }
 
-    fn drop(&mut self, id: &MessageId) {
+    /// It has its fate.
+    pub(super) fn settle(&mut self, id: &MessageId) {
         if self.leave(id) {
             self.changes.push_back(OutboxChange::Drop(id.clone()));
         }
@@ -320,11 +321,6 @@ impl Peer {
         self.outbox.note(id.clone(), text.len());
         let (id, text, reply_to) = (id.clone(), text.clone(), reply_to.clone());
         self.outbox.changes.push_back(OutboxChange::Keep(Kept { id, key, to, text, at: *at, reply_to }));
-    }
-
-    /// Words have their fate.
-    pub(super) fn drop_kept(&mut self, words: &MessageId) {
-        self.outbox.drop(words);
     }
 
     /// The layer below gives words back with their connection. True: what becomes of them is decided when that one's end is told.
@@ -525,7 +521,7 @@ impl Peer {
         let rest = sent.into_values().map(|words| words.id).chain(waiting.iter().map(|words| words.id.clone()));
         let rest: Vec<MessageId> = rest.collect();
         waiting.into_iter().rev().for_each(|words| conversation.push_front(words));
-        rest.iter().for_each(|words| self.outbox.drop(words));
+        rest.iter().for_each(|words| self.outbox.settle(words));
         self.find_again(id);
         for words in doubtful {
             self.tell_outcome(id, &words, |id| Event::Unknown { id });

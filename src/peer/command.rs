@@ -130,6 +130,8 @@ pub enum Command {
         /// Whose.
         who: Trusted,
     },
+    /// The run is about to end: tell now what of it is kept for the next one. [`super::Event::Kept`] follows for each.
+    KeepRest,
     /// Stop waiting: everything that has no outcome gets it now, and every conversation ends.
     GiveUp,
     /// Close every conversation; new ones are refused from now on. [`super::Peer::is_idle`] tells when all has ended.

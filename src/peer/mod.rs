@@ -219,6 +219,11 @@ impl Peer {
                 self.end_connections(now, conversation, "fault", "connection fault (switch)");
                 Ok(Id::None)
             }
+            Command::KeepRest => {
+                let all: Vec<ConversationId> = self.conversations.keys().copied().collect();
+                all.into_iter().for_each(|id| self.keep_rest(id));
+                Ok(Id::None)
+            }
             Command::GiveUp => {
                 self.give_up(now);
                 Ok(Id::None)
@@ -480,6 +485,7 @@ impl Peer {
                 self.settle_sent(id, handle);
             }
             self.fail_waiting(id, &FailReason::NoAnswer);
+            self.find_again(id);
             self.settle_outbox(id, &FailReason::NotSent);
             if self.is_relay(id) && self.conversations[&id].primary.is_none() {
                 self.end_membership(id, CloseReason::ByUs, &FailReason::NotSent);

@@ -304,7 +304,7 @@ impl Peer {
             return;
         };
         conversation.again.forget_sent(outgoing.number);
-        self.outbox.drop(words);
+        self.outbox.settle(words);
         if !conversation.is_awaiting() {
             for handle in outgoing.sent_on.into_iter().chain(conversation.handles()).collect::<Vec<_>>() {
                 self.endpoint.set_attentive(handle, false);

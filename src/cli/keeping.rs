@@ -1,0 +1,85 @@
+//! What outlives a run of direct messages: which of others' were shown, and which of ours have no receipt. From the profile on disk
+//! to the peer's configuration, and back before anything leaves.
+//!
+//! It is called after everything was shown and before the loop sends: a receipt says "shown", so a program that dies in between may
+//! show a message twice and never loses one. A file that cannot be used is told, and the run goes on without it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::peer::shown::Shown;
+use crate::peer::{Kept, Peer, PeerConfig, Repeats};
+use crate::store::outbox::Outbox;
+use crate::store::profile::ProfileError;
+use crate::store::shown::ShownFile;
+use crate::ui::notice::Notice;
+
+/// The files of a profile, as far as they can be used.
+pub(super) struct Keeping {
+    shown: Option<ShownFile>,
+    outbox: Option<Outbox>,
+    remembered: Shown,
+    /// What the run before this one left without a receipt.
+    left: Vec<Kept>,
+}
+
+impl Keeping {
+    /// What is in the profile's folder, for a program that shows messages; None: nothing is kept beyond the run.
+    pub(super) fn open(folder: Option<&Path>, notices: &mut Vec<Notice>) -> Self {
+        let mut keeping = Self { shown: None, outbox: None, remembered: Shown::default(), left: Vec::new() };
+        let Some(folder) = folder else { return keeping };
+        match ShownFile::open(folder) {
+            Ok((file, entries, damage)) => {
+                (keeping.shown, keeping.remembered) = (Some(file), Shown::new(entries));
+                damage.iter().for_each(|damage| tell(notices, damage, "some that was shown may be shown again"));
+            }
+            Err(error) => tell(notices, &error, "after a restart some that was shown may be shown again"),
+        }
+        keeping
+    }
+
+    /// The same and what is to be said again, for a program that has the profile for itself.
+    pub(super) fn open_all(folder: Option<&Path>, notices: &mut Vec<Notice>) -> Self {
+        let mut keeping = Self::open(folder, notices);
+        let Some(folder) = folder else { return keeping };
+        match Outbox::open(folder) {
+            Ok((outbox, left, damage)) => {
+                (keeping.outbox, keeping.left) = (Some(outbox), left);
+                damage.iter().for_each(|damage| tell(notices, damage, "some messages of the last run may be lost"));
+            }
+            Err(error) => tell(notices, &error, "messages without a receipt end with this run"),
+        }
+        keeping
+    }
+
+    /// Puts what was shown into what a peer is started with.
+    pub(super) fn into_config(&mut self, config: PeerConfig) -> PeerConfig {
+        PeerConfig { shown: std::mem::take(&mut self.remembered), ..config }
+    }
+
+    /// How words are said again by somebody with this patience.
+    pub(super) const fn repeats(&self, patience: Option<Duration>) -> Repeats {
+        Repeats { patience, is_kept: self.outbox.is_some() }
+    }
+
+    /// What the run before this one left without a receipt, in order. Asked for once.
+    pub(super) fn take_left(&mut self) -> Vec<Kept> {
+        std::mem::take(&mut self.left)
+    }
+
+    /// Writes down what was shown, and what is about to leave.
+    pub(super) fn write(&mut self, peer: &mut Peer) {
+        let shown: Vec<_> = std::iter::from_fn(|| peer.poll_shown()).collect();
+        if let Some(Err(error)) = self.shown.as_mut().map(|file| file.append(&shown)) {
+            log::error!("after a restart some that was shown may be shown again: {error}");
+        }
+        let changes: Vec<_> = std::iter::from_fn(|| peer.poll_outbox()).collect();
+        if let Some(Err(error)) = self.outbox.as_mut().map(|outbox| outbox.apply(changes)) {
+            log::error!("if the program is killed, messages without a receipt are not sent again: {error}");
+        }
+    }
+}
+
+fn tell(notices: &mut Vec<Notice>, error: &ProfileError, consequence: &str) {
+    notices.push(Notice::Info(format!("{error}; {consequence}")));
+}
