@@ -1,5 +1,7 @@
 //! What scripts rely on: exit codes, and a sentence on standard error for everything that can be asked for wrongly.
 
+mod home;
+
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn udpchat(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_udpchat"));
     command.args(arguments).timeout(PATIENCE).env_remove("UDPCHAT_LOG").env("NO_COLOR", "1");
+    command.envs(home::environment());
     command
 }
 
@@ -93,6 +96,7 @@ fn token_that_others_can_read_is_refused() {
 fn fault_switch_ends_with_a_failure() {
     let mut listener = std::process::Command::new(env!("CARGO_BIN_EXE_udpchat"))
         .args(["listen", "--bind", "127.0.0.1:0", "--json"])
+        .envs(home::environment())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("the program runs");
@@ -173,7 +177,9 @@ fn lines_of_a_pipe_that_mean_nothing_are_told_and_make_it_fail() {
 
 #[test]
 fn peer_with_nothing_to_do_ends_well() {
-    check(&["peer", "--bind", "127.0.0.1:0"], b"", 0, &["listening on 127.0.0.1:", "CLEAR: not encrypted"]);
+    check(&["peer", "--bind", "127.0.0.1:0"], b"", 0, &["listening on 127.0.0.1:", " · sealed"]);
+    let clear = ["peer", "--clear", "--bind", "127.0.0.1:0"];
+    check(&clear, b"", 0, &["listening on 127.0.0.1:", "CLEAR: not encrypted"]);
     check(&["peer", "--bind", "127.0.0.1:0"], b"/quit\n", 0, &[]);
 }
 

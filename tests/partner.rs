@@ -15,7 +15,7 @@ fn a_partner_written_from_the_spec_is_understood() {
         return;
     }
     let mut listener = Command::new(env!("CARGO_BIN_EXE_udpchat"))
-        .args(["listen", "--bind", "127.0.0.1:0", "--json", "--count", "30"])
+        .args(["listen", "--clear", "--bind", "127.0.0.1:0", "--json", "--count", "30"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -55,7 +55,7 @@ fn a_member_written_from_the_spec_is_let_in_heard_and_finds_nothing_wrong() {
     }
     let data = concat!(env!("CARGO_TARGET_TMPDIR"), "/member-of-the-spec");
     let relay = Command::new(env!("CARGO_BIN_EXE_udpchat"))
-        .args(["relay", "--bind", "127.0.0.1:0", "--json", "--memory", "--data", data])
+        .args(["relay", "--clear", "--bind", "127.0.0.1:0", "--json", "--memory", "--data", data])
         .stdout(Stdio::piped())
         .spawn();
     let mut relay = Relay(relay.unwrap());

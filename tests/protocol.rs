@@ -371,7 +371,9 @@ const TS: &str = r#""ts":"2026-11-21T12:00:00Z""#;
 /// A peer that was asked to talk to the partner, and has introduced itself.
 fn talking(limits: &str) -> (Script<udpchat::peer::Peer>, udpchat::peer::ConversationId) {
     let mut script = Script::peer();
-    let Id::Conversation(to) = script.tell(Command::Open { addresses: vec![script::address(HERE)], named: Named::default() }) else {
+    let Id::Conversation(to) =
+        script.tell(Command::Open { addresses: vec![script::address(HERE)], named: Named::default() })
+    else {
         panic!("no conversation");
     };
     script.welcome(limits);

@@ -2,6 +2,8 @@
 
 #![cfg(unix)]
 
+mod home;
+
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::process::{Command, Stdio};
@@ -48,6 +50,7 @@ impl Session {
         command.args(arguments);
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
+        home::environment().into_iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).expect("the program runs");
         let parser = vt100::Parser::new(ROWS, COLUMNS, 1_000);
         let seen = Arc::new(Mutex::new(Seen { parser, bytes: Vec::new(), is_over: false }));
@@ -163,6 +166,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 fn send(address: &str, lines: &str) {
     let mut sender = Command::new(env!("CARGO_BIN_EXE_udpchat"))
         .args(["send", "--to", address, "--timeout", "30s", "-"])
+        .envs(home::environment())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()

@@ -69,7 +69,9 @@ impl Identity {
             Ok(kept) => Some(kept),
             Err(Trouble::Refused(failure)) => return Err(failure),
             Err(Trouble::NoFolder(words)) => {
-                notices.push(Notice::Info(format!("{words}; this run has a key of its own, which nobody knows")));
+                notices.push(Notice::Info(format!(
+                    "{words}; this run has a key of its own, which nobody knows"
+                )));
                 None
             }
         };
@@ -167,7 +169,9 @@ pub(super) fn open_profile(
     };
     if profile.name() != nick {
         let (nick, name) = (filter::nick(&nick), filter::nick(profile.name()));
-        tell(format!("the profile {nick} is in use by another program, so this one has {name}, with another key"));
+        tell(format!(
+            "the profile {nick} is in use by another program, so this one has {name}, with another key"
+        ));
     }
     if let Some(damage) = profile.damage() {
         tell(format!("{damage}; what was shown before is shown again"));
@@ -217,5 +221,9 @@ fn default_nick() -> String {
 }
 
 fn check_nick(nick: Option<&str>) -> Result<(), Failure> {
-    if nick.is_none_or(is_nick) { Ok(()) } else { Err(Failure::usage(format!("--nick: {}", CommandError::BadNick))) }
+    if nick.is_none_or(is_nick) {
+        Ok(())
+    } else {
+        Err(Failure::usage(format!("--nick: {}", CommandError::BadNick)))
+    }
 }

@@ -17,7 +17,9 @@ use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::io::signals::Signal;
 use crate::io::socket::{Socket, wildcard_for};
-use crate::peer::{CloseReason, Command, CommandError, ConversationId, Event, FailReason, Id, Peer, PeerConfig};
+use crate::peer::{
+    CloseReason, Command, CommandError, ConversationId, Event, FailReason, Id, Peer, PeerConfig,
+};
 use crate::time::{Instant, Now, WallTime};
 use crate::ui::filter;
 use crate::ui::model::{Model, Tally};
@@ -52,7 +54,10 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     let config = identity.into_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
-    let opened = station.peer.handle_command(now, Command::Open { addresses, named: named(&flags.to) }).map_err(Failure::failed)?;
+    let opened = station
+        .peer
+        .handle_command(now, Command::Open { addresses, named: named(&flags.to) })
+        .map_err(Failure::failed)?;
     let Id::Conversation(conversation) = opened else {
         return Err(Failure::failed("the peer opened nothing"));
     };

@@ -68,7 +68,9 @@ pub(super) fn output_lost(now: Now, peer: &mut Peer, failure: &io::Error) -> Exi
 /// A key names nobody where nothing proves one.
 pub(super) fn check_no_key<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Result<(), Failure> {
     if targets.into_iter().any(|target| target.key().is_some()) {
-        return Err(Failure::usage("--clear shows nobody's key, so no KEY@ can be demanded: leave one of them out"));
+        return Err(Failure::usage(
+            "--clear shows nobody's key, so no KEY@ can be demanded: leave one of them out",
+        ));
     }
     Ok(())
 }

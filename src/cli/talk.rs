@@ -554,8 +554,10 @@ impl Handler<Peer> for Talk {
         if self.has_failed && matches!(event, Event::Member { .. } | Event::Message(_)) {
             return;
         }
-        let is_about_presence =
-            matches!(event, Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. } | Event::Key { .. });
+        let is_about_presence = matches!(
+            event,
+            Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. } | Event::Key { .. }
+        );
         let occasion = is_about_presence.then(|| event.clone());
         self.model.handle_event(event, now.wall);
         if let Some(occasion) = occasion {

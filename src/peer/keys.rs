@@ -91,7 +91,11 @@ impl Peer {
     }
 
     /// The conversation that a caller's connection belongs to: one with its address, and with its key.
-    pub(super) fn conversation_of_caller(&self, address: SocketAddr, handle: Handle) -> Option<ConversationId> {
+    pub(super) fn conversation_of_caller(
+        &self,
+        address: SocketAddr,
+        handle: Handle,
+    ) -> Option<ConversationId> {
         let key = self.endpoint.remote_key(handle);
         let fits = |conversation: &Conversation| {
             key.is_none() || self.expected(conversation).is_none_or(|expected| Some(expected) == key)

@@ -193,7 +193,10 @@ fn the_first_of_several_addresses_that_answers_wins() {
     let mut town = Town::new();
     let addresses = vec![SocketAddr::from(([10, 9, 9, 9], 1)), address(2), address(1)];
     town.cut_off = Some(2);
-    let Ok(Id::Conversation(someone)) = town.tell(0, Command::Open { addresses, named: Named::default() }) else { panic!() };
+    let Ok(Id::Conversation(someone)) = town.tell(0, Command::Open { addresses, named: Named::default() })
+    else {
+        panic!()
+    };
     town.say(0, someone, "who?");
     town.run(1_000);
     town.expect(&[

@@ -202,7 +202,10 @@ mod tests {
         for mode in [0o640, 0o604, 0o660] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
-            assert!(error.contains("key can be read by other users") && error.contains("chmod 600"), "{error}");
+            assert!(
+                error.contains("key can be read by other users") && error.contains("chmod 600"),
+                "{error}"
+            );
         }
     }
 
@@ -219,7 +222,9 @@ mod tests {
             assert_eq!(fs::read_to_string(folder.join(KEY_FILE)).unwrap(), text);
         }
         fs::write(folder.join(KEY_FILE), key).unwrap();
-        for text in ["", "{", r#"{"known":[{"address":"a:1"}]}"#, r#"{"known":[{"caller":"x","since":"now"}]}"#] {
+        for text in
+            ["", "{", r#"{"known":[{"address":"a:1"}]}"#, r#"{"known":[{"caller":"x","since":"now"}]}"#]
+        {
             fs::write(folder.join(KNOWN_FILE), text).unwrap();
             let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
             assert!(error.contains("known.json is damaged"), "{error}");

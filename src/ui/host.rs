@@ -246,7 +246,10 @@ mod tests {
         assert_eq!(ready.lines(), lines);
         let key = crate::secure::KeyPair::from_secret([1; 32]).public();
         let sealed = Ready { key: Some(key), ..ready }.lines();
-        assert_eq!(sealed[2..4], [format!("sealed; its key is {key}"), format!("in words: {}", key_words(&key))]);
+        assert_eq!(
+            sealed[2..4],
+            [format!("sealed; its key is {key}"), format!("in words: {}", key_words(&key))]
+        );
     }
 
     #[test]

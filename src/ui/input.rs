@@ -157,9 +157,7 @@ pub fn parse(line: &str) -> Result<Action, InputError> {
         "nick" | "apelido" => Ok(Action::Nick { nick: word(argument, "/nick NAME")? }),
         "close" | "fechar" => close(argument),
         "who" | "names" | "usuarios" | "usuários" => who(argument),
-        "verify" | "verificar" => {
-            Ok(Action::Verify { who: optional_word(argument, "/verify [WHO]")? })
-        }
+        "verify" | "verificar" => Ok(Action::Verify { who: optional_word(argument, "/verify [WHO]")? }),
         "trust" | "confiar" => Ok(Action::Trust { who: word(argument, "/trust WHO")? }),
         "id" | "identidade" => nothing(argument, Action::Identity, "/id"),
         "help" | "ajuda" => nothing(argument, Action::Help, "/help"),

@@ -116,7 +116,8 @@ fn changed(
         format!("! ANOTHER KEY ANSWERS AT {}; nothing is sent to it", shown(owner)),
         format!("!   {since}: {}", key_words(expected)),
         format!("!   seen now: {}", key_words(seen)),
-        "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:".to_owned(),
+        "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:"
+            .to_owned(),
         format!("!   {}", ways.join(", or in a shell ")),
     ])
 }
@@ -174,7 +175,7 @@ pub fn identity_json(key: PublicKey) -> String {
 /// The object of a notice about keys.
 pub(super) fn object(notice: &Notice) -> Option<Object<'_>> {
     Some(match notice {
-        Notice::Key { owner, address, news } => key_object(owner, *address, news),
+        Notice::Key { owner, address, news, .. } => key_object(owner, *address, news),
         Notice::Verification { who, ours, theirs } => {
             Object::Verify { who, words: comparison_words(ours, theirs), key: *ours, their_key: *theirs }
         }
@@ -188,7 +189,8 @@ fn key_object<'a>(owner: &'a KeyOwner, addr: Option<SocketAddr>, news: &'a KeyNe
         KeyNews::New { key } => ("new", *key, None),
         KeyNews::Known(known) => ("known", known.key, Some(self::known(known))),
         KeyNews::Changed { expected, known, seen } => {
-            let of_this_run = || Known { key: *expected, words: key_words(expected), nick: None, since: None };
+            let of_this_run =
+                || Known { key: *expected, words: key_words(expected), nick: None, since: None };
             ("changed", *seen, Some(known.as_ref().map_or_else(of_this_run, self::known)))
         }
         KeyNews::Other { known, seen } => ("other", *seen, Some(self::known(known))),
@@ -253,7 +255,8 @@ mod tests {
     #[test]
     fn names_from_the_network_are_harmless() {
         let [key, seen] = keys();
-        let known = KnownKey { key, nick: Some("\x1b[2J".to_owned()), since: WallTime::default(), address: None };
+        let known =
+            KnownKey { key, nick: Some("\x1b[2J".to_owned()), since: WallTime::default(), address: None };
         for news in [
             KeyNews::New { key },
             KeyNews::Known(known.clone()),

@@ -26,7 +26,9 @@ const LOST: usize = 6;
 /// Everything that ana and bob say to each other.
 pub fn record() -> Vec<Spoken> {
     let mut run = Run::new();
-    let Ok(Id::Conversation(bob)) = run.tell(0, Command::Open { addresses: vec![address(1)], named: Named::default() }) else {
+    let Ok(Id::Conversation(bob)) =
+        run.tell(0, Command::Open { addresses: vec![address(1)], named: Named::default() })
+    else {
         panic!("ana cannot begin");
     };
     run.tell(0, Command::Say { to: bob.into(), text: "hi".to_owned() }).unwrap();

@@ -3,8 +3,11 @@
 //! Every wait is bounded and nothing asserts how long anything took.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
 
+#[path = "../home/mod.rs"]
+mod home;
 mod program;
 mod relay;
+mod sealing;
 
 use program::{Input, Program, exit_code, lines_of, run_to_end, texts};
 
@@ -164,9 +167,11 @@ fn a_trace_can_be_decoded_and_shows_the_forms_of_the_seed() {
     let folder = std::env::temp_dir().join(format!("udpchat-trace-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let trace = folder.join("trace.txt");
-    let listener = Program::listen(&["--count", "1"]);
+    // In the clear, or there would be nothing to read.
+    let listener = Program::listen(&["--clear", "--count", "1"]);
     let trace_name = trace.to_str().unwrap();
-    let sent = run_to_end(&["send", "--trace", trace_name, "--to", &listener.address, "oi"], Input::None);
+    let sent =
+        run_to_end(&["send", "--clear", "--trace", trace_name, "--to", &listener.address, "oi"], Input::None);
     assert_eq!(exit_code(&sent), 0);
     let decoded = run_to_end(&["decode", trace_name], Input::None);
     std::fs::remove_dir_all(&folder).unwrap();
@@ -198,8 +203,8 @@ fn what_comes_beyond_the_count_is_refused_and_never_called_delivered() {
 
 #[test]
 fn a_trace_on_standard_output_is_nothing_but_a_trace() {
-    let listener = Program::listen(&["--count", "1"]);
-    let sent = run_to_end(&["send", "--trace", "-", "--to", &listener.address, "oi"], Input::None);
+    let listener = Program::listen(&["--clear", "--count", "1"]);
+    let sent = run_to_end(&["send", "--clear", "--trace", "-", "--to", &listener.address, "oi"], Input::None);
     assert_eq!(exit_code(&sent), 0);
     let decoded = run_to_end(&["decode"], Input::Text(std::str::from_utf8(&sent.stdout).unwrap()));
     assert_eq!((exit_code(&decoded), lines_of(&sent.stderr)), (0, vec!["1 of 1 acknowledged".to_owned()]));

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::home;
+
 /// A program that runs in the background and prints JSON lines.
 pub struct Program {
     child: Child,
@@ -27,6 +29,13 @@ pub enum Input<'a> {
 impl Program {
     pub fn listen(flags: &[&str]) -> Self {
         let mut command = udpchat(&["listen", "--json", "--bind", "127.0.0.1:0"]);
+        command.args(flags);
+        Self::start(command, "addr")
+    }
+
+    /// A listener whose flags say where.
+    pub fn listen_as(flags: &[&str]) -> Self {
+        let mut command = udpchat(&["listen", "--json"]);
         command.args(flags);
         Self::start(command, "addr")
     }
@@ -202,6 +211,6 @@ pub fn texts(events: &[Value]) -> Vec<String> {
 
 fn udpchat(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_udpchat"));
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(arguments).envs(home::environment()).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }

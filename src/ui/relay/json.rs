@@ -126,12 +126,9 @@ pub(in crate::ui) struct Ban<'a> {
 /// The object of a notice; None for chatter.
 pub(in crate::ui) fn object(notice: &RelayNotice) -> Option<Object<'_>> {
     Some(match notice {
-        RelayNotice::Reached { party: Party { address, nick }, key } => Object::Connected {
-            addr: *address,
-            nick: nick.as_deref(),
-            sealed: key.is_some(),
-            key: *key,
-        },
+        RelayNotice::Reached { party: Party { address, nick }, key } => {
+            Object::Connected { addr: *address, nick: nick.as_deref(), sealed: key.is_some(), key: *key }
+        }
         RelayNotice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }

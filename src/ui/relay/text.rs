@@ -93,7 +93,9 @@ fn because(reason: &str) -> String {
 
 fn connection(notice: &RelayNotice) -> Vec<Line> {
     match notice {
-        RelayNotice::Reached { party, .. } => one(Tone::Dim, format!("* the relay at {} answers", party.address)),
+        RelayNotice::Reached { party, .. } => {
+            one(Tone::Dim, format!("* the relay at {} answers", party.address))
+        }
         RelayNotice::Silent(_) => {
             one(Tone::Doubt, "* the relay does not answer; trying to reach it again".to_owned())
         }

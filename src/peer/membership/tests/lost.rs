@@ -126,9 +126,11 @@ fn a_first_attempt_that_nobody_answers_ends_as_with_a_peer() {
     let mut stage = Stage::new();
     stage.is_down = true;
     let addresses = vec![address(RELAY)];
-    let Ok(Id::Conversation(relay)) =
-        stage.tell(Command::Attend { addresses, named: Named::default(), membership: membership(&["#sala"]) })
-    else {
+    let Ok(Id::Conversation(relay)) = stage.tell(Command::Attend {
+        addresses,
+        named: Named::default(),
+        membership: membership(&["#sala"]),
+    }) else {
         panic!()
     };
     stage.conversation = Some(relay);

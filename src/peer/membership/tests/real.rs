@@ -34,7 +34,9 @@ impl Inn {
         membership.nick = nick.to_owned();
         membership.token = format!("the secret of number {index}");
         let addresses = vec![address(RELAY_ADDRESS)];
-        match self.peers[index].handle_command(self.now, Command::Attend { addresses, named: Named::default(), membership }) {
+        match self.peers[index]
+            .handle_command(self.now, Command::Attend { addresses, named: Named::default(), membership })
+        {
             Ok(Id::Conversation(relay)) => relay,
             other => panic!("{other:?}"),
         }

@@ -253,7 +253,9 @@ fn a_goodbye_waits_for_receipts_and_not_for_held_letters() {
 #[test]
 fn direct_conversations_go_on_beside_a_membership() {
     let mut stage = Stage::inside(&["#sala"]);
-    let Ok(Id::Conversation(bob)) = stage.tell(Command::Open { addresses: vec![address(BOB)], named: Named::default() }) else {
+    let Ok(Id::Conversation(bob)) =
+        stage.tell(Command::Open { addresses: vec![address(BOB)], named: Named::default() })
+    else {
         panic!()
     };
     stage.say(bob.into(), "direct");
@@ -278,7 +280,11 @@ fn direct_conversations_go_on_beside_a_membership() {
 fn a_peer_that_is_taken_for_a_relay_says_what_it_is() {
     let mut stage = Stage::new();
     stage
-        .tell(Command::Attend { addresses: vec![address(BOB)], named: Named::default(), membership: membership(&["#sala"]) })
+        .tell(Command::Attend {
+            addresses: vec![address(BOB)],
+            named: Named::default(),
+            membership: membership(&["#sala"]),
+        })
         .unwrap();
     stage.run(200);
     stage.expect(&["bob: there", "ana: there", "ana: not entered: this is a peer, not a relay"]);
