@@ -4,6 +4,9 @@
 //! and it is called again with pauses. It must never send words to another key than the one that they were meant for, tell two
 //! fates of the same words, or let newer words overtake.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
