@@ -1,8 +1,8 @@
 //! What outlives a run of direct messages: which of others' were shown, and which of ours have no receipt. From the profile on disk
 //! to the peer's configuration, and back before anything leaves.
 //!
-//! It is called after everything was shown and before the loop sends: a receipt says "shown", so a program that dies in between may
-//! show a message twice and never loses one. A file that cannot be used is told, and the run goes on without it.
+//! What was shown is written after that and before the loop sends (UC-CHAT-017): a program that dies in between may show a message
+//! twice and never loses one. A file that cannot be used is told, and the run goes on without it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,9 @@ impl Keeping {
         match ShownFile::open(folder) {
             Ok((file, entries, damage)) => {
                 (keeping.shown, keeping.remembered) = (Some(file), Shown::new(entries));
-                damage.iter().for_each(|damage| tell(notices, damage, "some that was shown may be shown again"));
+                damage
+                    .iter()
+                    .for_each(|damage| tell(notices, damage, "some that was shown may be shown again"));
             }
             Err(error) => tell(notices, &error, "after a restart some that was shown may be shown again"),
         }
@@ -45,7 +47,9 @@ impl Keeping {
         match Outbox::open(folder) {
             Ok((outbox, left, damage)) => {
                 (keeping.outbox, keeping.left) = (Some(outbox), left);
-                damage.iter().for_each(|damage| tell(notices, damage, "some messages of the last run may be lost"));
+                damage
+                    .iter()
+                    .for_each(|damage| tell(notices, damage, "some messages of the last run may be lost"));
             }
             Err(error) => tell(notices, &error, "messages without a receipt end with this run"),
         }
@@ -67,15 +71,22 @@ impl Keeping {
         std::mem::take(&mut self.left)
     }
 
-    /// Writes down what was shown, and what is about to leave.
-    pub(super) fn write(&mut self, peer: &mut Peer) {
+    /// Writes down what is about to leave, before it is said to be on its way.
+    pub(super) fn write_outbox(&mut self, peer: &mut Peer) {
+        let changes: Vec<_> = std::iter::from_fn(|| peer.poll_outbox()).collect();
+        if let Some(Err(error)) = self.outbox.as_mut().map(|outbox| outbox.apply(changes)) {
+            log::error!("messages without a receipt end with this run: {error}");
+            // Half of them would be no better: the next run would say what this one called unknown.
+            self.outbox.take().into_iter().for_each(Outbox::clear);
+            peer.stop_keeping();
+        }
+    }
+
+    /// Writes down what was shown, once it was.
+    pub(super) fn write_shown(&mut self, peer: &mut Peer) {
         let shown: Vec<_> = std::iter::from_fn(|| peer.poll_shown()).collect();
         if let Some(Err(error)) = self.shown.as_mut().map(|file| file.append(&shown)) {
             log::error!("after a restart some that was shown may be shown again: {error}");
-        }
-        let changes: Vec<_> = std::iter::from_fn(|| peer.poll_outbox()).collect();
-        if let Some(Err(error)) = self.outbox.as_mut().map(|outbox| outbox.apply(changes)) {
-            log::error!("if the program is killed, messages without a receipt are not sent again: {error}");
         }
     }
 }

@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::attendee::Attendee;
-use super::complain;
 use super::directory::{Directory, Obstacle};
 use super::exit::Exit;
 use super::identity::Identity;
@@ -421,7 +420,7 @@ impl Talk {
         let asked = self.model.relay().map_or(0, RelayState::pending);
         let open = self.model.pending() + self.model.pending_echoes() + asked;
         // Whoever only came to read gets what there is to read.
-        let settled = self.jobs.is_empty() && open == 0 && peer.is_caught_up();
+        let settled = self.jobs.is_empty() && self.left.is_empty() && open == 0 && peer.is_caught_up();
         if self.input_ended && settled && self.ending.is_none() {
             self.end(now, peer, None);
         }
@@ -486,20 +485,6 @@ impl Talk {
                 Exit::of(self.model.tally(), self.something_refused)
             }
         })
-    }
-
-    /// After the terminal was given back: what a person must know who leaves before the end.
-    pub(super) fn say_last_words(self, exit: Exit) -> Exit {
-        let (open, kept) = (self.model.pending(), self.model.tally().kept);
-        drop(self.front);
-        if open == 0 {
-            return if exit == Exit::Done && kept > 0 { Exit::NoAnswer } else { exit };
-        }
-        let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
-        complain(&format!(
-            "{open} {subject} not confirmed before the end; nobody knows whether {object} arrived"
-        ));
-        if exit == Exit::Done { Exit::NoAnswer } else { exit }
     }
 }
 
@@ -574,6 +559,7 @@ impl Handler<Peer> for Talk {
             // Nothing is kept back for a later that there may not be.
             self.held.iter_mut().for_each(|(due, _)| *due = now.instant);
         }
+        self.keeping.write_outbox(peer);
         self.show(now);
         if let Some(failure) = self.front.view.failure() {
             return Some(output_lost(now, peer, failure));
@@ -582,7 +568,7 @@ impl Handler<Peer> for Talk {
         let is_done = peer.is_idle() && self.drains_until.is_none();
         let is_over = self.ending.filter(|ending| is_done || ending.deadline <= now.instant);
         // Before anything leaves: a receipt must not say more than what is known after a restart.
-        self.keeping.write(peer);
+        self.keeping.write_shown(peer);
         if is_over.is_some() {
             self.keep_rest(now, peer);
         }

@@ -166,8 +166,21 @@ impl Peer {
         self.shown.poll_change()
     }
 
+    /// Nothing can be written down any more: all words end with this run.
+    pub fn stop_keeping(&mut self) {
+        self.outbox = Outbox::default();
+        if let Some(repeats) = &mut self.config.repeats {
+            repeats.is_kept = false;
+        }
+    }
+
     /// Says again what an earlier run kept; the front end has opened the conversation with its key.
-    pub(super) fn repeat(&mut self, to: ConversationId, words: Vec<Kept>, now: Now) -> Result<(), CommandError> {
+    pub(super) fn repeat(
+        &mut self,
+        to: ConversationId,
+        words: Vec<Kept>,
+        now: Now,
+    ) -> Result<(), CommandError> {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
@@ -329,7 +342,9 @@ impl Peer {
     /// The layer below gives words back with their connection. True: what becomes of them is decided when that one's end is told.
     pub(super) fn take_back(&mut self, id: ConversationId, words: &MessageId, outcome: &Outcome) -> bool {
         let Some(conversation) = self.conversations.get_mut(&id) else { return false };
-        let Some(number) = conversation.outgoing.get(words).map(|outgoing| outgoing.number) else { return false };
+        let Some(number) = conversation.outgoing.get(words).map(|outgoing| outgoing.number) else {
+            return false;
+        };
         let Some(retained) = conversation.again.sent.get_mut(&number) else { return false };
         match outcome {
             Outcome::Arrived | Outcome::Unknown => true,
@@ -337,8 +352,15 @@ impl Peer {
                 retained.sends -= 1;
                 true
             }
-            Outcome::TooLong => retained.sends > 1,
+            Outcome::TooLong => false,
         }
+    }
+
+    /// Whether words may have arrived on an earlier connection than the one that they are on.
+    pub(super) fn was_sent_before(&self, id: ConversationId, words: &MessageId) -> bool {
+        let Some(conversation) = self.conversations.get(&id) else { return false };
+        let number = conversation.outgoing.get(words).map(|outgoing| outgoing.number);
+        number.and_then(|number| conversation.again.sent.get(&number)).is_some_and(|words| words.sends > 1)
     }
 
     /// A connection ended: its words go back to those that wait, or get the fate that is known. Tells whether words may be said
@@ -435,7 +457,8 @@ impl Peer {
         let key = self.conversations.get(&id)?.again.key?;
         let carries = |it: &Conversation| {
             let open = it.primary.filter(|&handle| self.is_open(handle));
-            it.again.key == Some(key) && open.is_some_and(|open| it.again.introduced.get(&open) == Some(&true))
+            it.again.key == Some(key)
+                && open.is_some_and(|open| it.again.introduced.get(&open) == Some(&true))
         };
         let found = self.conversations.iter().find(|(other, it)| **other != id && carries(it));
         found.map(|(&other, _)| (other, key))
@@ -521,7 +544,8 @@ impl Peer {
         while let Some(words) = conversation.pop_waiting() {
             if words.sends > 0 { doubtful.push(words.id) } else { waiting.push(words) }
         }
-        let rest = sent.into_values().map(|words| words.id).chain(waiting.iter().map(|words| words.id.clone()));
+        let rest =
+            sent.into_values().map(|words| words.id).chain(waiting.iter().map(|words| words.id.clone()));
         let rest: Vec<MessageId> = rest.collect();
         waiting.into_iter().rev().for_each(|words| conversation.push_front(words));
         rest.iter().for_each(|words| self.outbox.settle(words));

@@ -94,7 +94,9 @@ impl Peer {
 
     /// Has the words that were said last outlive the run: the other side is called again, perhaps by the next one.
     fn keep_last(&mut self, id: ConversationId) {
-        let Some(words) = self.conversations.get_mut(&id).and_then(|it| it.waiting.pop_back()) else { return };
+        let Some(words) = self.conversations.get_mut(&id).and_then(|it| it.waiting.pop_back()) else {
+            return;
+        };
         self.keep(id, &words);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.waiting.push_back(words);
@@ -248,6 +250,9 @@ impl Peer {
                 self.tell_outcome(id, &words, |id| Event::Failed { id, reason: FailReason::NotSent });
             }
             Outcome::Unknown => self.tell_outcome(id, &words, |id| Event::Unknown { id }),
+            Outcome::TooLong if self.was_sent_before(id, &words) => {
+                self.tell_outcome(id, &words, |id| Event::Unknown { id });
+            }
             Outcome::TooLong => {
                 let words_refused = "the other side accepts no message that long".to_owned();
                 let reason = FailReason::Refused { words: words_refused };

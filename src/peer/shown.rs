@@ -108,6 +108,7 @@ mod tests {
         MessageId::new("run", number)
     }
 
+    // UC-CHAT-016
     #[test]
     fn a_message_is_known_by_its_sender_and_its_name() {
         let mut shown = Shown::new([(key(1), id(1))]);

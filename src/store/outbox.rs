@@ -54,6 +54,11 @@ impl Outbox {
         self.write(changes).map_err(|error| ProfileError::System { path: self.path.clone(), error })
     }
 
+    /// Nothing of it is to be said again. What cannot be taken away stays, and the receiver knows it.
+    pub fn clear(self) {
+        let _ = self.file.set_len(0);
+    }
+
     fn write(&mut self, changes: Vec<OutboxChange>) -> io::Result<()> {
         let mut lines = Vec::new();
         for change in changes {

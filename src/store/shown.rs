@@ -1,4 +1,4 @@
-//! Which messages of others were shown, in the file `shown` of a profile: one line for each, a key and an id.
+//! Which messages of others were shown, in the file `shown` of a profile: one line for each, a key and an id (UC-CHAT-017).
 //!
 //! Lines are only added, so a program that is killed leaves at worst half a line, which is no damage. Several programs may use one
 //! profile at once, so each change happens under a lock. It must never hand out a name that is not there whole: a message would

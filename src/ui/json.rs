@@ -74,9 +74,21 @@ enum Printed<'a> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object<'a> {
-    Ready { addr: SocketAddr, sealed: bool, key: Option<PublicKey> },
-    Connected { addr: SocketAddr, nick: Option<&'a str>, sealed: bool, key: Option<PublicKey> },
-    Closed { addr: SocketAddr, reason: String },
+    Ready {
+        addr: SocketAddr,
+        sealed: bool,
+        key: Option<PublicKey>,
+    },
+    Connected {
+        addr: SocketAddr,
+        nick: Option<&'a str>,
+        sealed: bool,
+        key: Option<PublicKey>,
+    },
+    Closed {
+        addr: SocketAddr,
+        reason: String,
+    },
     Sent {
         id: &'a str,
         to: String,
@@ -85,16 +97,46 @@ enum Object<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         again: bool,
     },
-    Held { id: &'a str, to: String },
-    Kept { id: &'a str, to: String },
-    Waiting { addr: SocketAddr, count: usize },
-    Delivered { id: &'a str, to: String, rtt_ms: f64 },
-    Failed { id: &'a str, to: String, reason: String },
-    Unknown { id: &'a str, to: String },
+    Held {
+        id: &'a str,
+        to: String,
+    },
+    Kept {
+        id: &'a str,
+        to: String,
+    },
+    Waiting {
+        addr: SocketAddr,
+        count: usize,
+    },
+    Delivered {
+        id: &'a str,
+        to: String,
+        rtt_ms: f64,
+    },
+    Failed {
+        id: &'a str,
+        to: String,
+        reason: String,
+    },
+    Unknown {
+        id: &'a str,
+        to: String,
+    },
     Message(Message<'a>),
-    Echoed { id: &'a str, from: From<'a>, text: &'a str, rtt_ms: f64 },
-    Roster { room: Option<&'a str>, members: Vec<Row<'a>> },
-    Error { text: &'a str },
+    Echoed {
+        id: &'a str,
+        from: From<'a>,
+        text: &'a str,
+        rtt_ms: f64,
+    },
+    Roster {
+        room: Option<&'a str>,
+        members: Vec<Row<'a>>,
+    },
+    Error {
+        text: &'a str,
+    },
 }
 
 #[derive(Debug, Serialize)]

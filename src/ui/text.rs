@@ -117,7 +117,8 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
         }
         Notice::Waiting { party, count } => {
             let messages = if *count == 1 { "1 message waits" } else { &format!("{count} messages wait") };
-            let words = format!("* {messages} for {}, which is called again; /close gives them up", name(party));
+            let words =
+                format!("* {messages} for {}, which is called again; /close gives them up", name(party));
             one(Tone::Doubt, words)
         }
         Notice::Held { message } => {

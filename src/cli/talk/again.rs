@@ -1,6 +1,9 @@
-//! Messages without a receipt that the run before this one left: said again before anything else, to the key that they were for.
+//! Messages without a receipt, at both ends of a run: those that the run before left are said again before anything else, and those
+//! that this one leaves are told. None goes to another key than the one that it was for.
 
+use super::super::complain;
 use super::super::directory::Obstacle;
+use super::super::exit::Exit;
 use super::Talk;
 use crate::io::resolve::Target;
 use crate::peer::{Command, ConversationId, Event, Kept, Peer};
@@ -40,8 +43,12 @@ impl Talk {
                     for Kept { id, text, .. } in &words {
                         self.model.sent_again(id.clone(), conversation.into(), text);
                     }
-                    if let Err(obstacle) = self.command(now, peer, Command::Repeat { to: conversation, words: words.clone() }) {
-                        words.into_iter().for_each(|kept| self.model.handle_event(Event::Kept { id: kept.id }, now.wall));
+                    if let Err(obstacle) =
+                        self.command(now, peer, Command::Repeat { to: conversation, words: words.clone() })
+                    {
+                        words
+                            .into_iter()
+                            .for_each(|kept| self.model.handle_event(Event::Kept { id: kept.id }, now.wall));
                         self.keep_left(&to, &obstacle);
                     }
                 }
@@ -76,6 +83,19 @@ impl Talk {
             self.model.handle_event(event, now.wall);
         }
         self.show(now);
-        self.keeping.write(peer);
+    }
+
+    /// After the terminal was given back: what a person must know who leaves before the end.
+    pub(in crate::cli) fn say_last_words(self, exit: Exit) -> Exit {
+        let (open, kept) = (self.model.pending(), self.model.tally().kept);
+        drop(self.front);
+        if open == 0 {
+            return if exit == Exit::Done && kept > 0 { Exit::NoAnswer } else { exit };
+        }
+        let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
+        complain(&format!(
+            "{open} {subject} not confirmed before the end; nobody knows whether {object} arrived"
+        ));
+        if exit == Exit::Done { Exit::NoAnswer } else { exit }
     }
 }

@@ -357,7 +357,9 @@ fn describe(event: Event) -> String {
         Event::Renamed { nick, .. } => format!("is now {nick}"),
         Event::Key { owner, news, .. } => format!("{owner:?}: {news:?}"),
         Event::Member { event, .. } => describe_member(event),
-        Event::Kept { .. } | Event::Waiting { .. } => panic!("a relay's members have an outbox of their own: {event:?}"),
+        Event::Kept { .. } | Event::Waiting { .. } => {
+            panic!("a relay's members have an outbox of their own: {event:?}")
+        }
     }
 }
 
