@@ -298,7 +298,8 @@ impl Peer {
             while let Some(waiting) = conversation.pop_waiting() {
                 words.push(waiting);
             }
-            words.sort_by_key(|words| words.number);
+            // What was sent is older than what was not.
+            words.sort_by_key(|words| (words.sends == 0, words.number));
             words.into_iter().rev().for_each(|words| conversation.push_front(words));
             if !is_calling {
                 self.events.push_back(Event::Closed { conversation: other, address, reason });

@@ -312,8 +312,9 @@ mod tests {
             outbox.apply(vec![keep(number), drop_it(number)]).unwrap();
             assert!(outbox.length <= SPARE_BYTES + 1_000);
         }
+        drop(outbox);
         assert_eq!(content(&folder), [kept(1)]);
-        outbox.apply(vec![drop_it(1)]).unwrap();
+        Outbox::open(&folder).unwrap().0.apply(vec![drop_it(1)]).unwrap();
         assert_eq!((length(&folder), content(&folder)), (0, vec![]));
     }
 
