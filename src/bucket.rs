@@ -15,6 +15,21 @@ pub struct Rate {
     pub per_second: u32,
 }
 
+/// The same, where it happens more seldom than once a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// So many at once.
+    pub burst: u32,
+    /// And one each time that this has passed.
+    pub interval: Duration,
+}
+
+impl From<Rate> for Pace {
+    fn from(rate: Rate) -> Self {
+        Self { burst: rate.burst, interval: Duration::from_secs(1) / rate.per_second.max(1) }
+    }
+}
+
 /// Tokens of one member, or of one address. Fresh ones are full.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
@@ -36,18 +51,23 @@ impl Bucket {
     }
 
     /// Takes a token, or tells when there will be one.
-    pub fn take(&mut self, now: Instant, rate: Rate) -> Result<(), Instant> {
-        *self = self.without_one(now, rate)?;
+    pub fn take(&mut self, now: Instant, pace: impl Into<Pace>) -> Result<(), Instant> {
+        *self = self.without_one(now, pace)?;
         Ok(())
     }
 
     /// The bucket with a token less, or when it will have one.
-    pub fn without_one(self, now: Instant, rate: Rate) -> Result<Self, Instant> {
-        let interval = Duration::from_secs(1) / rate.per_second.max(1);
-        let depth = interval * rate.burst.max(1);
+    pub fn without_one(self, now: Instant, pace: impl Into<Pace>) -> Result<Self, Instant> {
+        let Pace { burst, interval } = pace.into();
+        let depth = interval * burst.max(1);
         let full_at = self.full_at.max(now) + interval;
         let ready_at = full_at - depth;
         if ready_at > now { Err(ready_at) } else { Ok(Self { full_at }) }
+    }
+
+    /// Gives a token back that was taken at this pace.
+    pub fn give_back(&mut self, pace: impl Into<Pace>) {
+        self.full_at = self.full_at - pace.into().interval;
     }
 
     /// Whether it is as good as a new one.

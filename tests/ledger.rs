@@ -12,10 +12,12 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use udpchat::chat::{MessageId, Party, RefusalCode};
+use udpchat::chat::{MessageId, Party, RefusalCode, Sealed};
 use udpchat::ledger::{
-    Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Request, Room,
+    Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Proof, Request,
+    Room,
 };
+use udpchat::secure::{PublicKey, Stretched};
 use udpchat::store::database::Database;
 use udpchat::time::WallTime;
 
@@ -51,8 +53,11 @@ proptest! {
 
 /// Few different values of everything, so that they meet.
 fn request() -> impl Strategy<Value = Request> {
-    let nick = || select(vec!["ana", "Ana", "bob", "ÇA", "ça", ""]).prop_map(str::to_owned);
-    let room = || select(vec!["#sala", "#b", "#SALA"]).prop_map(str::to_owned);
+    let nick = || {
+        select(vec!["ana", "Ana", "bob", "ÇA", "ça", "", "аса", "aca", "ian", "Ian", "lan", "ana-2", "anа"])
+            .prop_map(str::to_owned)
+    };
+    let room = || select(vec!["#sala", "#b", "#SALA", "#sа1а", "#sa1a", "#ab"]).prop_map(str::to_owned);
     let numbers = || prop_oneof![0..40_u64, Just(u64::MAX)];
     let log = || {
         prop_oneof![
@@ -69,7 +74,7 @@ fn request() -> impl Strategy<Value = Request> {
         LetterFate::Refused(RefusalCode::Other),
     ]);
     prop_oneof![
-        2 => (select(vec!["t1", "t2", "t3"]), nick()).prop_map(|(token, nick)| Request::Enter { token: token.to_owned(), nick }),
+        2 => (proof(), nick()).prop_map(|(proof, nick)| Request::Enter { proof, nick }),
         1 => (identity(), nick()).prop_map(|(identity, nick)| Request::TakeName { identity, nick }),
         1 => nick().prop_map(|nick| Request::FindHolder { nick }),
         1 => (room(), option::of(identity())).prop_map(|(name, creator)| Request::OpenRoom { name, creator }),
@@ -89,6 +94,25 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
+/// Tokens, and keys: one of them has a token's bytes.
+fn proof() -> impl Strategy<Value = Proof> {
+    let token = |text: &str| Proof::Token(text.to_owned());
+    let bytes = "a".repeat(32);
+    let same = PublicKey::from_bytes(bytes.as_bytes().try_into().unwrap());
+    select(vec![
+        token("t1"),
+        token("t2"),
+        token(&bytes),
+        Proof::Key(same),
+        Proof::Key(key(1)),
+        Proof::Key(key(2)),
+    ])
+}
+
+fn key(byte: u8) -> PublicKey {
+    PublicKey::from_bytes([byte; 32])
+}
+
 fn identity() -> impl Strategy<Value = Identity> {
     (1..4_u64).prop_map(Identity)
 }
@@ -104,10 +128,15 @@ fn draft() -> impl Strategy<Value = Draft> {
         port,
     });
     let reply_to = option::of((id(), text(), any::<i64>().prop_map(WallTime::from_unix_micros)));
-    (identity(), id(), text(), address, party, any::<i64>(), text(), reply_to).prop_map(
-        |(author, id, nick, address, to, sent, text, reply_to)| {
+    let sealed = option::of((1..3_u8, 1..3_u8, vec(any::<u8>(), 0..20)));
+    let sealed = sealed.prop_map(|sealed: Option<(u8, u8, Vec<u8>)>| {
+        let (from, to, message) = sealed?;
+        Some(Box::new(Sealed { from: key(from), to: key(to), message: message.into() }))
+    });
+    (identity(), id(), text(), address, party, any::<i64>(), (text(), sealed), reply_to).prop_map(
+        |(author, id, nick, address, to, sent, (text, sealed), reply_to)| {
             let sent_at = WallTime::from_unix_micros(sent);
-            Draft { author, id, nick, address, to, sent_at, text, reply_to }
+            Draft { author, id, nick, address, to, sent_at, text, sealed, reply_to }
         },
     )
 }
@@ -117,6 +146,7 @@ fn saved_room(name: impl Strategy<Value = String>) -> impl Strategy<Value = Room
     (1..4_u64, name, identity(), words, any::<[bool; 2]>(), vec(identity(), 0..3), any::<u64>()).prop_map(
         |(number, name, owner, password, [is_invite_only, is_hidden], invited, head)| {
             let topic = password.clone().unwrap_or_default();
+            let password = password.map(Stretched::from_text);
             Room { number, name, owner, topic, password, is_invite_only, is_hidden, invited, head }
         },
     )

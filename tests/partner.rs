@@ -4,9 +4,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
+use udpchat::bucket::Rate;
+use udpchat::endpoint::{EndpointConfig, HandshakeLimits, Protection};
+use udpchat::io::clock::Clock;
+use udpchat::machine::Path;
+use udpchat::peer::{Event, Peer, PeerConfig};
+use udpchat::secure::KeyPair;
 
 #[test]
 fn a_partner_written_from_the_spec_is_understood() {
@@ -46,6 +56,83 @@ fn a_partner_written_from_the_spec_is_understood() {
         .map(|event| event["text"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(heard, texts);
+}
+
+/// The partner brings a cookie back, changes its keys often, and talks to nobody but the key that it was told.
+#[test]
+fn a_partner_that_seals_is_understood() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    let keys = KeyPair::from_secret([7; 32]);
+    let to = keys.public();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let texts: Vec<String> = (1..=30).map(|number| format!("linha {number}")).collect();
+    let mut partner = Command::new("python3")
+        .args(["-B", "spec/examples/sealed.py", &format!("{to}@{}", socket.local_addr().unwrap())])
+        .args(["--drop", "0.2", "--rekey", "15"])
+        .args(&texts)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(hear(&socket, keys, &mut partner), texts);
+
+    let mut delivered = String::new();
+    partner.stdout.take().unwrap().read_to_string(&mut delivered).unwrap();
+    let mut delivered: Vec<&str> = delivered.lines().collect();
+    delivered.sort_by_key(|line| (line.len(), *line));
+    assert_eq!(delivered, texts.iter().map(|text| format!("delivered: {text}")).collect::<Vec<_>>());
+}
+
+/// What a peer with these keys hears on the socket until its partner has ended, in a flood of hellos from elsewhere.
+fn hear(socket: &UdpSocket, keys: KeyPair, partner: &mut Child) -> Vec<String> {
+    let handshakes =
+        HandshakeLimits { unproven: Rate { burst: 1, per_second: 1 }, ..HandshakeLimits::default() };
+    let protection = Protection::Sealed { keys: Arc::new(keys), seed: [1; 32] };
+    let endpoint = EndpointConfig { protection, handshakes, ..EndpointConfig::default() };
+    let clock = Clock::new();
+    let now = || clock.now();
+    let mut peer = Peer::new(PeerConfig { endpoint, ..PeerConfig::default() }, 1, now());
+    let vectors = std::fs::read_to_string("spec/vectors/sealed.json").unwrap();
+    let vectors: Value = serde_json::from_str(&vectors).unwrap();
+    let hello = vectors["handshakes"][0]["datagrams"]["hello"].as_str().unwrap();
+    let (mut datagram, mut buffer, mut heard) = (vec![0; 65_536], Vec::new(), Vec::new());
+    for port in (1..u16::MAX).cycle() {
+        let elsewhere = Path::to(SocketAddr::from(([192, 0, 2, 1], port)));
+        peer.handle_datagram(now(), elsewhere, &mut HEXLOWER.decode(hello.as_bytes()).unwrap());
+        if let Ok((length, from)) = socket.recv_from(&mut datagram) {
+            peer.handle_datagram(now(), Path::to(from), &mut datagram[..length]);
+        }
+        peer.handle_timeout(now());
+        while let Some(transmit) = peer.poll_transmit(now(), &mut buffer) {
+            if transmit.path.remote.ip().is_loopback() {
+                socket.send_to(&buffer[..transmit.length], transmit.path.remote).unwrap();
+            }
+        }
+        while let Some(event) = peer.poll_event() {
+            if let Event::Message(message) = event {
+                heard.push(message.text);
+            }
+        }
+        if let Some(status) = partner.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+    }
+    heard
+}
+
+#[test]
+fn the_vectors_of_sealing_are_what_the_spec_makes_of_them() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    let check = Command::new("python3")
+        .args(["-B", "spec/examples/sealed.py", "--check", "spec/vectors/sealed.json"])
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
 }
 
 #[test]

@@ -350,3 +350,95 @@ fn relay_that_is_late_or_was_left_is_joined() {
     child.wait().expect("it was stopped");
     std::fs::remove_dir_all(&folder).expect("it is ours");
 }
+
+/// A listener in the background, which ends with the test.
+struct Listener(std::process::Child);
+
+impl Listener {
+    fn start(address: &str, nick: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_udpchat"))
+            .args(["listen", "--json", "--bind", address, "--nick", nick])
+            .envs(home::environment())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut ready = [0; 16];
+        child
+            .stdout
+            .as_mut()
+            .expect("it was asked for")
+            .read_exact(&mut ready)
+            .expect("it says that it is ready");
+        Self(child)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The words of a profile's key.
+fn words_of(nick: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_udpchat"))
+        .args(["id", "--nick", nick])
+        .envs(home::environment())
+        .output()
+        .expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    text.lines().nth(1).expect("a key, and its words").to_owned()
+}
+
+#[test]
+fn changed_key_is_loud_and_can_be_accepted() {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback can be bound");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let mut session = Session::start(&["--nick", "ana", "--to", &address]);
+    let bob = Listener::start(&address, "bob");
+    session.press("oi\r");
+    session.wait_for_text("✓ delivered in");
+    session.wait_for_text("is met for the first time; the key is kept");
+    let has = |words: &str| {
+        let parts: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        move |session: &Session| parts.iter().all(|part| session.screen().contains(part.as_str()))
+    };
+    session.wait_for("bob's words", has(&words_of("bob")));
+    session.press("/verify\r");
+    session.wait_for_text("compare with bob@127.0.0.1");
+    session.press("/id\r");
+    session.wait_for("our words", has(&words_of("ana")));
+    drop(bob);
+
+    let _eve = Listener::start(&address, "eve");
+    session.press(&format!("/close\r/msg {address} secret\r"));
+    session.wait_for_text(&format!("ANOTHER KEY ANSWERS AT {address}"));
+    session.wait_for("both keys' words", has(&format!("{} {}", words_of("bob"), words_of("eve"))));
+    session.wait_for_text("failed (another key answered, so it was not sent)");
+    session.press(&format!("/trust {address}\r"));
+    session.wait_for_text("is trusted from now on");
+    session.press(&format!("/msg {address} now\r"));
+    session.wait_for("the second receipt", |session| session.screen().matches("✓ delivered in").count() == 2);
+    session.press("\x04");
+    assert_eq!(session.wait_for_end(), 0);
+    session.check_restored();
+}
+
+#[test]
+fn clear_run_is_marked_wherever_one_types() {
+    let mut clear = Session::start(&["--clear"]);
+    clear.wait_for_text("CLEAR: not encrypted");
+    clear.wait_for("the mark", |session| session.typed_row().0.starts_with("CLEAR "));
+    clear.press("/verify\r");
+    clear.wait_for_text("nothing proves who anybody is");
+    let mut sealed = Session::start(&[]);
+    sealed.wait_for_text("· sealed");
+    assert!(!sealed.screen().contains("CLEAR"), "{}", sealed.screen());
+    for session in [&mut clear, &mut sealed] {
+        session.press("\x04");
+        assert_eq!(session.wait_for_end(), 0);
+    }
+}

@@ -149,6 +149,7 @@ impl Guests {
             let words = Words {
                 id: MessageId::new("crowd", self.said as u64),
                 text: text.into(),
+                sealed: None,
                 is_echo: false,
                 reply_to: None,
                 place: None,

@@ -15,12 +15,12 @@ def checksum(data, crc=0xFFFFFFFF):                                             
         for _ in range(8): crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     return b'"c":"%08x"' % (crc ^ 0xFFFFFFFF)
 
-def seal(payload=b"", **members):
+def encode(payload=b"", **members):
     head = json.dumps({"v": 1, "c": "00000000", **members}, ensure_ascii=False, separators=(",", ":")).encode()
     datagram = head + (b"\n" + payload if payload else b"")                                          # UC-WIRE-001
     return datagram.replace(ZEROS, checksum(datagram), 1)
 
-def unseal(datagram):
+def decode(datagram):
     line, _, payload = datagram.partition(b"\n")
     try:
         head = json.loads(line)
@@ -42,19 +42,25 @@ class Partner:
         # Windows that never have to move, and no message so long that it comes in fragments (UC-STR-013).
         edges = dict(stream_messages=10**9, stream_bytes=10**12, connection_bytes=10**12)
         limits = dict(message_bytes=self.message_bytes, streams=2, **edges)
-        frames = [{"t": "hello", "id": self.id, "mode": "clear", "limits": limits}, {"t": "pad", "len": 400}]
-        self.hello, self.hello_at = seal(b"." * 400, f=frames), 0.0                                  # UC-HS-001, 002, 003
+        self.hello, self.hello_at = self.greeting(limits), 0.0
         self.say("introduce", run=self.run)                                                          # UC-CHAT-005
         for number, text in enumerate(texts):
             self.owed[f"{self.run}-{number}"] = text                                                 # UC-CHAT-008
             self.say("message", id=f"{self.run}-{number}", text=text)
+
+    def greeting(self, limits):                                                                      # UC-HS-001, 002, 003
+        frames = [{"t": "hello", "id": self.id, "mode": "clear", "limits": limits}, {"t": "pad", "len": 400}]
+        return encode(b"." * 400, f=frames)
+
+    def wrap(self, payload, frame): return encode(payload, to=self.to, n=self.number, f=[frame])
+    def unwrap(self, datagram): return decode(datagram)
 
     def send(self, datagram):
         if random.random() >= self.drop: self.socket.send(datagram)
 
     def packet(self, payload=b"", **frame):
         self.number += 1                                                                             # UC-ARQ-001
-        self.send(seal(payload, to=self.to, n=self.number, f=[frame]))
+        self.send(self.wrap(payload, frame))
         return self.number
 
     def say(self, kind, stream=0, **members):
@@ -125,7 +131,7 @@ class Partner:
         while not self.closed and self.closing < 5:
             self.repeat()
             try:
-                opened = unseal(self.socket.recv(65535))
+                opened = self.unwrap(self.socket.recv(65535))
                 if opened and random.random() >= self.drop: self.hear(*opened)
             except (socket.timeout, ConnectionRefusedError):
                 pass

@@ -5,12 +5,16 @@
 //! trust a text for anything but its length and its form.
 
 mod id;
+mod letter;
+mod name;
 mod news;
 mod request;
 mod say;
 mod timestamp;
 
 pub use id::MessageId;
+pub use letter::{LetterText, MAX_LETTER_QUOTE_BYTES, Sealed};
+pub use name::{MAX_NICK_CHARS, composed, folded, is_nick, likenesses, mixes_scripts, numbered};
 pub use news::{Attendance, BanInfo, Change, News, RoomInfo};
 pub use request::{
     EVERYONE, MAX_REMARK_BYTES, MAX_ROOM_CHARS, MAX_SECRET_BYTES, Moderation, RefusalCode, Request, room_name,
@@ -28,9 +32,6 @@ pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 /// The longest text that a reply quotes; a longer original is cut between two characters (UC-CHAT-006). Repeating sixteen
 /// megabytes to say yes helps nobody.
 pub const MAX_QUOTE_BYTES: usize = 64 * 1024;
-
-/// The longest nick, in characters.
-pub const MAX_NICK_CHARS: usize = 32;
 
 /// The streams of a conversation (UC-CHAT-002).
 pub mod stream {
@@ -54,24 +55,6 @@ pub struct Party {
     pub ip: IpAddr,
     /// The UDP port.
     pub port: u16,
-}
-
-/// Whether `nick` may be shown as a name (UC-CHAT-011): 1 to 32 characters, none of them a space, one that a terminal acts on, or
-/// one that nobody sees: two names that look the same would be two people.
-pub fn is_nick(nick: &str) -> bool {
-    let count = nick.chars().take(MAX_NICK_CHARS + 1).count();
-    (1..=MAX_NICK_CHARS).contains(&count) && nick.chars().all(is_visible)
-}
-
-/// Whether a character takes a place of its own in a name. Not so: white space, controls, and the format, filler and selector
-/// characters that Unicode calls default-ignorable (DerivedCoreProperties.txt).
-fn is_visible(c: char) -> bool {
-    let is_ignorable = matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e0fff}');
-    !(c.is_control() || c.is_whitespace() || is_ignorable)
 }
 
 /// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{MessageId, Party, timestamp};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// Something that a relay tells a member.
@@ -104,6 +105,15 @@ pub enum News {
         re: MessageId,
         /// Those that the member may see.
         rooms: Vec<RoomInfo>,
+    },
+    /// The answer to `key`.
+    Key {
+        /// The request.
+        re: MessageId,
+        /// The name, as it was asked for.
+        nick: String,
+        /// Its holder's public key.
+        key: PublicKey,
     },
     /// The answer to `bans`.
     Bans {

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::name::{folded, is_visible};
+use crate::secure::Secret;
+
 /// The room that everybody is in: words to it reach every member of every room once (UC-RELAY-014).
 pub const EVERYONE: &str = "*";
 
@@ -23,7 +26,9 @@ pub enum Request {
     Enter {
         /// The name to go by.
         nick: String,
-        /// Proves that the same person comes back; known to nobody else.
+        /// In the clear: proves that the same person comes back; known to nobody else. Sealed, the connection's key does; then
+        /// it is empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         token: String,
         /// The log that the cursors are from; absent without any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,7 +52,7 @@ pub enum Request {
         history: Option<u64>,
         /// For a room that has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        password: Option<String>,
+        password: Option<Secret>,
     },
     /// To be in a room no longer.
     Part {
@@ -82,7 +87,7 @@ pub enum Request {
         room: String,
         /// A password from now on; empty for none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        password: Option<String>,
+        password: Option<Secret>,
         /// Only the invited may join.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         invite_only: Option<bool>,
@@ -98,10 +103,15 @@ pub enum Request {
     },
     /// Which rooms there are.
     Rooms,
+    /// The public key of whoever goes by a name, or did last.
+    Key {
+        /// The name.
+        nick: String,
+    },
     /// To become an operator.
     Authorize {
         /// The relay's own.
-        secret: String,
+        secret: Secret,
     },
     /// An operator's action.
     Moderate(Moderation),
@@ -183,6 +193,8 @@ pub enum RefusalCode {
     NameTaken,
     /// It is no name.
     BadName,
+    /// The room would look like another one.
+    LookAlike,
     /// The room has a password, and this is not it.
     Password,
     /// Only the invited may join.
@@ -207,7 +219,7 @@ pub enum RefusalCode {
     Forbidden,
     /// Longer than the relay takes.
     TooLong,
-    /// More rooms, members or the like than there may be.
+    /// More rooms, members, wrong passwords or the like than there may be.
     TooMany,
     /// The relay cannot store it.
     Storage,
@@ -217,15 +229,26 @@ pub enum RefusalCode {
     Closing,
     /// It makes no sense.
     Invalid,
+    /// Whoever goes by that name has no key: they were here in the clear.
+    NoKey,
+    /// The letter is sealed for another key than that of whoever goes by that name.
+    ChangedKey,
+    /// The letter's receiver knows another key under its sender's name.
+    UnknownKey,
+    /// The letter's receiver could not open it.
+    BadSeal,
+    /// A letter must be sealed here.
+    Unsealed,
     /// A code of a later program.
     Other,
 }
 
 impl RefusalCode {
     /// Every code that is written.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::NameTaken,
         Self::BadName,
+        Self::LookAlike,
         Self::Password,
         Self::InviteOnly,
         Self::Banned,
@@ -243,6 +266,11 @@ impl RefusalCode {
         Self::Fault,
         Self::Closing,
         Self::Invalid,
+        Self::NoKey,
+        Self::ChangedKey,
+        Self::UnknownKey,
+        Self::BadSeal,
+        Self::Unsealed,
     ];
 
     /// The code as it travels.
@@ -250,6 +278,7 @@ impl RefusalCode {
         match self {
             Self::NameTaken => "name-taken",
             Self::BadName => "bad-name",
+            Self::LookAlike => "look-alike",
             Self::Password => "password",
             Self::InviteOnly => "invite-only",
             Self::Banned => "banned",
@@ -267,6 +296,11 @@ impl RefusalCode {
             Self::Fault => "fault",
             Self::Closing => "closing",
             Self::Invalid => "invalid",
+            Self::NoKey => "no-key",
+            Self::ChangedKey => "changed-key",
+            Self::UnknownKey => "unknown-key",
+            Self::BadSeal => "bad-seal",
+            Self::Unsealed => "unsealed",
             Self::Other => "other",
         }
     }
@@ -280,10 +314,15 @@ impl RefusalCode {
 /// The name of a room as everybody writes it: lower case, with its `#`, which the user may leave out. None if it is no name.
 pub fn room_name(text: &str) -> Option<String> {
     let bare = text.strip_prefix('#').unwrap_or(text);
-    let is_fit = |c: char| super::is_visible(c) && !matches!(c, ',' | '#' | '*');
-    let count = bare.chars().take(MAX_ROOM_CHARS + 1).count();
-    ((1..=MAX_ROOM_CHARS).contains(&count) && bare.chars().all(is_fit))
-        .then(|| format!("#{}", bare.to_lowercase()))
+    // A name that is far too long is not looked at.
+    if bare.chars().nth(4 * MAX_ROOM_CHARS).is_some() || !bare.chars().all(is_visible) {
+        return None;
+    }
+    // Some characters become several, or others that no name has.
+    let bare = folded(bare);
+    let is_fit = |c: char| is_visible(c) && !matches!(c, ',' | '#' | '*');
+    let count = bare.chars().count();
+    ((1..=MAX_ROOM_CHARS).contains(&count) && bare.chars().all(is_fit)).then(|| format!("#{bare}"))
 }
 
 #[cfg(test)]
@@ -294,7 +333,22 @@ mod tests {
     fn rooms_have_one_spelling() {
         assert_eq!(room_name("Sala").as_deref(), Some("#sala"));
         assert_eq!(room_name("#SALA").as_deref(), Some("#sala"));
-        for wrong in ["", "#", "a b", "##x", "*", "#a,b", "a\n", "a\u{200b}", "a\u{ad}", &"x".repeat(33)] {
+        assert_eq!(room_name("ｓａｌａ").as_deref(), Some("#sala"));
+        assert_eq!(room_name("sala\u{303}o").as_deref(), Some("#salão"));
+        for wrong in [
+            "",
+            "#",
+            "a b",
+            "##x",
+            "*",
+            "#a,b",
+            "a\n",
+            "a\u{200b}",
+            "a\u{ad}",
+            "a，b",
+            "\u{fdfa}",
+            &"x".repeat(33),
+        ] {
             assert_eq!(room_name(wrong), None, "{wrong:?}");
         }
     }

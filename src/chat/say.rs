@@ -6,8 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    MAX_TEXT_BYTES, MessageId, News, Party, RefusalCode, Request, format_timestamp, is_nick, parse_timestamp,
+    MAX_TEXT_BYTES, MessageId, News, Party, RefusalCode, Request, Sealed, format_timestamp, is_nick,
+    parse_timestamp,
 };
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 use crate::wire::object;
 
@@ -116,8 +118,10 @@ pub struct Place {
 pub struct Words<'a> {
     /// Its name.
     pub id: MessageId,
-    /// The text.
+    /// The text; empty if it is sealed.
     pub text: Cow<'a, str>,
+    /// A letter's text, and what it answers, as only its receiver can read them. Then the text is empty and nothing is quoted.
+    pub sealed: Option<Sealed>,
     /// Whether the text is to be returned.
     pub is_echo: bool,
     /// The message that it answers: its id, its text, and when it was said.
@@ -170,7 +174,13 @@ impl<'a> Say<'a> {
             }
             Said::Words(words) => {
                 wire.id = Some(Cow::Borrowed(words.id.as_str()));
-                wire.text = Some(Cow::Borrowed(&words.text));
+                match &words.sealed {
+                    Some(sealed) => {
+                        (wire.from_key, wire.to_key) = (Some(sealed.from), Some(sealed.to));
+                        wire.sealed = Some(Cow::Owned(sealed.encode_message()));
+                    }
+                    None => wire.text = Some(Cow::Borrowed(&words.text)),
+                }
                 if let Some((id, original, original_at)) = &words.reply_to {
                     wire.re = Some(Cow::Borrowed(id.as_str()));
                     wire.original = Some(Cow::Borrowed(original));
@@ -264,6 +274,12 @@ struct Wire<'a> {
     original: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_key: Option<PublicKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_key: Option<PublicKey>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "some_owned", skip_serializing_if = "Option::is_none")]
     ask: Option<Cow<'a, Request>>,
     #[serde(default, deserialize_with = "some_owned", skip_serializing_if = "Option::is_none")]
@@ -327,11 +343,17 @@ impl<'a> Wire<'a> {
                 let original_at = original_at.ok_or("it does not tell its original's time")?;
                 let text = self.text.ok_or("it has no text")?;
                 let reply_to = Some((re, original, original_at));
-                Said::Words(Words { id, text, is_echo: false, reply_to, place })
+                Said::Words(Words { id, text, sealed: None, is_echo: false, reply_to, place })
+            }
+            ("message", Some(id)) if self.sealed.is_some() => {
+                let keys = self.from_key.zip(self.to_key);
+                let (text, sealed) = (Cow::Borrowed(""), Some(read_sealed(keys, self.sealed, self.text)?));
+                Said::Words(Words { id, text, sealed, is_echo: false, reply_to: None, place })
             }
             (kind @ ("message" | "echo"), Some(id)) => {
                 let text = self.text.ok_or("it has no text")?;
-                Said::Words(Words { id, text, is_echo: kind == "echo", reply_to: None, place })
+                let is_echo = kind == "echo";
+                Said::Words(Words { id, text, sealed: None, is_echo, reply_to: None, place })
             }
             _ => return Err("its kind is not known here"),
         };
@@ -339,8 +361,21 @@ impl<'a> Wire<'a> {
     }
 }
 
+/// A sealed text, whose it is and for whom; there is no other beside it.
+fn read_sealed(
+    keys: Option<(PublicKey, PublicKey)>,
+    sealed: Option<Cow<'_, str>>,
+    text: Option<Cow<'_, str>>,
+) -> Result<Sealed, &'static str> {
+    let (from, to) = keys.ok_or("it does not say whose seal it has")?;
+    if text.is_some() {
+        return Err("it has a text beside the sealed one");
+    }
+    Sealed::decode(from, to, &sealed.unwrap_or_default())
+}
+
 /// The whole of `json` as one object.
-fn read_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+pub(super) fn read_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = object(&mut deserializer).ok()?;
     deserializer.end().ok().map(|()| value)
@@ -413,6 +448,7 @@ mod tests {
             Said::Words(Words {
                 id: id("k3-1"),
                 text: "oi \"você\"".into(),
+                sealed: None,
                 is_echo: false,
                 reply_to: None,
                 place: None,
@@ -428,6 +464,7 @@ mod tests {
             Said::Words(Words {
                 id: id("k3-2"),
                 text: "tudo".into(),
+                sealed: None,
                 is_echo: false,
                 reply_to: Some((id("b7-9"), "oi".into(), original_at)),
                 place: None,
@@ -436,6 +473,28 @@ mod tests {
                 r#"{{"kind":"reply","id":"k3-2","re":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"original":"oi","text":"tudo"}}"#
             ),
         );
+    }
+
+    #[test]
+    fn a_sealed_letter_says_whose_seal_it_has_and_nothing_else() {
+        let [from, to] = [1, 2].map(|byte| PublicKey::from_bytes([byte; 32]));
+        let sealed = Some(Sealed { from, to, message: vec![0; 97].into() });
+        let words =
+            Words { id: id("k3-1"), text: "".into(), sealed, is_echo: false, reply_to: None, place: None };
+        let zeros = "A".repeat(130);
+        let json = format!(
+            r#"{{"kind":"message","id":"k3-1",{FROM_TO},{TS},"from_key":"{from}","to_key":"{to}","sealed":"{zeros}"}}"#
+        );
+        check(Said::Words(words), &json);
+        for (this, that, why) in [
+            (r#""from_key":"#, r#""other_key":"#, "it does not say whose seal it has"),
+            (r#""sealed":"#, r#""text":"oi","sealed":"#, "it has a text beside the sealed one"),
+            ("AAAA", "AA A", "its sealed text is no base64"),
+        ] {
+            let json = json.replacen(this, that, 1);
+            let (id, at) = (id("k3-1"), WallTime::from_unix_micros(1_795_262_400_000_001));
+            assert_eq!(Say::decode(json.as_bytes()), Err(ChatError::Invalid { id, at, why }));
+        }
     }
 
     #[test]

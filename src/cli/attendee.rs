@@ -15,7 +15,8 @@ use crate::chat::{MAX_SECRET_BYTES, is_nick};
 use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
-use crate::peer::{CommandError, Membership, RelayMemory, RoomWish};
+use crate::peer::{CommandError, Membership, RelayMemory, RoomWish, SeenLetter};
+use crate::secure::Secret;
 use crate::store::profile::Profile;
 use crate::time::Instant;
 
@@ -38,7 +39,7 @@ pub(super) struct Attendee {
     token: String,
     profile: Option<Profile>,
     /// The operators' secret, for after each entry.
-    secret: Option<String>,
+    secret: Option<Secret>,
     /// The rooms whose password from the environment was tried.
     tried: Vec<String>,
     /// Where the relay was found.
@@ -47,6 +48,7 @@ pub(super) struct Attendee {
     latest: Option<RelayMemory>,
     /// What was shown and not written down yet.
     unwritten: Option<RelayMemory>,
+    unwritten_letters: Option<Vec<SeenLetter>>,
     next_write: Instant,
 }
 
@@ -78,6 +80,7 @@ impl Attendee {
             addresses: Vec::new(),
             latest: None,
             unwritten: None,
+            unwritten_letters: None,
             next_write: Instant::ZERO,
         })
     }
@@ -138,12 +141,12 @@ impl Attendee {
     }
 
     /// The operators' secret, if the user has it.
-    pub(super) fn secret(&self) -> Option<&str> {
-        self.secret.as_deref()
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     /// Has the secret said again after every entry.
-    pub(super) fn keep_secret(&mut self, secret: String) {
+    pub(super) fn keep_secret(&mut self, secret: Secret) {
         self.secret = Some(secret);
     }
 
@@ -153,7 +156,7 @@ impl Attendee {
     }
 
     /// The environment's password for a room.
-    pub(super) fn password(&mut self, room: &str) -> Option<String> {
+    pub(super) fn password(&mut self, room: &str) -> Option<Secret> {
         let password = password_of_environment()?;
         self.tried.push(room.to_owned());
         Some(password)
@@ -167,15 +170,34 @@ impl Attendee {
         self.latest = Some(memory);
     }
 
+    /// The sealed letters that were shown last in earlier runs.
+    pub(super) fn seen_letters(&self) -> Result<Vec<SeenLetter>, Failure> {
+        self.profile.as_ref().map_or(Ok(Vec::new()), Profile::letters).map_err(Failure::failed)
+    }
+
+    /// Takes in which sealed letters were shown last.
+    pub(super) fn remember_letters(&mut self, letters: Vec<SeenLetter>) {
+        if self.profile.is_some() {
+            self.unwritten_letters = Some(letters);
+        }
+    }
+
     /// When to call [`Attendee::write`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.unwritten.as_ref().map(|_| self.next_write)
+        (self.unwritten.is_some() || self.unwritten_letters.is_some()).then_some(self.next_write)
     }
 
     /// Writes down what was shown, if it is time, or if nothing follows.
     pub(super) fn write(&mut self, now: Instant, is_end: bool) {
         if !is_end && now < self.next_write {
             return;
+        }
+        // Letters first: one that is known to be shown is not shown again, wherever the relay's log is thought to stand.
+        if let (Some(letters), Some(profile)) = (self.unwritten_letters.take(), &self.profile) {
+            self.next_write = now + WRITE_INTERVAL;
+            if let Err(error) = profile.keep_letters(&letters) {
+                log::error!("letters that were shown may be shown again: {error}");
+            }
         }
         if let (Some(memory), Some(profile)) = (self.unwritten.take(), &mut self.profile) {
             self.next_write = now + WRITE_INTERVAL;
@@ -187,18 +209,18 @@ impl Attendee {
 }
 
 /// A room's password from the environment.
-pub(super) fn password_of_environment() -> Option<String> {
-    env::var(PASSWORD_VARIABLE).ok().filter(|password| !password.is_empty())
+pub(super) fn password_of_environment() -> Option<Secret> {
+    env::var(PASSWORD_VARIABLE).ok().map(Secret::from).filter(|password| !password.is_empty())
 }
 
 /// A secret from a file, without the line's end.
-pub(super) fn read_secret(path: &Path) -> Result<String, String> {
+pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let read = || {
         let mut text = String::new();
         File::open(path)?.take(MAX_SECRET_BYTES as u64 + 2).read_to_string(&mut text)?;
         Ok::<_, io::Error>(text)
     };
-    let text = read().map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let text: Secret = read().map_err(|error| format!("{} cannot be read: {error}", path.display()))?.into();
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() || secret.len() > MAX_SECRET_BYTES || secret.contains('\n') {
         return Err(format!(
@@ -206,7 +228,7 @@ pub(super) fn read_secret(path: &Path) -> Result<String, String> {
             path.display()
         ));
     }
-    Ok(secret.to_owned())
+    Ok(secret.into())
 }
 
 /// Asks before anything else happens. Standard output is for data, which begins later.

@@ -60,10 +60,11 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let reach = socket.reach();
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let relay_addresses = flags.relay.as_ref().map(station::look_up).transpose()?;
+    let seen_letters = attendee.as_ref().map_or(Ok(Vec::new()), Attendee::seen_letters)?;
     let has_person = uses_terminal || io::stdin().is_terminal();
-    let repeats = keeping.repeats((!has_person).then_some(attendee::PIPE_PATIENCE));
-    let config =
-        PeerConfig { connect_timeout: CONNECT_TIMEOUT, repeats: Some(repeats), ..PeerConfig::default() };
+    let repeats = Some(keeping.repeats((!has_person).then_some(attendee::PIPE_PATIENCE)));
+    let connect_timeout = CONNECT_TIMEOUT;
+    let config = PeerConfig { connect_timeout, seen_letters, repeats, ..PeerConfig::default() };
     let config = keeping.into_config(identity.into_config(config)?);
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();

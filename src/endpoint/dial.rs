@@ -143,14 +143,14 @@ impl Endpoint {
             return Disposition::StaleHandshake;
         };
         if self.sealing.is_some() {
-            // Whoever says so wants us to talk in the clear.
+            // Whoever says so wants us to talk in the clear (UC-SEAL-014).
             return Disposition::WrongForm;
         }
         self.complete(now, path, index, welcome, None)
     }
 
-    /// Somebody grants a sealed connection, and proves a key. If it is not the one that was expected, the attempt waits for a better
-    /// answer, and only what is said of it changes (UC-SEAL-013).
+    /// Somebody grants a sealed connection, and proves a key (UC-SEAL-004). If it is not the one that was expected, the attempt
+    /// waits for a better answer, and only what is said of it changes (UC-SEAL-013).
     pub(super) fn handle_sealed_welcome(
         &mut self,
         now: Instant,

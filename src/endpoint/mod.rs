@@ -362,7 +362,7 @@ impl Endpoint {
         self.take_packet(now, path, index, packet, bytes)
     }
 
-    /// A sealed packet: whatever it claims is nothing until it opens.
+    /// A sealed packet: whatever it claims is nothing until it opens (UC-SEAL-010).
     fn handle_sealed(
         &mut self,
         now: Instant,

@@ -18,7 +18,7 @@ use crate::secure::{BadKey, PublicKey};
 /// The longest name that the domain name system can hold (RFC 1035, section 2.3.4).
 const MAX_NAME_BYTES: usize = 253;
 
-/// Somebody to talk to: `host:port`, or `KEY@host:port` where no other key will do. It is shown without the key.
+/// Somebody to talk to: `host:port`, or `KEY@host:port` where no other key will do (UC-KEY-010). It is shown without the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     key: Option<PublicKey>,
@@ -299,6 +299,7 @@ mod tests {
         check("chat.example.org:0", "name chat.example.org:0");
     }
 
+    // UC-KEY-010
     #[test]
     fn a_key_before_the_address_is_kept_and_not_shown() {
         let key = crate::secure::KeyPair::from_secret([1; 32]).public();

@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::NameBook;
 use super::{
-    Answer, Ban, Draft, Entry, Foundation, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
-    LetterInfo, LogKey, MailboxBounds, Reply, Request, Room, folded,
+    Answer, Ban, Draft, Entry, Foundation, Holder, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
+    LetterInfo, LogKey, MailboxBounds, Proof, Reply, Request, Room, folded,
 };
-use crate::chat::{MessageId, RefusalCode};
+use crate::chat::{MessageId, RefusalCode, mixes_scripts, numbered};
+use crate::secure::PublicKey;
 use crate::time::WallTime;
 
 /// What an entry costs beside its texts: without it a million empty lines would count as nothing.
@@ -23,12 +25,13 @@ pub struct MemoryLedger {
 
     /// The number of the last identity.
     last_identity: u64,
-    tokens: BTreeMap<String, Identity>,
-    /// Who held a name last, by the folded name.
-    names: BTreeMap<String, Identity>,
+    people: BTreeMap<Proof, Identity>,
+    keys: BTreeMap<Identity, PublicKey>,
+    /// Who held a name last.
+    names: NameBook<Bearer>,
 
-    /// By their folded names; the head in them is not kept.
-    rooms: BTreeMap<String, Room>,
+    /// The head in them is not kept.
+    rooms: NameBook<Room>,
     /// By the folded name or address.
     bans: BTreeMap<String, Ban>,
 
@@ -46,6 +49,14 @@ pub struct MemoryLedger {
     bytes: usize,
     /// What the open letters cost.
     letter_bytes: usize,
+}
+
+/// Whose a name is.
+#[derive(Clone, Debug)]
+struct Bearer {
+    identity: Identity,
+    /// The name as it was written.
+    name: String,
 }
 
 /// Something at a position.
@@ -88,9 +99,10 @@ impl MemoryLedger {
             log_id,
             most_bytes,
             last_identity: 0,
-            tokens: BTreeMap::new(),
-            names: BTreeMap::new(),
-            rooms: BTreeMap::new(),
+            people: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            names: NameBook::new(),
+            rooms: NameBook::new(),
             bans: BTreeMap::new(),
             last_pos: 0,
             entries: BTreeMap::new(),
@@ -119,13 +131,12 @@ impl MemoryLedger {
 
     fn carry_out(&mut self, at: WallTime, request: &Request) -> Result<Reply, LedgerError> {
         Ok(match request {
-            Request::Enter { token, nick } => {
-                let identity = self.identity(token);
-                self.take_name(identity, nick)
+            Request::Enter { proof, nick } => self.enter(proof, nick),
+            Request::TakeName { identity, nick } => {
+                self.refusal(Some(*identity), nick).unwrap_or_else(|| self.take_name(*identity, nick))
             }
-            Request::TakeName { identity, nick } => self.take_name(*identity, nick),
-            Request::FindHolder { nick } => Reply::Holder(self.names.get(&folded(nick)).copied()),
-            Request::OpenRoom { name, creator } => Reply::Room(self.open_room(name, *creator)),
+            Request::FindHolder { nick } => Reply::Holder(self.holder(nick)),
+            Request::OpenRoom { name, creator } => self.open_room(name, *creator),
             Request::SaveRoom(room) => self.save_room(room),
             Request::ForgetRoom { number } => self.forget_room(*number),
             Request::ListRooms { most } => Reply::Rooms(self.rooms.values().take(*most).cloned().collect()),
@@ -152,35 +163,79 @@ impl MemoryLedger {
 
     // Names.
 
-    fn identity(&mut self, token: &str) -> Identity {
-        if let Some(identity) = self.tokens.get(token) {
-            return *identity;
+    fn enter(&mut self, proof: &Proof, nick: &str) -> Reply {
+        let known = self.people.get(proof).copied();
+        if let Some(refusal) = self.refusal(known, nick) {
+            return refusal;
         }
+        let identity = known.unwrap_or_else(|| self.add_person(proof));
+        self.take_name(identity, nick)
+    }
+
+    fn add_person(&mut self, proof: &Proof) -> Identity {
         self.last_identity += 1;
         let identity = Identity(self.last_identity);
-        self.tokens.insert(token.to_owned(), identity);
+        self.people.insert(proof.clone(), identity);
+        if let Proof::Key(key) = proof {
+            self.keys.insert(identity, *key);
+        }
         identity
     }
 
+    fn bearer(&self, nick: &str) -> Option<Identity> {
+        self.names.get(nick).map(|bearer| bearer.identity)
+    }
+
+    fn holder(&self, nick: &str) -> Option<Holder> {
+        let identity = self.bearer(nick)?;
+        Some(Holder { identity, key: self.keys.get(&identity).copied() })
+    }
+
     fn take_name(&mut self, identity: Identity, nick: &str) -> Reply {
-        let before = self.names.insert(folded(nick), identity);
+        let before = self.names.insert(nick, Bearer { identity, name: nick.to_owned() });
         Reply::Entered {
             identity,
-            is_stranger: before.is_some_and(|before| before != identity),
+            is_stranger: before.is_some_and(|before| before.identity != identity),
             has_letters: self.logs.contains_key(&LogKey::Mailbox(identity)),
         }
     }
 
+    /// Why somebody may not take a name: it looks like another one's, or like several languages, and is not its own.
+    fn refusal(&self, taker: Option<Identity>, nick: &str) -> Option<Reply> {
+        let Some(other) = self.resembled(taker, nick) else {
+            let is_own = taker.is_some() && self.bearer(nick) == taker;
+            return (!is_own && mixes_scripts(nick)).then_some(Reply::NameMixes);
+        };
+        let mut free = numbered(Reply::stem(nick, &other.name)).filter(|name| {
+            self.bearer(name).is_none_or(|bearer| Some(bearer) == taker)
+                && self.resembled(taker, name).is_none()
+        });
+        Some(Reply::NameResembles { other: other.name.clone(), free: free.next() })
+    }
+
+    /// The name of somebody else that a name looks like. What its taker's own looks like already is none of it.
+    fn resembled(&self, taker: Option<Identity>, nick: &str) -> Option<&Bearer> {
+        let is_own = taker.is_some() && self.bearer(nick) == taker;
+        self.names.resembling(nick, is_own).find(|other| Some(other.identity) != taker)
+    }
+
     // Rooms.
 
-    fn open_room(&mut self, name: &str, creator: Option<Identity>) -> Option<Room> {
-        if let Some(room) = self.rooms.get(&folded(name)) {
-            return Some(self.with_head(room));
+    fn open_room(&mut self, name: &str, creator: Option<Identity>) -> Reply {
+        if let Some(room) = self.rooms.get(name) {
+            return Reply::Room(Some(self.with_head(room)));
+        }
+        let Some(owner) = creator else { return Reply::Room(None) };
+        if let Some(other) = self.rooms.resembling(name, false).next() {
+            return Reply::RoomResembles(self.with_head(other));
+        }
+        if mixes_scripts(name) {
+            return Reply::NameMixes;
         }
         let room = Room {
             number: self.rooms.values().map(|room| room.number).max().unwrap_or(0) + 1,
             name: name.to_owned(),
-            owner: creator?,
+            owner,
             topic: String::new(),
             password: None,
             is_invite_only: false,
@@ -188,13 +243,13 @@ impl MemoryLedger {
             invited: Vec::new(),
             head: 0,
         };
-        self.rooms.insert(folded(name), room.clone());
-        Some(self.with_head(&room))
+        self.rooms.insert(name, room.clone());
+        Reply::Room(Some(self.with_head(&room)))
     }
 
     fn forget_room(&mut self, number: u64) -> Reply {
         if self.head(LogKey::Room(number)) == 0 {
-            self.rooms.retain(|_, room| room.number != number || !room.is_plain());
+            self.rooms.retain(|room| room.number != number || !room.is_plain());
         }
         Reply::Done
     }
@@ -233,10 +288,11 @@ impl MemoryLedger {
         if let Some(duplicate) = self.duplicate(draft) {
             return duplicate;
         }
-        let Some(holder) = self.names.get(&folded(nick)).copied() else {
-            return Reply::Holder(None);
+        let holder = self.holder(nick);
+        let Some(reader) = holder.filter(|holder| draft.is_readable_by(*holder)) else {
+            return Reply::Holder(holder);
         };
-        let log = LogKey::Mailbox(holder);
+        let log = LogKey::Mailbox(reader.identity);
         let (letters, bytes) = self.mailbox_size(log);
         if letters + 1 > bounds.letters || bytes + draft.text_bytes() as u64 > bounds.bytes {
             return Reply::MailboxFull;
@@ -392,7 +448,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::chat::Party;
+    use crate::chat::{Party, Sealed};
     use crate::ledger::BanTarget;
 
     const ROOM: LogKey = LogKey::Room(1);
@@ -429,7 +485,15 @@ mod tests {
                 let stranger = if *is_stranger { ", a stranger" } else { "" };
                 format!("{}{stranger}{}", identity.0, if *has_letters { ", letters" } else { "" })
             }
-            Reply::Holder(holder) => format!("{:?}", holder.map(|holder| holder.0)),
+            Reply::NameResembles { other, free } => format!("like {other}, free {free:?}"),
+            Reply::NameMixes => "mixes".to_owned(),
+            Reply::RoomResembles(room) => format!("like {}", of_room(room)),
+            Reply::Holder(holder) => {
+                let told = |holder: &Holder| {
+                    format!("{}{}", holder.identity.0, holder.key.map_or("", |_| " with a key"))
+                };
+                holder.as_ref().map_or("nobody".to_owned(), told)
+            }
             Reply::Room(room) => room.as_ref().map_or("none".to_owned(), of_room),
             Reply::Rooms(rooms) => rooms.iter().map(of_room).collect::<Vec<_>>().join("; "),
             Reply::Appended { log, pos, is_duplicate, fate } => {
@@ -449,7 +513,7 @@ mod tests {
     }
 
     fn enter(token: &str, nick: &str) -> Request {
-        Request::Enter { token: token.to_owned(), nick: nick.to_owned() }
+        Request::Enter { proof: Proof::Token(token.to_owned()), nick: nick.to_owned() }
     }
 
     fn draft(author: u64, id: &str, text: &str) -> Draft {
@@ -461,6 +525,7 @@ mod tests {
             to: Party { nick: None, room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 6100 },
             sent_at: WallTime::from_unix_micros(5),
             text: text.to_owned(),
+            sealed: None,
             reply_to: None,
         }
     }
@@ -495,15 +560,15 @@ mod tests {
         let mut ledger = ledger(usize::MAX);
         check(&mut ledger, 1, enter("t-ana", "ANA"), "1");
         check(&mut ledger, 1, enter("t-eva", "aNa"), "3, a stranger");
-        check(&mut ledger, 1, holder("ana"), "Some(3)");
+        check(&mut ledger, 1, holder("ana"), "3");
         check(
             &mut ledger,
             1,
             Request::TakeName { identity: Identity(1), nick: "Bob".to_owned() },
             "1, a stranger",
         );
-        check(&mut ledger, 1, holder("bob"), "Some(1)");
-        check(&mut ledger, 1, holder("nobody"), "None");
+        check(&mut ledger, 1, holder("bob"), "1");
+        check(&mut ledger, 1, holder("nobody"), "nobody");
     }
 
     #[test]
@@ -531,7 +596,7 @@ mod tests {
     #[test]
     fn a_letter_waits_is_settled_and_its_fate_is_remembered_for_a_while() {
         let mut ledger = ledger(usize::MAX);
-        check(&mut ledger, 1, letter("eva", "a-1", "x"), "None");
+        check(&mut ledger, 1, letter("eva", "a-1", "x"), "nobody");
         check(&mut ledger, 1, letter("bob", "a-1", "first"), "Mailbox(Identity(2)) 1");
         check(&mut ledger, 2, letter("bob", "a-2", "second"), "full");
         check(&mut ledger, 2, letter("bob", "a-2", "2nd"), "Mailbox(Identity(2)) 2");
@@ -571,6 +636,47 @@ mod tests {
         check(&mut ledger, 1, Request::ListRooms { most: 9 }, "#sala 1 of 1, head 0: math");
     }
 
+    // UC-RELAY-028
+    #[test]
+    fn what_looks_like_another_ones_name_is_not_taken() {
+        let mut ledger = ledger(usize::MAX);
+        let enter_as = |ledger: &mut MemoryLedger, token: &str, nick: &str, expected: &str| {
+            check(ledger, 1, enter(token, nick), expected);
+        };
+        // Both letters а are Cyrillic ones.
+        enter_as(&mut ledger, "t-cid", "аnа", "like Ana, free Some(\"Ana-2\")");
+        enter_as(&mut ledger, "t-cid", "аnna", "mixes");
+        // Nobody came in so far. All of these are Cyrillic.
+        enter_as(&mut ledger, "t-cid", "аса", "3");
+        enter_as(&mut ledger, "t-dan", "aca", "like аса, free Some(\"aca-2\")");
+        enter_as(&mut ledger, "t-dan", "aca-2", "4");
+        enter_as(&mut ledger, "t-bob", "аса-2", "like aca-2, free Some(\"аса-2-2\")");
+        // The very name is taken with a warning; one's own looks as it likes, unless it begins to look like another's.
+        enter_as(&mut ledger, "t-dan", "аса", "4, a stranger");
+        enter_as(&mut ledger, "t-dan", "aca", "4");
+        enter_as(&mut ledger, "t-dan", "ian", "4");
+        enter_as(&mut ledger, "t-eva", "lan", "5");
+        enter_as(&mut ledger, "t-dan", "iAn", "4");
+        enter_as(&mut ledger, "t-dan", "Ian", "like lan, free Some(\"Ian-2\")");
+        let take =
+            |identity, nick: &str| Request::TakeName { identity: Identity(identity), nick: nick.to_owned() };
+        check(&mut ledger, 1, take(5, "1an"), "5");
+        check(&mut ledger, 1, take(4, "IAN-2"), "4");
+    }
+
+    // UC-RELAY-028
+    #[test]
+    fn a_room_that_looks_like_another_is_not_made() {
+        let mut ledger = ledger(usize::MAX);
+        let open = |name: &str, creator| Request::OpenRoom { name: name.to_owned(), creator };
+        check(&mut ledger, 1, open("#sаla", Some(Identity(1))), "like #sala 1 of 1, head 0");
+        check(&mut ledger, 1, open("#sаla", None), "none");
+        check(&mut ledger, 1, Request::ForgetRoom { number: 1 }, "done");
+        check(&mut ledger, 1, open("#sаla", Some(Identity(1))), "mixes");
+        check(&mut ledger, 1, open("#аса", Some(Identity(1))), "#аса 1 of 1, head 0");
+        check(&mut ledger, 1, open("#aca", Some(Identity(2))), "like #аса 1 of 1, head 0");
+    }
+
     #[test]
     fn a_ban_replaces_the_one_for_the_same_name() {
         let mut ledger = ledger(usize::MAX);
@@ -587,6 +693,34 @@ mod tests {
         check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
         check(&mut ledger, 1, Request::Unban { who: "BOB".to_owned() }, "done");
         assert_eq!(ledger.foundation().bans, []);
+    }
+
+    // UC-RELAY-007
+    #[test]
+    fn a_key_is_no_token_and_a_letter_is_for_the_key_that_it_is_sealed_for() {
+        let mut ledger = ledger(usize::MAX);
+        let [bob, eva] = [[b'b'; 32], [b'e'; 32]].map(PublicKey::from_bytes);
+        let come = |key, nick: &str| Request::Enter { proof: Proof::Key(key), nick: nick.to_owned() };
+        let find = || Request::FindHolder { nick: "BOB".to_owned() };
+        check(&mut ledger, 1, enter(&"b".repeat(32), "b"), "3");
+        check(&mut ledger, 1, come(bob, "bob"), "4, a stranger");
+        check(&mut ledger, 1, come(bob, "bob"), "4");
+        check(&mut ledger, 1, find(), "4 with a key");
+        let write = |id: &str, to: Option<PublicKey>| {
+            let Request::AppendLetter { nick, draft, bounds } = letter("bob", id, "") else { unreachable!() };
+            let sealed = to.map(|to| Box::new(Sealed { from: eva, to, message: vec![0; 7].into() }));
+            Request::AppendLetter { nick, draft: Draft { sealed, ..draft }, bounds }
+        };
+        check(&mut ledger, 1, write("a-1", None), "4 with a key");
+        check(&mut ledger, 1, write("a-1", Some(eva)), "4 with a key");
+        check(&mut ledger, 1, write("a-1", Some(bob)), "Mailbox(Identity(4)) 1");
+        // The name goes to somebody else, and the letter stays where it is.
+        check(&mut ledger, 2, come(eva, "bob"), "5, a stranger");
+        check(&mut ledger, 2, write("a-1", Some(bob)), "Mailbox(Identity(4)) 1 again");
+        check(&mut ledger, 2, write("a-2", Some(bob)), "5 with a key");
+        check(&mut ledger, 2, enter("t-bob", "bob"), "2, a stranger");
+        check(&mut ledger, 2, write("a-2", Some(eva)), "2");
+        check(&mut ledger, 2, come(bob, "bob"), "4, a stranger, letters");
     }
 
     #[test]

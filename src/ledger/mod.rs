@@ -8,18 +8,40 @@
 //! position names one entry, and in each log they only grow. This module must never decide who may do what: the relay does.
 
 mod memory;
+mod names;
 
+pub use crate::chat::folded;
 pub use memory::MemoryLedger;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::chat::{MessageId, Party, RefusalCode};
+use crate::chat::{MessageId, Party, RefusalCode, Sealed, mixes_scripts};
+use crate::secure::{PublicKey, Stretched};
 use crate::time::WallTime;
 
-/// Somebody, whatever name they go by. Made at the first entry with a token.
+/// Somebody, whatever name they go by. Made at the first entry with a key, or with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(pub u64);
+
+/// What tells that the same person comes back. A token is never a key, whatever it says: who has been here sealed is somebody else
+/// than whoever was here in the clear.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// Sealed: the key of the connection, whose secret the other side has shown to have.
+    Key(PublicKey),
+    /// In the clear: a secret that was told.
+    Token(String),
+}
+
+/// Who held a name last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who it is.
+    pub identity: Identity,
+    /// Their key; None if they were here in the clear.
+    pub key: Option<PublicKey>,
+}
 
 /// Names a log for as long as the ledger lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,14 +88,14 @@ pub struct Answer {
 /// What a relay asks of its ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Somebody comes in and takes a name: [`Reply::Entered`].
+    /// Somebody comes in and takes a name: [`Reply::Entered`], [`Reply::NameResembles`], or [`Reply::NameMixes`].
     Enter {
         /// Whoever shows the same one is the same person.
-        token: String,
-        /// The name; names are the same if they are in lower case.
+        proof: Proof,
+        /// The name; names are the same if they are when [`folded`].
         nick: String,
     },
-    /// Somebody takes another name: [`Reply::Entered`].
+    /// Somebody takes another name: [`Reply::Entered`], [`Reply::NameResembles`], or [`Reply::NameMixes`].
     TakeName {
         /// Who.
         identity: Identity,
@@ -85,7 +107,7 @@ pub enum Request {
         /// The name.
         nick: String,
     },
-    /// A room: [`Reply::Room`].
+    /// A room: [`Reply::Room`], [`Reply::RoomResembles`], or [`Reply::NameMixes`].
     OpenRoom {
         /// Its name, as [`crate::chat::room_name`] writes it.
         name: String,
@@ -112,7 +134,8 @@ pub enum Request {
         draft: Draft,
     },
     /// Add a letter to the mailbox of whoever held a name last, unless its author sent it before, to whomever:
-    /// [`Reply::Appended`], [`Reply::Holder`] with nobody, or [`Reply::MailboxFull`].
+    /// [`Reply::Appended`], [`Reply::Holder`] if that is nobody, or somebody with another key than the letter is sealed for (one
+    /// that is not sealed is for somebody without a key), or [`Reply::MailboxFull`].
     AppendLetter {
         /// The name.
         nick: String,
@@ -189,10 +212,21 @@ pub enum Reply {
         /// Whether letters wait in the mailbox.
         has_letters: bool,
     },
+    /// The name looks like one that somebody else held last: nothing was stored.
+    NameResembles {
+        /// Which one, as it was written.
+        other: String,
+        /// One that comes near, is nobody else's and looks like nobody else's, if there is one.
+        free: Option<String>,
+    },
+    /// The name mixes scripts, and is nobody's, or somebody else's: nothing was stored. Also of a room that would be new.
+    NameMixes,
     /// Who held a name last, if anybody did.
-    Holder(Option<Identity>),
+    Holder(Option<Holder>),
     /// A room; None if there is none and it was not to be made.
     Room(Option<Room>),
+    /// The room would be new, and look like this one: nothing was stored.
+    RoomResembles(Room),
     /// Rooms, in the order of the folded names.
     Rooms(Vec<Room>),
     /// Something was stored, now or before.
@@ -232,6 +266,13 @@ pub enum Reply {
     Done,
 }
 
+impl Reply {
+    /// What the free one of [`Self::NameResembles`] is made of: the name, unless it mixes scripts, as then every longer one would.
+    pub(crate) fn stem<'a>(nick: &'a str, other: &'a str) -> &'a str {
+        if mixes_scripts(nick) { other } else { nick }
+    }
+}
+
 /// Something to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
@@ -247,16 +288,24 @@ pub struct Draft {
     pub to: Party,
     /// When, by the author's clock.
     pub sent_at: WallTime,
-    /// What.
+    /// What; empty if it is sealed.
     pub text: String,
+    /// The same, as only its receiver can read it.
+    pub sealed: Option<Box<Sealed>>,
     /// The message that it answers: its id, its text, when it was said.
     pub reply_to: Option<(MessageId, String, WallTime)>,
 }
 
 impl Draft {
-    /// How many bytes its text and the text that it answers have together.
+    /// How many bytes its text, sealed or not, and the text that it answers have together.
     pub fn text_bytes(&self) -> usize {
-        self.text.len() + self.reply_to.as_ref().map_or(0, |(_, original, _)| original.len())
+        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.message.len());
+        self.text.len() + sealed + self.reply_to.as_ref().map_or(0, |(_, original, _)| original.len())
+    }
+
+    /// Whether somebody can read it: whose key it is sealed for, or who has none and it is not sealed.
+    pub fn is_readable_by(&self, holder: Holder) -> bool {
+        self.sealed.as_ref().map(|sealed| sealed.to) == holder.key
     }
 }
 
@@ -314,7 +363,7 @@ pub struct Room {
     /// What it is about; empty: nothing was said.
     pub topic: String,
     /// What one must know to join.
-    pub password: Option<String>,
+    pub password: Option<Stretched>,
     /// Whether only the invited may join.
     pub is_invite_only: bool,
     /// Whether only those inside see it.
@@ -389,8 +438,3 @@ impl fmt::Display for LedgerError {
 }
 
 impl std::error::Error for LedgerError {}
-
-/// A name as names are compared.
-pub fn folded(nick: &str) -> String {
-    nick.to_lowercase()
-}

@@ -190,6 +190,8 @@ pub struct Incoming {
     pub is_relayed: bool,
     /// Whether it had been said before we came, or while we were away.
     pub is_history: bool,
+    /// Of a letter: whether it was sealed by its sender for us alone, so that the relay could not read it.
+    pub is_sealed: bool,
     /// The address it came from.
     pub address: SocketAddr,
     /// The name that the sender gives itself, if any.
@@ -281,6 +283,11 @@ pub enum FailReason {
     NotSent,
     /// Somebody else's key answered, so it was not sent.
     WrongKey,
+    /// It was not sent: the receiver's name has another key than the one that we know.
+    OtherKey {
+        /// The name.
+        nick: String,
+    },
     /// It arrived intact and was refused.
     Refused {
         /// The receiver's words. From the network.
@@ -294,6 +301,9 @@ impl fmt::Display for FailReason {
             Self::NoAnswer => f.write_str("no answer"),
             Self::NotSent => f.write_str("the connection ended before it was sent"),
             Self::WrongKey => f.write_str("another key answered, so it was not sent"),
+            Self::OtherKey { nick } => {
+                write!(f, "not sent: {nick} has another key than before; /verify {nick}, then /trust {nick}")
+            }
             Self::Refused { words } => write!(f, "refused: {words}"),
         }
     }

@@ -319,6 +319,7 @@ impl Peer {
             room: None,
             is_relayed: false,
             is_history: false,
+            is_sealed: false,
             address,
             nick,
             text,

@@ -71,8 +71,9 @@ impl Peer {
         let known = || self.trust.expected(&named.known_by()?);
         let wanted = named.key.or_else(known);
         let fits = |id: &ConversationId| {
+            // One whose key nobody knows yet may turn out to be anybody's.
             let key = self.conversations.get(id).and_then(|conversation| self.expected(conversation));
-            wanted.is_none() || key.is_none() || key == wanted
+            wanted.is_none() || key == wanted
         };
         addresses.iter().find_map(|address| self.by_address.get(address).copied().filter(fits))
     }
@@ -241,7 +242,8 @@ impl Peer {
             Some(by) => self.trust.pin(now.wall, &by, seen).before,
             None => {
                 conversation.named.key = Some(seen);
-                None
+                let nick = conversation.nick.clone();
+                nick.and_then(|nick| self.trust.pin(now.wall, &KnownBy::caller(&nick), seen).before)
             }
         };
         self.tell_key(id, KeyNews::Accepted { before, key: seen });

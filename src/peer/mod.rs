@@ -20,19 +20,21 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use again::{Kept, OutboxChange, Repeats};
 pub use command::{Command, CommandError, ConversationId, Destination, Id, Trusted};
 pub use event::{CloseReason, Event, FailReason, Incoming, KeyNews, KeyOwner, Quote};
 pub use keys::Named;
-pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish};
+pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish, SeenLetter};
 
 use crate::arq;
 use crate::chat::{Party, is_nick};
-use crate::endpoint::{self, Endpoint, EndpointConfig, Handle};
+use crate::endpoint::{self, Endpoint, EndpointConfig, Handle, Protection};
 use crate::machine::{Path, Transmit};
 use crate::random::Random;
+use crate::secure::Entropy;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
 use again::Outbox;
@@ -54,6 +56,8 @@ pub struct PeerConfig {
     pub message_limit: Option<u64>,
     /// How long to go on saying hello before a conversation is given up as unanswered.
     pub connect_timeout: Duration,
+    /// The letters that were shown last in earlier runs, as [`Peer::poll_seen_letters`] told them.
+    pub seen_letters: Vec<SeenLetter>,
     /// Whose keys are known. Of use only where the endpoint is sealed.
     pub trust: Trust,
     /// How words without a receipt are said again to those who remember; None: they are not. Of use only where the endpoint is
@@ -75,6 +79,7 @@ impl Default for PeerConfig {
             nick: None,
             local_port: 0,
             message_limit: None,
+            seen_letters: Vec::new(),
             connect_timeout: endpoint.connect_timeout,
             trust: Trust::default(),
             repeats: None,
@@ -148,6 +153,9 @@ pub struct Peer {
     random: Random,
     /// The memberships whose memory changed since it was asked for.
     changed_memories: BTreeSet<ConversationId>,
+    /// What seals and opens letters; None in the clear.
+    seal: Option<membership::Seal>,
+    seen_letters: membership::SeenLetters,
     /// The last memories of memberships that ended, until they are asked for.
     last_memories: BTreeMap<ConversationId, RelayMemory>,
 }
@@ -160,6 +168,8 @@ impl Peer {
     pub fn new(mut config: PeerConfig, seed: u64, _now: Now) -> Self {
         config.nick = config.nick.filter(|nick| is_nick(nick));
         config.endpoint.connect_timeout = config.connect_timeout;
+        let seal = split_seal(&mut config.endpoint.protection);
+        let seen_letters = membership::SeenLetters::new(std::mem::take(&mut config.seen_letters));
         let mut random = Random::from_seed(seed);
         // 41 random bits tell runs apart, like connections; the eight characters are readable.
         let run = ConnectionId::random(&mut random).to_string();
@@ -187,6 +197,8 @@ impl Peer {
             random,
             changed_memories: BTreeSet::new(),
             last_memories: BTreeMap::new(),
+            seal,
+            seen_letters,
         }
     }
 
@@ -329,6 +341,11 @@ impl Peer {
     /// Messages that came again after they had been shown, and were not shown again.
     pub const fn repeated_messages(&self) -> u64 {
         self.messages_repeated
+    }
+
+    /// The letters that were shown last, if that changed since the last call: to be kept, so that a relay cannot bring one again.
+    pub fn poll_seen_letters(&mut self) -> Option<Vec<SeenLetter>> {
+        self.seen_letters.take_change()
     }
 
     /// Messages of the layer below that could not be read, or answered nothing.
@@ -498,6 +515,14 @@ impl Peer {
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Party { nick: self.config.nick.clone(), room: None, ip, port: self.config.local_port }
     }
+}
+
+/// What letters are sealed with. The endpoint's randomness and theirs follow from one seed, and neither tells the other.
+fn split_seal(protection: &mut Protection) -> Option<membership::Seal> {
+    let Protection::Sealed { keys, seed } = protection else { return None };
+    let mut entropy = Entropy::from_seed(*seed);
+    *seed = entropy.split();
+    Some(membership::Seal::new(Arc::clone(keys), entropy))
 }
 
 /// Whether an address can be that of one peer: a conversation is between two.

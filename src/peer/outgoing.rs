@@ -145,6 +145,7 @@ impl Peer {
         let said = Said::Words(Words {
             id: words.id.clone(),
             text: Cow::Borrowed(&words.text),
+            sealed: None,
             is_echo: words.is_echo,
             reply_to,
             place: None,

@@ -1,12 +1,16 @@
 //! What the ledger did, and how it goes on from there.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::session::{Asked, Phase, SeatState};
 use super::{Relay, What};
 use crate::chat::{Moderation, News, Receipt, RefusalCode};
 use crate::endpoint::Handle;
-use crate::ledger::{self, Answer, Draft, Entry, Identity, LedgerError, LetterFate, LogKey, Reply, Request};
+use crate::ledger::{
+    self, Answer, Draft, Entry, Holder, Identity, LedgerError, LetterFate, LogKey, Reply, Request,
+};
+use crate::secure::{Secret, Stretched};
 use crate::time::{Now, WallTime};
 
 /// What a job was for.
@@ -40,6 +44,8 @@ pub(super) enum Pending {
     Rooms { handle: Handle, request: Asked },
     /// The end of the log, which is not the ledger's.
     LogTail { handle: Handle, request: Asked },
+    /// A password, which is not the ledger's either.
+    Password { handle: Handle, request: Asked, purpose: Purpose },
 }
 
 /// What was changed, and who is told once it is stored.
@@ -67,6 +73,7 @@ pub(super) enum RoomNews {
 pub(super) enum Then {
     Invite { room: u64 },
     Moderate(Moderation),
+    TellKey { nick: String },
 }
 
 /// How somebody wants to join a room.
@@ -75,7 +82,18 @@ pub(super) struct JoinWish {
     pub(super) name: String,
     pub(super) after: Option<u64>,
     pub(super) history: Option<u64>,
-    pub(super) password: Option<String>,
+    pub(super) password: Option<Secret>,
+    /// What that password was found to be the right one for.
+    pub(super) proven: Option<Stretched>,
+}
+
+/// What a password was said for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// To join a room, whose password is kept so. An attempt was charged to `home`, and to whoever asked.
+    Join { wish: JoinWish, against: Stretched, identity: Identity, home: IpAddr },
+    /// To be a room's from now on, with what else was said of it.
+    Guard { room: u64, invite_only: Option<bool>, hidden: Option<bool> },
 }
 
 impl Relay {
@@ -103,21 +121,34 @@ impl Relay {
             (Pending::Enter { handle }, Ok(Reply::Entered { identity, is_stranger, has_letters })) => {
                 self.finish_enter(now, handle, identity, is_stranger, has_letters);
             }
-            (Pending::Enter { handle }, _) => self.fail_enter(now, handle),
+            (Pending::Enter { handle }, Ok(reply @ (Reply::NameResembles { .. } | Reply::NameMixes))) => {
+                if let Some((request, nick)) = self.fail_enter(now, handle) {
+                    self.refuse_name(now, handle, request, &nick, reply);
+                }
+            }
+            (Pending::Enter { handle }, _) => {
+                if let Some((request, _)) = self.fail_enter(now, handle) {
+                    self.refuse_for_storage(now, handle, &request);
+                }
+            }
             (Pending::Rename { handle, request, nick }, Ok(Reply::Entered { is_stranger, .. })) => {
                 self.finish_rename(now, handle, &request, nick, is_stranger);
             }
-            (Pending::Rename { handle, request, nick }, _) => {
+            (Pending::Rename { handle, request, nick }, result) => {
                 // Another spelling of the name that the member has is no other name.
                 if ledger::folded(&self.name_of(handle)) != ledger::folded(&nick) {
                     self.names.free(&nick, handle);
                 }
                 self.end_renaming(handle);
-                self.refuse_for_storage(now, handle, &request);
+                match result {
+                    Ok(reply @ (Reply::NameResembles { .. } | Reply::NameMixes)) => {
+                        self.refuse_name(now, handle, request, &nick, reply);
+                    }
+                    _ => self.refuse_for_storage(now, handle, &request),
+                }
             }
-            (Pending::Join { handle, request, wish }, Ok(Reply::Room(Some(room)))) => {
-                self.open_room(room);
-                self.finish_join(now, handle, &request, wish);
+            (Pending::Join { handle, request, wish }, result) => {
+                self.go_on_joining(now, handle, request, wish, result);
             }
             (
                 pending @ (Pending::Seek { .. }
@@ -128,7 +159,7 @@ impl Relay {
                 | Pending::Expire),
                 result,
             ) => self.go_on_in_log(now, ticket, pending, result),
-            (Pending::LogTail { .. } | Pending::Forget, _) => {}
+            (Pending::LogTail { .. } | Pending::Password { .. } | Pending::Forget, _) => {}
             (Pending::Save { handle, request, what, change }, result) => {
                 self.finish_save(now, change, result.is_ok());
                 if result.is_ok() {
@@ -144,12 +175,33 @@ impl Relay {
             (Pending::Rooms { handle, request }, Ok(Reply::Rooms(rooms))) => {
                 self.tell_rooms(now, handle, &request, &rooms);
             }
-            (
-                Pending::Join { handle, request, .. }
-                | Pending::Holder { handle, request, .. }
-                | Pending::Rooms { handle, request },
-                _,
-            ) => self.refuse_for_storage(now, handle, &request),
+            (Pending::Holder { handle, request, .. } | Pending::Rooms { handle, request }, _) => {
+                self.refuse_for_storage(now, handle, &request);
+            }
+        }
+    }
+
+    /// A room was asked for, to join it.
+    fn go_on_joining(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        request: Asked,
+        wish: JoinWish,
+        result: Result<Reply, LedgerError>,
+    ) {
+        match result {
+            Ok(Reply::Room(Some(room))) => {
+                self.open_room(room);
+                self.finish_join(now, handle, &request, wish);
+            }
+            Ok(Reply::RoomResembles(other)) => {
+                self.refuse_look_alike(now, handle, request, &wish.name, &other);
+            }
+            Ok(Reply::NameMixes) => {
+                self.refuse(now, handle, &request, RefusalCode::BadName, super::enter::MIXED_NAME);
+            }
+            _ => self.refuse_for_storage(now, handle, &request),
         }
     }
 
@@ -316,9 +368,10 @@ impl Relay {
                 let reason = format!("too many letters are waiting for {to} already");
                 return self.refuse(now, handle, &request, RefusalCode::MailboxFull, &reason);
             }
-            _ => {
-                let reason = format!("nobody was ever called {to} here");
-                return self.refuse(now, handle, &request, RefusalCode::NoSuchName, &reason);
+            other => {
+                let holder = if let Reply::Holder(holder) = other { holder } else { None };
+                let (code, reason) = unreadable(&to, draft.sealed.is_some(), holder);
+                return self.refuse(now, handle, &request, code, &reason);
             }
         };
         if let Some(fate) = fate {
@@ -349,25 +402,36 @@ impl Relay {
         }
     }
 
-    fn fail_enter(&mut self, now: Now, handle: Handle) {
-        let Some(session) = self.sessions.get_mut(&handle) else {
-            return;
-        };
+    /// Somebody is not let in; tells what was asked, and under which name.
+    fn fail_enter(&mut self, now: Now, handle: Handle) -> Option<(Asked, String)> {
+        let session = self.sessions.get_mut(&handle)?;
         let until = now.instant + Self::GUEST_TIME;
         let before = std::mem::replace(&mut session.phase, Phase::Guest { until });
         self.wake_session_at(handle, until);
-        let Phase::Entering(entering) = before else {
-            return;
-        };
+        let Phase::Entering(entering) = before else { return None };
         self.names.free(&entering.nick, handle);
         self.empty_seats(now, handle, &entering.nick, &entering.inherited, "could not come back");
-        self.refuse_for_storage(now, handle, &entering.request);
+        Some((entering.request, entering.nick))
+    }
+}
+
+/// Why a letter has no mailbox.
+fn unreadable(to: &str, is_sealed: bool, holder: Option<Holder>) -> (RefusalCode, String) {
+    match (holder, is_sealed) {
+        (None, _) => (RefusalCode::NoSuchName, format!("nobody was ever called {to} here")),
+        (Some(_), false) => (RefusalCode::Unsealed, format!("{to} takes sealed letters only")),
+        (Some(Holder { key: None, .. }), true) => {
+            (RefusalCode::NoKey, format!("{to} was here in the clear, and has no key"))
+        }
+        (Some(_), true) => {
+            (RefusalCode::ChangedKey, format!("{to} has another key now than the letter is sealed for"))
+        }
     }
 }
 
 impl Pending {
     /// Who waits for it.
-    fn asker(&self) -> Option<Handle> {
+    pub(super) fn asker(&self) -> Option<Handle> {
         match self {
             Self::Enter { handle }
             | Self::Rename { handle, .. }
@@ -379,7 +443,8 @@ impl Pending {
             | Self::Save { handle, .. }
             | Self::Holder { handle, .. }
             | Self::Rooms { handle, .. }
-            | Self::LogTail { handle, .. } => Some(*handle),
+            | Self::LogTail { handle, .. }
+            | Self::Password { handle, .. } => Some(*handle),
             Self::Settle { handle, .. } => *handle,
             Self::Expire | Self::Forget => None,
         }

@@ -1,19 +1,30 @@
 //! Being in rooms: joining, leaving, and what members may change about them.
 
-use super::answer::{Change, JoinWish, Pending, RoomNews, Then};
+use super::answer::{Change, JoinWish, Pending, Purpose, RoomNews, Then};
 use super::deliver::{self, attendance};
 use super::inform::MAX_ROOMS;
 use super::room::Room;
 use super::session::{Asked, Member, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
-use crate::chat::{self, MAX_REMARK_BYTES, MAX_SECRET_BYTES, News, RefusalCode, Request, cut, room_name};
+use crate::chat::{
+    self, MAX_REMARK_BYTES, MAX_SECRET_BYTES, News, Receipt, RefusalCode, Request, cut, room_name,
+};
 use crate::endpoint::Handle;
 use crate::ledger::{self, Identity, LogKey};
+use crate::secure::{Secret, Stretched};
 use crate::time::Now;
 
 /// The most earlier lines that are counted back for one member. The ledger walks over each of them.
 const MAX_NEWEST: u64 = 100_000;
+
+/// Whether somebody may come into a room.
+enum Door {
+    /// Yes.
+    Open,
+    /// If what they say is the password that is kept so.
+    Locked(Stretched),
+}
 
 impl Relay {
     /// A member, or a guest, asks for something: one receipt, whatever comes of it (UC-RELAY-003).
@@ -22,7 +33,8 @@ impl Relay {
             session.last_said = now.instant;
         }
         if let Request::Enter { nick, token, log, everyone_after, .. } = request {
-            let card = super::enter::Card { nick, token, log, everyone_after };
+            let proof = self.proof_by(handle, token);
+            let card = super::enter::Card { nick, proof, log, everyone_after };
             return self.hear_enter(now, handle, asked, card);
         }
         if self.sessions.member(handle).is_none() {
@@ -34,7 +46,7 @@ impl Relay {
                 let Some(name) = room_name(&room) else {
                     return self.refuse_room_name(now, handle, &asked);
                 };
-                let wish = JoinWish { name, after, history, password };
+                let wish = JoinWish { name, after, history, password, proven: None };
                 self.hear_join(now, handle, asked, wish);
             }
             Request::Part { room, reason } => {
@@ -56,6 +68,11 @@ impl Relay {
                 let request = ledger::Request::ListRooms { most: MAX_ROOMS };
                 self.ask_for(now, handle, request, pending);
             }
+            Request::Key { nick } => {
+                let pending =
+                    Pending::Holder { handle, request: asked, then: Then::TellKey { nick: nick.clone() } };
+                self.ask_for(now, handle, ledger::Request::FindHolder { nick }, pending);
+            }
             Request::Authorize { secret } => self.hear_authorize(now, handle, &asked, &secret),
             Request::Moderate(action) => self.hear_moderation(now, handle, asked, action),
         }
@@ -67,7 +84,7 @@ impl Relay {
         self.refuse(now, handle, asked, RefusalCode::BadName, reason);
     }
 
-    fn hear_join(&mut self, now: Now, handle: Handle, asked: Asked, wish: JoinWish) {
+    pub(super) fn hear_join(&mut self, now: Now, handle: Handle, asked: Asked, wish: JoinWish) {
         let Some(member) = self.sessions.member(handle) else {
             return;
         };
@@ -89,12 +106,15 @@ impl Relay {
 
     pub(super) fn finish_join(&mut self, now: Now, handle: Handle, asked: &Asked, wish: JoinWish) {
         let number = self.room_numbers.get(&wish.name).copied();
-        let result = number.ok_or((RefusalCode::NoSuchRoom, "there is no such room")).and_then(|number| {
-            self.check_join(handle, number, wish.password.as_deref())?;
-            Ok(number)
-        });
+        let result = number
+            .ok_or((RefusalCode::NoSuchRoom, "there is no such room"))
+            .and_then(|number| Ok((number, self.check_join(handle, number, &wish)?)));
         match result {
-            Ok(number) => self.sit_down(now, handle, number, &wish),
+            Ok((number, Door::Open)) => self.sit_down(now, handle, number, &wish),
+            Ok((number, Door::Locked(against))) => {
+                self.forget_room_if_empty(now, Some(number));
+                return self.try_password(now, handle, asked, wish, against);
+            }
             Err((code, reason)) => {
                 self.forget_room_if_empty(now, number);
                 return self.refuse(now, handle, asked, code, reason);
@@ -109,8 +129,8 @@ impl Relay {
         &self,
         handle: Handle,
         number: u64,
-        password: Option<&str>,
-    ) -> Result<(), (RefusalCode, &'static str)> {
+        wish: &JoinWish,
+    ) -> Result<Door, (RefusalCode, &'static str)> {
         let Some(member) = self.sessions.member(handle) else {
             return Err((RefusalCode::NotEntered, "enter the relay first"));
         };
@@ -127,15 +147,18 @@ impl Relay {
             || self.operators.contains(&member.identity)
             || member.seat(number).is_some();
         if is_welcome {
-            return Ok(());
+            return Ok(Door::Open);
         }
         if room.is_invite_only {
             return Err((RefusalCode::InviteOnly, "only the invited may join this room"));
         }
-        match (&room.password, password) {
-            (None, _) => Ok(()),
-            (Some(right), Some(tried)) if is_same_secret(right, tried) => Ok(()),
-            (Some(_), Some(_)) => Err((RefusalCode::Password, "that is not the room's password")),
+        match (&room.password, &wish.password) {
+            (None, _) => Ok(Door::Open),
+            (Some(against), Some(_)) if wish.proven.as_ref() == Some(against) => Ok(Door::Open),
+            (Some(_), Some(tried)) if tried.len() > MAX_SECRET_BYTES => {
+                Err((RefusalCode::TooLong, "a password may have 128 bytes"))
+            }
+            (Some(against), Some(_)) => Ok(Door::Locked(against.clone())),
             (Some(_), None) => Err((RefusalCode::Password, "the room has a password")),
         }
     }
@@ -247,25 +270,57 @@ impl Relay {
         handle: Handle,
         asked: Asked,
         room: &str,
-        (password, invite_only, hidden): (Option<String>, Option<bool>, Option<bool>),
+        (password, invite_only, hidden): (Option<Secret>, Option<bool>, Option<bool>),
     ) {
         let Some(number) = self.own_room(now, handle, &asked, room) else { return };
+        if !self.may_guard(handle, number) {
+            return self.refuse_to_guard(now, handle, &asked);
+        }
+        match password {
+            Some(password) if password.len() > MAX_SECRET_BYTES => {
+                let reason = "a password may have 128 bytes";
+                self.refuse(now, handle, &asked, RefusalCode::TooLong, reason);
+            }
+            Some(password) if !password.is_empty() => {
+                let purpose = Purpose::Guard { room: number, invite_only, hidden };
+                self.keep_password(handle, asked, password, purpose);
+            }
+            password => {
+                let kept = password.map(|_| None);
+                self.guard(now, handle, asked, number, (kept, invite_only, hidden));
+            }
+        }
+    }
+
+    fn may_guard(&self, handle: Handle, number: u64) -> bool {
         let identity = self.identity_of(handle);
-        let Some(room) = self.rooms.get(&number) else { return };
+        let owner = self.rooms.get(&number).map(|room| room.kept.owner);
+        identity.is_some_and(|identity| owner == Some(identity) || self.operators.contains(&identity))
+    }
+
+    fn refuse_to_guard(&mut self, now: Now, handle: Handle, asked: &Asked) {
+        let reason = "only the one who made the room, or an operator, may do that";
+        self.refuse(now, handle, asked, RefusalCode::Forbidden, reason);
+    }
+
+    /// Changes who may come in, the password too if it is there: to none, or to one that is stretched.
+    pub(super) fn guard(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        asked: Asked,
+        number: u64,
+        (password, invite_only, hidden): (Option<Option<Stretched>>, Option<bool>, Option<bool>),
+    ) {
+        // While a password was stretched, its owner may have gone, or lost the right.
+        if !self.may_guard(handle, number) {
+            return self.refuse_to_guard(now, handle, &asked);
+        }
+        let Some(room) = self.rooms.get(&number) else {
+            return self.refuse(now, handle, &asked, RefusalCode::NoSuchRoom, "there is no such room");
+        };
         let mut room = room.latest();
-        let may = identity == Some(room.owner)
-            || identity.is_some_and(|identity| self.operators.contains(&identity));
-        if !may {
-            let reason = "only the one who made the room, or an operator, may do that";
-            return self.refuse(now, handle, &asked, RefusalCode::Forbidden, reason);
-        }
-        if password.as_ref().is_some_and(|password| password.len() > MAX_SECRET_BYTES) {
-            let reason = "a password may have 128 bytes";
-            return self.refuse(now, handle, &asked, RefusalCode::TooLong, reason);
-        }
-        if let Some(password) = password {
-            room.password = Some(password).filter(|password| !password.is_empty());
-        }
+        room.password = password.unwrap_or(room.password);
         room.is_invite_only = invite_only.unwrap_or(room.is_invite_only);
         room.is_hidden = hidden.unwrap_or(room.is_hidden);
         let action = format!(
@@ -275,6 +330,29 @@ impl Relay {
             yes(room.is_hidden)
         );
         self.save_room(now, handle, asked, room, action, RoomNews::None);
+    }
+
+    /// A room that would be new, and would be taken for another one (UC-RELAY-028).
+    pub(super) fn refuse_look_alike(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        asked: Asked,
+        name: &str,
+        other: &ledger::Room,
+    ) {
+        let member = self.sessions.member(handle);
+        let other = member.filter(|member| self.may_know(member, other)).map(|_| other.name.clone());
+        let like = other.as_deref().unwrap_or("another room");
+        let reason = format!(
+            "{name} looks like {like}, which is there already; join that, or choose a name that differs more"
+        );
+        let receipt = Receipt {
+            code: Some(RefusalCode::LookAlike),
+            suggestion: other.map(Into::into),
+            ..Receipt::refused(asked.0, asked.1, reason)
+        };
+        self.receipt(now, handle, receipt);
     }
 
     /// Lets somebody into a room for the invited.

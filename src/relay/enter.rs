@@ -4,9 +4,10 @@ use super::answer::Pending;
 use super::session::{Asked, Entering, Letters, Member, Phase, SeatState};
 use super::tail::Cursor;
 use super::{Relay, What};
-use crate::chat::{MAX_SECRET_BYTES, News, Receipt, RefusalCode, is_nick};
+use crate::chat::{MAX_SECRET_BYTES, News, Receipt, RefusalCode, composed, is_nick};
 use crate::endpoint::Handle;
-use crate::ledger::{BanTarget, Identity, Request};
+use crate::ledger::{BanTarget, Identity, Proof, Reply, Request};
+use crate::secure::PublicKey;
 use crate::time::Now;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ const SEATS_KEPT: Duration = Duration::from_secs(60);
 
 const BAD_NAME: &str = "a name has 1 to 32 visible characters without spaces, and begins with none of # * /";
 
+/// Of a member's name, or a room's.
+pub(super) const MIXED_NAME: &str =
+    "a name may not mix scripts that are easily taken for each other, such as Latin and Cyrillic";
+
 /// Whether somebody may be called so here: nothing that looks like a room, like everyone, or like a command.
 fn is_name(nick: &str) -> bool {
     is_nick(nick) && !nick.starts_with(['#', '*', '/'])
@@ -24,7 +29,8 @@ fn is_name(nick: &str) -> bool {
 /// What somebody who enters says of itself.
 pub(super) struct Card {
     pub(super) nick: String,
-    pub(super) token: String,
+    /// What tells that the same person comes back.
+    pub(super) proof: Proof,
     pub(super) log: Option<String>,
     pub(super) everyone_after: Option<u64>,
 }
@@ -32,6 +38,7 @@ pub(super) struct Card {
 impl Relay {
     /// Somebody wants to be a member (UC-RELAY-005).
     pub(super) fn hear_enter(&mut self, now: Now, handle: Handle, request: Asked, card: Card) {
+        let card = Card { nick: composed(&card.nick), ..card };
         if let Err((code, reason, suggestion)) = self.check_card(handle, &card) {
             let (id, at) = request;
             let receipt = Receipt {
@@ -51,7 +58,7 @@ impl Relay {
         self.names.give(&card.nick, handle);
         let entering = Entering {
             nick: card.nick.clone(),
-            token: card.token.clone(),
+            proof: card.proof.clone(),
             request,
             knows_log: card.log.as_deref() == Some(self.log_id.as_str()),
             everyone_after: card.everyone_after,
@@ -60,7 +67,7 @@ impl Relay {
         if let Some(session) = self.sessions.get_mut(&handle) {
             session.phase = Phase::Entering(Box::new(entering));
         }
-        let request = Request::Enter { token: card.token, nick: card.nick };
+        let request = Request::Enter { proof: card.proof, nick: card.nick };
         self.ask_for(now, handle, request, Pending::Enter { handle });
     }
 
@@ -78,11 +85,13 @@ impl Relay {
         if !is_name(&card.nick) {
             return refuse(RefusalCode::BadName, BAD_NAME);
         }
-        if !(16..=MAX_SECRET_BYTES).contains(&card.token.len()) {
+        if let Proof::Token(token) = &card.proof
+            && !(16..=MAX_SECRET_BYTES).contains(&token.len())
+        {
             return refuse(RefusalCode::Invalid, "the token is too short or too long");
         }
         if let Some(holder) = self.names.holder(&card.nick)
-            && self.token_of(holder) != Some(&card.token)
+            && self.proof_of(holder) != Some(&card.proof)
         {
             let suggestion = self.names.suggestion(&card.nick);
             let free = suggestion.as_deref().map(|name| format!("; {name} is free")).unwrap_or_default();
@@ -95,11 +104,22 @@ impl Relay {
         Ok(())
     }
 
-    fn token_of(&self, handle: Handle) -> Option<&String> {
+    /// Who asks to be let in: sealed, it is the connection's key that tells, whatever token was told beside it
+    /// (UC-RELAY-007).
+    pub(super) fn proof_by(&self, handle: Handle, token: String) -> Proof {
+        self.key_of(handle).map_or(Proof::Token(token), Proof::Key)
+    }
+
+    /// Whose connection it is; None in the clear.
+    pub(super) fn key_of(&self, handle: Handle) -> Option<PublicKey> {
+        self.endpoint.remote_key(handle)
+    }
+
+    fn proof_of(&self, handle: Handle) -> Option<&Proof> {
         match &self.sessions.get(&handle)?.phase {
             Phase::Guest { .. } | Phase::Leaving => None,
-            Phase::Entering(entering) => Some(&entering.token),
-            Phase::Member(member) => Some(&member.token),
+            Phase::Entering(entering) => Some(&entering.proof),
+            Phase::Member(member) => Some(&member.proof),
         }
     }
 
@@ -122,7 +142,7 @@ impl Relay {
             session.phase = before;
             return;
         };
-        let Entering { nick, token, request, knows_log, everyone_after, mut inherited } = *entering;
+        let Entering { nick, proof, request, knows_log, everyone_after, mut inherited } = *entering;
         if let Some(ban) = self.ban_of(now, BanTarget::Identity(identity)) {
             let reason = ban.words();
             self.empty_seats(now, handle, &nick, &inherited, "banned");
@@ -142,7 +162,7 @@ impl Relay {
         let member = Member {
             nick: nick.clone(),
             identity,
-            token,
+            proof,
             is_stranger,
             since: now.wall,
             knows_log,
@@ -151,6 +171,7 @@ impl Relay {
             // From the first open one on: what was shown before gets its receipt again, and is not shown again.
             letters: Letters { cursor: Cursor::at(0), is_behind: has_letters },
             is_renaming: false,
+            is_proving: false,
             presence_under_way: Vec::new(),
         };
         if let Some(session) = self.sessions.get_mut(&handle) {
@@ -170,6 +191,27 @@ impl Relay {
         };
         self.tell(now, handle, news);
         self.take(now, handle, &request.0, request.1);
+    }
+
+    /// A name that the ledger does not give away (UC-RELAY-028).
+    pub(super) fn refuse_name(&mut self, now: Now, handle: Handle, request: Asked, nick: &str, why: Reply) {
+        let (code, reason, suggestion) = match why {
+            Reply::NameResembles { other, free } => {
+                let is_free = free.as_deref().map(|name| format!("; {name} is free")).unwrap_or_default();
+                let reason =
+                    format!("{nick} looks like {other}, which is somebody else's name here{is_free}");
+                (RefusalCode::NameTaken, reason, free)
+            }
+            _ => (RefusalCode::BadName, MIXED_NAME.to_owned(), None),
+        };
+        let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
+        self.log(now, What::Refused { nick: nick.to_owned(), address, why: reason.clone() });
+        let receipt = Receipt {
+            code: Some(code),
+            suggestion: suggestion.map(Into::into),
+            ..Receipt::refused(request.0, request.1, reason)
+        };
+        self.receipt(now, handle, receipt);
     }
 
     /// Somebody who is banned.
@@ -200,6 +242,7 @@ impl Relay {
             return self.refuse(now, handle, &request, RefusalCode::NotEntered, "enter the relay first");
         };
         let identity = member.identity;
+        let nick = composed(&nick);
         if !is_name(&nick) {
             return self.refuse(now, handle, &request, RefusalCode::BadName, BAD_NAME);
         }

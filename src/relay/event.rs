@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::chat::{MAX_REMARK_BYTES, cut, format_timestamp};
 use crate::ledger::{Answer, Job};
+use crate::secure::{Stretch, StretchOutcome};
 use crate::time::WallTime;
 
 use super::RelayLimits;
@@ -14,6 +15,13 @@ use super::RelayLimits;
 pub enum Command {
     /// The ledger did something.
     Answer(Answer),
+    /// What became of something that takes time, which was asked for with [`Event::Stretch`].
+    Stretched {
+        /// The number that it had.
+        ticket: u64,
+        /// What came of it.
+        outcome: StretchOutcome,
+    },
     /// The end of the log, which was asked for with [`Event::LogWanted`]; oldest line first.
     LogTail {
         /// The number that the request had.
@@ -35,6 +43,14 @@ pub enum Command {
 pub enum Event {
     /// Something for the ledger to do.
     Job(Job),
+    /// Something that takes time, and memory: somebody else is to do it, while the relay goes on. There are never more than
+    /// [`super::MOST_STRETCHES`] under way.
+    Stretch {
+        /// To be told with the outcome.
+        ticket: u64,
+        /// What.
+        stretch: Stretch,
+    },
     /// Something for the log.
     Log(Record),
     /// An operator wants to see the end of the log.

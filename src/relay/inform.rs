@@ -6,6 +6,7 @@ use super::session::{Asked, Member, Session};
 use crate::chat::{Attendance, News, RefusalCode, RoomInfo, room_name};
 use crate::endpoint::Handle;
 use crate::ledger;
+use crate::secure::PublicKey;
 use crate::time::Now;
 
 /// Members that one answer lists. More than a person reads; a program that wants them all is a member of the rooms.
@@ -46,6 +47,23 @@ impl Relay {
         self.take(now, handle, &asked.0, asked.1);
     }
 
+    /// Whose key a name stands for, there or not (UC-LETTER-004).
+    pub(super) fn tell_key(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        asked: &Asked,
+        nick: String,
+        key: Option<PublicKey>,
+    ) {
+        let Some(key) = key else {
+            let reason = format!("{nick} was here in the clear, and has no key");
+            return self.refuse(now, handle, asked, RefusalCode::NoKey, &reason);
+        };
+        self.tell(now, handle, News::Key { re: asked.0.clone(), nick, key });
+        self.take(now, handle, &asked.0, asked.1);
+    }
+
     fn row(&self, now: Now, asker: Handle, whom: Handle, room: Option<u64>) -> Option<Attendance> {
         let session: &Session = self.sessions.get(&whom)?;
         let member: &Member = session.member()?;
@@ -71,7 +89,7 @@ impl Relay {
         self.rooms.get(&number).is_some_and(|room| self.may_know(member, &room.kept))
     }
 
-    fn may_know(&self, member: &Member, room: &ledger::Room) -> bool {
+    pub(super) fn may_know(&self, member: &Member, room: &ledger::Room) -> bool {
         !room.is_hidden
             || member.seat(room.number).is_some()
             || room.owner == member.identity

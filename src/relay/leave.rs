@@ -121,6 +121,7 @@ impl Relay {
         if self.closing.is_none() {
             self.log(now, What::Relay { text: format!("closing: {reason}") });
             self.closing = Some(Closing { reason, is_told: false });
+            self.give_up_passwords(now);
         }
     }
 

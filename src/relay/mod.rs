@@ -4,8 +4,8 @@
 //! member's cursor can move over it; whoever is slow, away or new is behind, and nothing else. This module must never give a receipt
 //! for what is not stored, never let one member wait for another, and hold nothing that grows with a member's slowness.
 //!
-//! `session` is what is known of one connection, `room` of one room; `enter` and `attend` let members in and out of them, `speak`
-//! takes what they say, `answer` goes on when the ledger has it, `deliver` moves the cursors, `moderate` and `inform` are the rest of
+//! `session` is what is known of one connection, `room` of one room; `enter` and `attend` let members in and out of them,
+//! `password` finds out who may, `speak` takes what they say, `answer` goes on when the ledger has it, `deliver` moves the cursors, `moderate` and `inform` are the rest of
 //! what can be asked.
 
 mod answer;
@@ -18,6 +18,7 @@ mod inform;
 mod leave;
 mod moderate;
 mod names;
+mod password;
 mod read;
 mod room;
 mod session;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use config::{Faults, Flood, RelayConfig, RelayLimits};
 pub use event::{Command, Event, Record, What};
+pub use password::{MOST_STRETCHES, PasswordStatistics};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -45,6 +47,7 @@ use crate::time::{Instant, Now, WallTime};
 use crate::wire::ConnectionId;
 use answer::Pending;
 use names::NameTable;
+use password::Passwords;
 use room::Room;
 use session::{Phase, Queue, Session, Sessions};
 use tail::Tail;
@@ -96,6 +99,9 @@ pub struct Relay {
     /// What the ledger was asked, by ticket.
     jobs: BTreeMap<u64, Pending>,
     next_ticket: u64,
+    passwords: Passwords,
+    /// Salts.
+    random: Random,
     /// How fast addresses connected lately.
     arrivals: BTreeMap<IpAddr, Bucket>,
     wakes: BTreeSet<(Instant, Handle)>,
@@ -145,6 +151,8 @@ impl Relay {
             everyone: Tail::new(foundation.everyone_head),
             jobs: BTreeMap::new(),
             next_ticket: 1,
+            passwords: Passwords::default(),
+            random,
             arrivals: BTreeMap::new(),
             wakes: BTreeSet::new(),
             expire_at: now.instant + Self::EXPIRE_INTERVAL,
@@ -167,6 +175,7 @@ impl Relay {
     pub fn handle_command(&mut self, now: Now, command: Command) {
         match command {
             Command::Answer(answer) => self.handle_answer(now, answer),
+            Command::Stretched { ticket, outcome } => self.handle_stretched(now, ticket, outcome),
             Command::LogTail { ticket, lines } => self.handle_log_tail(now, ticket, lines),
             Command::Reconfigure(limits) => self.config.limits = limits,
             Command::Shutdown { reason } => self.shut_down(now, reason),
@@ -239,6 +248,11 @@ impl Relay {
     /// Messages of the layer below that said nothing, or nothing that a relay answers.
     pub const fn unreadable_messages(&self) -> u64 {
         self.unreadable
+    }
+
+    /// What was counted of passwords.
+    pub const fn password_statistics(&self) -> &PasswordStatistics {
+        &self.passwords.statistics
     }
 
     /// The layer below, for statistics and checkers.

@@ -8,7 +8,7 @@ use super::session::Asked;
 use super::{Event, Relay, What};
 use crate::chat::{BanInfo, MAX_REMARK_BYTES, Moderation, News, RefusalCode, cut, room_name};
 use crate::endpoint::Handle;
-use crate::ledger::{Ban, BanTarget, Identity, Request, folded};
+use crate::ledger::{Ban, BanTarget, Holder, Identity, Request, folded};
 use crate::time::{Now, WallTime};
 
 /// Lines of the log that an operator gets at once.
@@ -100,14 +100,15 @@ impl Relay {
         handle: Handle,
         asked: Asked,
         then: Then,
-        holder: Option<Identity>,
+        holder: Option<Holder>,
     ) {
-        let Some(whom) = holder else {
+        let Some(Holder { identity: whom, key }) = holder else {
             let reason = "nobody was ever called that here";
             return self.refuse(now, handle, &asked, RefusalCode::NoSuchName, reason);
         };
         let action = match then {
             Then::Invite { room } => return self.invite(now, handle, asked, room, whom),
+            Then::TellKey { nick } => return self.tell_key(now, handle, &asked, nick, key),
             Then::Moderate(action) => action,
         };
         let action = match action {

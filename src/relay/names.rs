@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::chat::MAX_NICK_CHARS;
+use crate::chat::numbered;
 use crate::endpoint::Handle;
 use crate::ledger::folded;
 
@@ -37,11 +37,6 @@ impl NameTable {
 
     /// A free name that looks like the wanted one.
     pub(super) fn suggestion(&self, nick: &str) -> Option<String> {
-        (2..100_u32).find_map(|number| {
-            let suffix = format!("-{number}");
-            let stem: String = nick.chars().take(MAX_NICK_CHARS - suffix.len()).collect();
-            let name = format!("{stem}{suffix}");
-            self.holder(&name).is_none().then_some(name)
-        })
+        numbered(nick).find(|name| self.holder(name).is_none())
     }
 }

@@ -67,7 +67,7 @@ impl Relay {
                     && session.outbox.bytes < MAX_NEWS_BYTES
                     && match &session.phase {
                         Phase::Guest { .. } => true,
-                        Phase::Member(member) => !member.is_renaming,
+                        Phase::Member(member) => !member.is_renaming && !member.is_proving,
                         Phase::Entering(_) | Phase::Leaving => false,
                     }
             })

@@ -9,7 +9,7 @@ use super::tail::Cursor;
 use crate::bucket::Bucket;
 use crate::chat::MessageId;
 use crate::endpoint::Handle;
-use crate::ledger::Identity;
+use crate::ledger::{Identity, Proof};
 use crate::time::{Instant, WallTime};
 
 /// A request's name, and when it was made.
@@ -77,7 +77,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Entering {
     pub(super) nick: String,
-    pub(super) token: String,
+    pub(super) proof: Proof,
     /// The request, and when it was said.
     pub(super) request: Asked,
     /// The cursors that it came with, if they are of our log.
@@ -92,7 +92,7 @@ pub(super) struct Entering {
 pub(super) struct Member {
     pub(super) nick: String,
     pub(super) identity: Identity,
-    pub(super) token: String,
+    pub(super) proof: Proof,
     /// Whether the name was somebody else's before.
     pub(super) is_stranger: bool,
     pub(super) since: WallTime,
@@ -103,6 +103,8 @@ pub(super) struct Member {
     pub(super) letters: Letters,
     /// Whether another name is being written down for it: until then nothing more of it is read.
     pub(super) is_renaming: bool,
+    /// Whether a password that it said is being stretched: until then nothing more of it is read either.
+    pub(super) is_proving: bool,
     /// Presence messages that are under way, by their number in the stream.
     pub(super) presence_under_way: Vec<u64>,
 }

@@ -3,7 +3,7 @@
 use super::answer::Pending;
 use super::session::Asked;
 use super::{Relay, What};
-use crate::chat::{EVERYONE, Party, Receipt, RefusalCode, Words, is_nick, room_name};
+use crate::chat::{EVERYONE, Party, Receipt, RefusalCode, Sealed, Words, is_nick, room_name};
 use crate::endpoint::Handle;
 use crate::ledger::{Draft, Identity, LetterFate, LogKey, Request};
 use crate::time::{Now, WallTime};
@@ -18,6 +18,9 @@ impl Relay {
         };
         if let Err((code, reason)) = self.check_words(now, author, &words) {
             return self.refuse_words(now, handle, &request, code, &reason);
+        }
+        if let Err((code, reason)) = self.check_seal(handle, &words, &to) {
+            return self.refuse_words(now, handle, &request, code, reason);
         }
         let draft = |relay: &Self, to| relay.draft(handle, author, words, to, at);
         match (to.room.clone(), to.nick.clone()) {
@@ -58,12 +61,38 @@ impl Relay {
         }
         let limit = self.config.limits.text_bytes;
         let quoted = words.reply_to.as_ref().map_or(0, |(_, text, _)| text.len());
-        let longest = words.text.len().max(quoted);
+        let sealed = words.sealed.as_ref().map_or(0, Sealed::text_bytes);
+        let longest = words.text.len().max(quoted).max(sealed);
         if longest > limit {
             let reason = format!("a text may have {limit} bytes here, and this one has {longest}");
             return Err((RefusalCode::TooLong, reason));
         }
         Ok(())
+    }
+
+    /// A letter to somebody is sealed exactly if its author's connection is, with the author's own key (UC-LETTER-003). What is said
+    /// to many never is.
+    fn check_seal(
+        &self,
+        handle: Handle,
+        words: &Words<'_>,
+        to: &Party,
+    ) -> Result<(), (RefusalCode, &'static str)> {
+        match (self.key_of(handle), &words.sealed) {
+            (_, Some(_)) if to.room.is_some() => {
+                Err((RefusalCode::Invalid, "only a letter to one member can be sealed"))
+            }
+            (None, Some(_)) => {
+                Err((RefusalCode::Invalid, "this relay runs in the clear, and so do its letters"))
+            }
+            (Some(key), Some(sealed)) if sealed.from != key => {
+                Err((RefusalCode::Invalid, "the letter is sealed with another key than yours"))
+            }
+            (Some(_), None) if to.room.is_none() && to.nick.is_some() => {
+                Err((RefusalCode::Unsealed, "letters are sealed here, and this one can be read on its way"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn refuse_words(&mut self, now: Now, handle: Handle, request: &Asked, code: RefusalCode, reason: &str) {
@@ -102,6 +131,7 @@ impl Relay {
             to,
             sent_at: at,
             text: words.text.into_owned(),
+            sealed: words.sealed.map(Box::new),
             reply_to: words.reply_to.map(|(id, text, at)| (id, text.into_owned(), at)),
         })
     }
@@ -160,6 +190,13 @@ impl Relay {
                 let reason = match code {
                     RefusalCode::Expired => "it waited too long for its receiver",
                     RefusalCode::TooLong => "its receiver takes nothing that long",
+                    RefusalCode::UnknownKey => {
+                        "its receiver knows you by another key, and did not open it: they must trust your new one first"
+                    }
+                    RefusalCode::BadSeal => {
+                        "its receiver could not open it: it was sealed for another key, or changed"
+                    }
+                    RefusalCode::Unsealed => "its receiver takes sealed letters only",
                     _ => "its receiver refused it",
                 };
                 Receipt { code: Some(code), ..Receipt::refused(id, at, reason) }

@@ -140,6 +140,7 @@ impl Relay {
         let words = Words {
             id: draft.id.clone(),
             text: Cow::Borrowed(&draft.text),
+            sealed: draft.sealed.as_deref().cloned(),
             is_echo: false,
             reply_to,
             place: Some(Place { pos: entry.pos, stored_at: entry.stored_at }),

@@ -1,10 +1,17 @@
 //! Scripts: visitors by hand around a relay, on a perfect link, with a ledger in memory.
 
+mod alike;
+mod guarded;
+mod sealed;
+
 use super::*;
 use crate::arq::{Closed, SendOptions};
-use crate::chat::{Change, MessageId, Moderation, News, Party, Receipt, Request, Said, Say, Words, stream};
+use crate::chat::{
+    Change, MessageId, Moderation, News, Party, Receipt, Request, Said, Say, Sealed, Words, stream,
+};
 use crate::endpoint::EndpointConfig;
 use crate::ledger::{LedgerError, LedgerErrorKind, MemoryLedger};
+use crate::secure::{Secret, Stretch, StretchCost};
 
 const TOKEN: &str = "0123456789abcdef-";
 
@@ -17,6 +24,8 @@ struct Hall {
     trouble: Option<LedgerError>,
     /// Jobs that the ledger has not come to, while it is slow.
     waiting: Option<Vec<ledger::Job>>,
+    /// Passwords that nobody has come to, while that is slow.
+    stretching: Option<Vec<(u64, Stretch)>>,
     visitors: Vec<Visitor>,
     records: Vec<String>,
 }
@@ -31,6 +40,10 @@ struct Visitor {
     /// Whether nothing reaches it.
     is_deaf: bool,
     seen: Vec<String>,
+    /// The sealed letters among them.
+    letters: Vec<Sealed>,
+    /// Why something was refused, in words.
+    reasons: Vec<String>,
 }
 
 fn relay_address() -> SocketAddr {
@@ -49,7 +62,16 @@ impl Hall {
         };
         let ledger = MemoryLedger::new("log1".to_owned(), 1 << 20);
         let relay = Relay::new(config, ledger.foundation(), 1, now);
-        Self { now, relay, ledger, trouble: None, waiting: None, visitors: Vec::new(), records: Vec::new() }
+        Self {
+            now,
+            relay,
+            ledger,
+            trouble: None,
+            waiting: None,
+            stretching: None,
+            visitors: Vec::new(),
+            records: Vec::new(),
+        }
     }
 
     /// Kills the relay, and starts another on what its ledger holds. Those who were there know nothing of it.
@@ -78,6 +100,8 @@ impl Hall {
             reads: true,
             is_deaf: false,
             seen: Vec::new(),
+            letters: Vec::new(),
+            reasons: Vec::new(),
         });
         self.run();
         index
@@ -114,7 +138,8 @@ impl Hall {
     }
 
     fn words(&mut self, visitor: usize, id: MessageId, to: Party, text: &str) {
-        let words = Words { id, text: text.into(), is_echo: false, reply_to: None, place: None };
+        let words =
+            Words { id, text: text.into(), sealed: None, is_echo: false, reply_to: None, place: None };
         self.say(visitor, stream::WORDS, to, Said::Words(words));
     }
 
@@ -168,6 +193,10 @@ impl Hall {
                         };
                         self.relay.handle_command(self.now, Command::Answer(answer));
                     }
+                    Event::Stretch { ticket, stretch } => match &mut self.stretching {
+                        Some(waiting) => waiting.push((ticket, stretch)),
+                        None => self.stretch(ticket, &stretch),
+                    },
                     Event::Log(record) => self.records.push(record.what.to_string()),
                     Event::LogWanted { ticket, lines } => {
                         let from = self.records.len().saturating_sub(lines);
@@ -210,6 +239,25 @@ impl Hall {
         self.run();
     }
 
+    fn stretch(&mut self, ticket: u64, stretch: &Stretch) {
+        let outcome = stretch.carry_out(StretchCost::LEAST);
+        self.relay.handle_command(self.now, Command::Stretched { ticket, outcome });
+    }
+
+    /// Passwords that wait are stretched, and those that follow from it; how many waited at once.
+    fn stretch_all(&mut self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        while let Some(waiting) = self.stretching.replace(Vec::new()).filter(|waiting| !waiting.is_empty()) {
+            counts.push(waiting.len());
+            for (ticket, stretch) in waiting {
+                self.stretch(ticket, &stretch);
+                self.run();
+            }
+        }
+        self.stretching = None;
+        counts
+    }
+
     /// What a visitor saw since the last call.
     fn seen(&mut self, visitor: usize) -> Vec<String> {
         std::mem::take(&mut self.visitors[visitor].seen)
@@ -237,8 +285,14 @@ impl Visitor {
                 return;
             };
             let say = Say::decode(&received.body).unwrap();
+            if let Said::Words(Words { sealed: Some(sealed), .. }) = &say.said {
+                self.letters.push(sealed.clone());
+            }
             if !matches!(say.said, Said::Introduce { .. }) {
                 self.seen.push(describe(&say));
+                if let Said::Receipt(Receipt { ack: false, reason: Some(reason), .. }) = &say.said {
+                    self.reasons.push(reason.to_string());
+                }
             }
         }
     }
@@ -276,7 +330,8 @@ fn describe(say: &Say<'_>) -> String {
         Said::Words(words) => {
             let from = say.from.nick.as_deref().unwrap_or("-");
             let to = say.to.room.as_deref().or(say.to.nick.as_deref()).unwrap_or("-");
-            format!("{from} to {to}: {} @{}", words.text, words.place.map_or(0, |place| place.pos))
+            let text = if words.sealed.is_some() { "sealed" } else { &words.text };
+            format!("{from} to {to}: {text} @{}", words.place.map_or(0, |place| place.pos))
         }
         Said::News(news) => describe_news(news),
         other => format!("{other:?}"),
@@ -323,6 +378,7 @@ fn describe_news(news: &News) -> String {
         News::Removed { room, by, reason } => format!("out of {room:?} by {by}: {reason}"),
         News::Remark { text } => text.clone(),
         News::Closing { reason } => format!("closing: {reason}"),
+        News::Key { nick, key, .. } => format!("the key of {nick} is {key}"),
         News::Bans { bans, .. } => {
             format!("bans {}", bans.iter().map(|ban| ban.who.as_str()).collect::<Vec<_>>().join(" "))
         }
@@ -530,7 +586,7 @@ fn rooms_can_be_guarded_by_their_owner() {
     let ana = hall.join("ana", "#den");
     let guard = |password: Option<&str>, invite_only, hidden| Request::Guard {
         room: "#den".to_owned(),
-        password: password.map(str::to_owned),
+        password: password.map(Secret::from),
         invite_only,
         hidden,
     };
@@ -538,7 +594,7 @@ fn rooms_can_be_guarded_by_their_owner() {
         room: "#den".to_owned(),
         after: None,
         history: None,
-        password: password.map(str::to_owned),
+        password: password.map(Secret::from),
     };
     hall.ask(ana, guard(Some("cheese"), None, Some(true)));
     let bob = hall.enter("bob");
@@ -593,8 +649,8 @@ fn operators_kick_ban_and_mute_and_others_do_not() {
     };
     hall.seen(ana);
     hall.ask(ana, kick(None));
-    hall.ask(ana, Request::Authorize { secret: "open says me".to_owned() });
-    hall.ask(ana, Request::Authorize { secret: "open sesame".to_owned() });
+    hall.ask(ana, Request::Authorize { secret: "open says me".into() });
+    hall.ask(ana, Request::Authorize { secret: "open sesame".into() });
     hall.check(ana, &["no a-3: forbidden", "no a-4: forbidden", "ok a-5", "you are an operator now"]);
     hall.ask(ana, moderate(Moderation::Mute { nick: "bob".to_owned(), seconds: Some(60) }));
     hall.line(bob, "#sala", "loud");
@@ -720,7 +776,7 @@ fn words_beside_the_flood_limit_are_not_heard() {
     let ana = hall.join("ana", "#sala");
     let words = |id: &str, is_echo| {
         let text = "sneaky".into();
-        Said::Words(Words { id: message_id(id), text, is_echo, reply_to: None, place: None })
+        Said::Words(Words { id: message_id(id), text, sealed: None, is_echo, reply_to: None, place: None })
     };
     hall.say(ana, stream::RECEIPTS, party(Some("#sala"), None), words("a-8", false));
     hall.say(ana, stream::RECEIPTS, party(None, None), words("a-9", true));
@@ -759,7 +815,7 @@ fn whoever_is_banned_is_not_heard_any_more_though_it_hears_nothing() {
     let mut hall = Hall::new();
     let ana = hall.join("ana", "#sala");
     let bob = hall.join("bob", "#sala");
-    hall.ask(ana, Request::Authorize { secret: "open sesame".to_owned() });
+    hall.ask(ana, Request::Authorize { secret: "open sesame".into() });
     hall.seen(ana);
     hall.visitors[bob].is_deaf = true;
     let ban = Moderation::Ban { who: "bob".to_owned(), seconds: None, reason: None };
@@ -800,7 +856,7 @@ fn an_operator_closes_the_relay_for_everyone() {
     let mut hall = Hall::new();
     let ana = hall.join("ana", "#sala");
     let bob = hall.join("bob", "#sala");
-    hall.ask(ana, Request::Authorize { secret: "open sesame".to_owned() });
+    hall.ask(ana, Request::Authorize { secret: "open sesame".into() });
     hall.seen(ana);
     hall.ask(ana, Request::Moderate(Moderation::Shutdown { reason: None }));
     hall.check(ana, &["ok a-4", "closing: ana closed the relay", "closed done: ana closed the relay"]);

@@ -127,12 +127,13 @@ impl Responder {
     /// the state is made anew from what it followed from; only what comes from the address that was answered gets here.
     pub fn finish(&mut self, keys: &KeyPair, message: &[u8]) -> Result<Session, HandshakeError> {
         let mut payload = vec![0; message.len()];
-        if self.state.read_message(message, &mut payload).is_err() {
+        let read = self.state.read_message(message, &mut payload).map_err(|_| HandshakeError);
+        // One that verifies and shows nobody's key has used the state up all the same.
+        let remote = read.and_then(|_| remote_key(&self.state));
+        if remote.is_err() {
             self.begin_again(keys);
-            return Err(HandshakeError);
         }
-        let remote = remote_key(&self.state)?;
-        Ok(session(&mut self.state, remote))
+        Ok(session(&mut self.state, remote?))
     }
 
     fn begin_again(&mut self, keys: &KeyPair) {

@@ -12,11 +12,11 @@ use super::Entropy;
 use super::noise::x25519;
 
 /// Somebody's public key, X25519 (RFC 7748). As text: the 32 bytes in base32 (RFC 4648), lower case, without padding, 52
-/// characters. Read it in either case.
+/// characters. Read it in either case (UC-KEY-002).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
-/// A public key and the secret that proves it.
+/// A public key and the secret that proves it, which leaves this type for its file alone (UC-KEY-001).
 #[derive(Clone)]
 pub struct KeyPair {
     public: PublicKey,
@@ -42,7 +42,7 @@ impl PublicKey {
     }
 
     /// Whether it names anybody: with a few points of the curve every secret agrees on zero, so anyone could pass for them
-    /// (RFC 7748, section 6.1).
+    /// (RFC 7748, section 6.1; UC-KEY-003).
     pub fn is_usable(&self) -> bool {
         let mut dh = x25519();
         dh.set(&[1; 32]);

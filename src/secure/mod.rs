@@ -14,6 +14,8 @@ mod key;
 mod letter;
 mod noise;
 mod packet_key;
+mod password;
+mod secret;
 mod words;
 
 pub use cookie::CookieMint;
@@ -22,4 +24,6 @@ pub use handshake::{HandshakeError, Initiator, Responder, Session};
 pub use key::{BadKey, KeyPair, PublicKey};
 pub use letter::{LETTER_OVERHEAD_BYTES, Letter, LetterError, MAX_LETTER_BYTES};
 pub use packet_key::{OpenError, Opener, Sealer};
+pub use password::{Salt, Stretch, StretchCost, StretchOutcome, Stretched, stretch};
+pub use secret::Secret;
 pub use words::{comparison_words, key_words};

@@ -7,7 +7,7 @@ use snow::{Builder, Error};
 
 use super::Entropy;
 
-/// The handshake of a connection.
+/// The handshake of a connection (UC-SEAL-001).
 pub(super) const HANDSHAKE: &str = "Noise_XX_25519_AESGCM_SHA256";
 
 /// One message to somebody who is not there.

@@ -277,6 +277,8 @@ impl Attendee {
             MemberEvent::Came { .. } => Deed::Told { what: "came" },
             MemberEvent::Went { .. } => Deed::Told { what: "went" },
             MemberEvent::Roster { .. } => Deed::Told { what: "roster" },
+            MemberEvent::SharedKey { .. } => Deed::Told { what: "shared-key" },
+            MemberEvent::LetterRefused { .. } => Deed::Told { what: "letter-refused" },
             MemberEvent::News(_) => Deed::Told { what: "other-news" },
         };
         self.deeds.push(deed);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::deed::Deed;
 use super::scenario::HallPlan;
 use crate::ledger::{
-    Answer, Draft, Foundation, Job, LedgerError, LedgerErrorKind, MemoryLedger, Reply, Request, folded,
+    Answer, Draft, Foundation, Job, LedgerError, LedgerErrorKind, MemoryLedger, Proof, Reply, Request, folded,
 };
 use crate::random::Random;
 use crate::time::Instant;
@@ -131,10 +131,10 @@ fn no_room(job: &Job) -> Answer {
 /// What of a job's outcome the harness looks at.
 fn deed(job: &Job, answer: &Answer) -> Option<Deed> {
     match (&job.request, &answer.result) {
-        (Request::Enter { token, nick }, Ok(Reply::Entered { identity, .. })) => {
-            Some(Deed::Named { identity: *identity, node: node_of(token), name: folded(nick) })
+        (Request::Enter { proof, nick }, Ok(Reply::Entered { identity, .. })) => {
+            Some(Deed::Named { identity: *identity, node: node_of(proof), name: folded(nick) })
         }
-        (Request::Enter { token, .. }, Err(_)) => node_of(token).map(|node| Deed::Unnamed { node }),
+        (Request::Enter { proof, .. }, Err(_)) => node_of(proof).map(|node| Deed::Unnamed { node }),
         (Request::TakeName { identity, nick }, Ok(Reply::Entered { .. })) => {
             Some(Deed::Named { identity: *identity, node: None, name: folded(nick) })
         }
@@ -157,6 +157,7 @@ pub fn token_of(node: usize) -> String {
     format!("token-of-attendee-{node}")
 }
 
-fn node_of(token: &str) -> Option<usize> {
+fn node_of(proof: &Proof) -> Option<usize> {
+    let Proof::Token(token) = proof else { return None };
     token.rsplit('-').next()?.parse().ok()
 }

@@ -11,6 +11,7 @@ use crate::ledger::{MailboxBounds, folded};
 use crate::machine::{Path, Transmit};
 use crate::random::keyed_draw;
 use crate::relay::{Command, Event, Flood, Relay, RelayConfig, RelayLimits, What};
+use crate::secure::StretchCost;
 use crate::time::{Instant, Now};
 
 /// A relay and its disk.
@@ -88,6 +89,10 @@ impl Node for Hall {
         while let Some(event) = self.relay.poll_event() {
             match event {
                 Event::Job(job) => self.disk().push(job),
+                Event::Stretch { ticket, stretch } => {
+                    let outcome = stretch.carry_out(StretchCost::LEAST);
+                    self.relay.handle_command(now, Command::Stretched { ticket, outcome });
+                }
                 Event::Log(record) => reports.extend(deed(record.what).map(Report::Deed)),
                 Event::LogWanted { .. } | Event::ShuttingDown => {}
             }

@@ -74,7 +74,7 @@ impl Identity {
     }
 }
 
-/// The key pair in a folder that is there, made from `seed` if there is none.
+/// The key pair in a folder that is there, made from `seed` if there is none (UC-KEY-006).
 pub fn key_pair(folder: &Path, seed: [u8; 32]) -> Result<KeyPair, ProfileError> {
     let seed = Zeroizing::new(seed);
     let path = folder.join(KEY_FILE);
@@ -103,7 +103,7 @@ fn lock(folder: &Path) -> Result<File, ProfileError> {
     Ok(lock)
 }
 
-/// `known.json`.
+/// `known.json` (UC-KEY-007).
 #[derive(Debug, Serialize, Deserialize)]
 struct KnownFile {
     known: Vec<Entry>,
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(text, format!("{}\n", *first.keys().secret_text()));
     }
 
-    // UC-KEY-002
+    // UC-KEY-006
     #[cfg(unix)]
     #[test]
     fn a_key_that_others_may_read_is_refused() {
@@ -209,6 +209,7 @@ mod tests {
         }
     }
 
+    // UC-KEY-006, UC-KEY-007
     #[test]
     fn what_is_damaged_is_told_and_not_written_over() {
         let folder = Folder::new();

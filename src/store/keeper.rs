@@ -162,12 +162,12 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::ledger::{Reply, Request};
+    use crate::ledger::{Proof, Reply, Request};
     use crate::store::tests::Folder;
     use crate::time::WallTime;
 
     fn enter(ticket: u64) -> Job {
-        let request = Request::Enter { token: format!("t{ticket}"), nick: "ana".to_owned() };
+        let request = Request::Enter { proof: Proof::Token(format!("t{ticket}")), nick: "ana".to_owned() };
         Job { ticket, at: WallTime::default(), request }
     }
 

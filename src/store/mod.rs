@@ -1,4 +1,5 @@
-//! What outlives the program: the ledger on disk, the log's text files, a peer's profile, keys.
+//! What outlives the program: the ledger on disk, the log's text files, a peer's profile, keys; and the thread that stretches
+//! passwords.
 //!
 //! Whatever waits for a disk has a thread of its own here and talks through bounded channels, so that a slow disk delays receipts
 //! and nothing else; a profile alone is small, read once and written seldom. This module must never say that something is kept
@@ -12,6 +13,7 @@ pub mod outbox;
 mod private;
 pub mod profile;
 pub mod shown;
+pub mod stretcher;
 
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::private::{is_exposed, make_folder, open_lock, read, write_whole};
-use crate::chat::MAX_SECRET_BYTES;
-use crate::peer::RelayMemory;
+use crate::chat::{MAX_SECRET_BYTES, RefusalCode};
+use crate::peer::{RelayMemory, SeenLetter};
 
 /// As many programs of one person on one machine as anybody starts by hand.
 const MAX_NUMBER: u32 = 64;
@@ -176,6 +176,23 @@ impl Profile {
         write_whole(&path, &bytes).map_err(|error| system(&path, error))
     }
 
+    /// The sealed letters that were shown last, oldest first (UC-LETTER-007).
+    pub fn letters(&self) -> Result<Vec<SeenLetter>, ProfileError> {
+        let path = self.letters_path();
+        let bytes = read(&path).map_err(|error| system(&path, error))?.unwrap_or_default();
+        Ok(bytes.as_chunks().0.to_vec())
+    }
+
+    /// Keeps which sealed letters were shown last.
+    pub fn keep_letters(&self, letters: &[SeenLetter]) -> Result<(), ProfileError> {
+        let path = self.letters_path();
+        write_whole(&path, letters.as_flattened()).map_err(|error| system(&path, error))
+    }
+
+    fn letters_path(&self) -> PathBuf {
+        self.folder.join("letters")
+    }
+
     fn memories_path(&self) -> PathBuf {
         self.folder.join("relays.json")
     }
@@ -202,19 +219,23 @@ struct KeptRelay {
     letters_after: u64,
     everyone_after: Option<u64>,
     rooms: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    letters_refused: BTreeMap<u64, String>,
 }
 
 impl From<&RelayMemory> for KeptRelay {
     fn from(memory: &RelayMemory) -> Self {
-        let RelayMemory { log, letters_after, everyone_after, rooms } = memory.clone();
-        Self { log, letters_after, everyone_after, rooms }
+        let RelayMemory { log, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
+        let refused = letters_refused.into_iter().map(|(pos, code)| (pos, code.as_str().to_owned()));
+        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
     }
 }
 
 impl From<KeptRelay> for RelayMemory {
     fn from(kept: KeptRelay) -> Self {
-        let KeptRelay { log, letters_after, everyone_after, rooms } = kept;
-        Self { log, letters_after, everyone_after, rooms }
+        let KeptRelay { log, letters_after, everyone_after, rooms, letters_refused } = kept;
+        let refused = letters_refused.into_iter().map(|(pos, code)| (pos, RefusalCode::parse(&code)));
+        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
     }
 }
 
@@ -308,6 +329,7 @@ mod tests {
             letters_after: 3,
             everyone_after: None,
             rooms: BTreeMap::from([("#sala".to_owned(), position)]),
+            letters_refused: BTreeMap::from([(2, RefusalCode::UnknownKey)]),
         }
     }
 
@@ -319,9 +341,11 @@ mod tests {
         assert_eq!(profile.memory("relay:6100"), RelayMemory::default());
         profile.keep("relay:6100", memory(16)).unwrap();
         profile.keep("relay:6100", memory(17)).unwrap();
+        profile.keep_letters(&[[1; 16], [2; 16]]).unwrap();
         drop(profile);
         let profile = data.open("ana", "another token of another run").unwrap();
         assert_eq!(profile.token(), TOKEN);
+        assert_eq!(profile.letters().unwrap(), [[1; 16], [2; 16]]);
         assert_eq!(profile.memory("relay:6100"), memory(17));
         assert_eq!(profile.memory("elsewhere:6100"), RelayMemory::default());
         assert!(profile.damage().is_none());

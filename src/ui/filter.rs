@@ -5,14 +5,22 @@
 
 use std::borrow::Cow;
 
+use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 /// As many columns of a nick are shown as a nick may have characters.
 pub const MAX_NICK_COLUMNS: usize = 32;
 
-/// More marks on one letter than any language writes; a pile of them climbs over the lines above.
-const MAX_MARKS: usize = 4;
+/// More marks on one letter than any language writes of those that fit every letter; a pile of them climbs over the lines above.
+const MAX_GENERAL_MARKS: usize = 4;
+
+/// The same with those of single scripts: the tallest stacks of Tibetan, and room to spare.
+const MAX_MARKS: usize = 8;
+
+/// Joiners in one picture, or word that is shaped as one: the largest families and couples of the Unicode recommendation have
+/// three, and what a terminal does not know as one picture it shows as so many.
+const MAX_JOINERS: usize = 4;
 
 /// What stands for a character that has no picture of its own.
 const REPLACEMENT: char = '\u{fffd}';
@@ -24,20 +32,46 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     }
     let mut shown = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
-    let (mut before, mut marks) = (' ', 0);
+    let mut pile = Pile::default();
     while let Some(character) = characters.next() {
-        let joins = is_joiner(character) && joins(before, character, characters.peek().copied());
-        marks = if is_mark(character) { marks + 1 } else { 0 };
-        shown.push(if joins {
-            character
-        } else if marks > MAX_MARKS {
-            REPLACEMENT
-        } else {
-            visible_char(character)
-        });
-        before = character;
+        shown.push(pile.put(character, characters.peek().copied()));
     }
     Cow::Owned(shown)
+}
+
+/// What is piled up in one place of the screen.
+#[derive(Default)]
+struct Pile {
+    before: Option<char>,
+    /// Marks that fit any letter.
+    marks: usize,
+    /// Marks of all sorts.
+    all_marks: usize,
+    joiners: usize,
+}
+
+impl Pile {
+    /// One more character: itself, or what is shown in its place.
+    fn put(&mut self, character: char, after: Option<char>) -> char {
+        let shown = if is_joiner(character) && joins(self.before, character, after) {
+            self.joiners += 1;
+            if self.joiners > MAX_JOINERS { REPLACEMENT } else { character }
+        } else if is_mark(character) {
+            self.all_marks += 1;
+            self.marks += usize::from(is_general_mark(character));
+            // At the beginning it would stand on what is not part of the text.
+            let is_too_much =
+                self.all_marks > MAX_MARKS || self.marks > MAX_GENERAL_MARKS || self.before.is_none();
+            if is_too_much { REPLACEMENT } else { visible_char(character) }
+        } else {
+            // What a joiner joins stays in its place.
+            let joiners = if self.before.is_some_and(is_joiner) { self.joiners } else { 0 };
+            *self = Self { joiners, ..Self::default() };
+            visible_char(character)
+        };
+        self.before = Some(shown);
+        shown
+    }
 }
 
 /// One character, safe to print wherever it stands.
@@ -85,7 +119,8 @@ pub fn shorten(text: &str, columns: usize) -> String {
     short
 }
 
-/// Control characters of the upper half, everything that changes the direction of reading, and what has no shape.
+/// Control characters of the upper half, everything that changes the direction of reading, and what has no shape: fillers, tags,
+/// selectors, and format characters (Cf) but the few that are seen, such as the signs around Arabic numbers.
 fn is_hidden(character: char) -> bool {
     matches!(character,
         '\u{80}'..='\u{9f}'
@@ -97,7 +132,8 @@ fn is_hidden(character: char) -> bool {
         | '\u{2800}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0d}'
         | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+        | '\u{70f}' | '\u{13430}'..='\u{1345f}' | '\u{16fe4}'
         | '\u{1bca0}'..='\u{1bca3}'
         | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}')
@@ -108,16 +144,21 @@ fn is_joiner(character: char) -> bool {
 }
 
 /// Whether a joiner does what it is for: holds a family of emoji together, or shapes a script that needs it.
-fn joins(before: char, joiner: char, after: Option<char>) -> bool {
-    let Some(after) = after else { return false };
+fn joins(before: Option<char>, joiner: char, after: Option<char>) -> bool {
+    let (Some(before), Some(after)) = (before, after) else { return false };
     let shaped = |character| matches!(character, '\u{600}'..='\u{8ff}' | '\u{900}'..='\u{dff}');
     let picture =
         |character| matches!(character, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
     shaped(before) && shaped(after) || joiner == '\u{200d}' && picture(before) && picture(after)
 }
 
-/// The combining marks that fit any letter, and so can be piled up.
+/// Whether a character stands on the one before it.
 fn is_mark(character: char) -> bool {
+    is_combining_mark(character) && !is_hidden(character)
+}
+
+/// The combining marks that fit any letter.
+fn is_general_mark(character: char) -> bool {
     matches!(character,
         '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
         | '\u{20d0}'..='\u{20ff}' | '\u{fe0e}' | '\u{fe0f}' | '\u{fe20}'..='\u{fe2f}')
@@ -190,9 +231,103 @@ mod tests {
     }
 
     #[test]
+    fn every_sort_of_hidden_character_is_seen() {
+        for hidden in [
+            // Controls, and those of the upper half.
+            '\u{8}',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            // Directions: marks, embeddings, overrides, isolates.
+            '\u{200e}',
+            '\u{200f}',
+            '\u{61c}',
+            '\u{202a}',
+            '\u{202b}',
+            '\u{202c}',
+            '\u{202d}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2067}',
+            '\u{2068}',
+            '\u{2069}',
+            // Of no width: spaces, joiners without anything to join, invisible operators, the old format characters.
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{206a}',
+            '\u{206f}',
+            '\u{feff}',
+            '\u{180e}',
+            '\u{ad}',
+            '\u{34f}',
+            // Other format characters, fillers, separators.
+            '\u{70f}',
+            '\u{fff9}',
+            '\u{fffb}',
+            '\u{13430}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{115f}',
+            '\u{3164}',
+            '\u{ffa0}',
+            '\u{2028}',
+            '\u{2029}',
+            // Tags, and selectors of variations.
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{fe00}',
+            '\u{180b}',
+            '\u{e0100}',
+            '\u{e01ef}',
+        ] {
+            let shown = visible(&format!("a{hidden}b")).into_owned();
+            let sign = shown.strip_prefix('a').and_then(|rest| rest.strip_suffix('b'));
+            assert!(
+                sign.is_some_and(|sign| sign.width() == 1 && !sign.contains(hidden)),
+                "{hidden:?}: {shown:?}"
+            );
+        }
+    }
+
+    #[test]
     fn marks_cannot_be_piled_up() {
-        let pile: String = std::iter::once('o').chain(std::iter::repeat_n('\u{302}', 50)).collect();
-        assert_eq!(visible(&pile).chars().filter(|&character| character == '\u{302}').count(), MAX_MARKS);
+        for (base, mark, most) in [
+            ('o', '\u{302}', MAX_GENERAL_MARKS),
+            ('o', '\u{20dd}', MAX_GENERAL_MARKS),
+            ('☺', '\u{fe0f}', MAX_GENERAL_MARKS),
+            ('ก', '\u{e49}', MAX_MARKS),
+            ('ب', '\u{651}', MAX_MARKS),
+            ('ཀ', '\u{f71}', MAX_MARKS),
+        ] {
+            let pile: String = std::iter::once(base).chain(std::iter::repeat_n(mark, 50)).collect();
+            let twice = pile.repeat(2);
+            assert_eq!(visible(&twice).chars().filter(|&shown| shown == mark).count(), 2 * most, "{mark:?}");
+            // One on the text before it would be no part of the text.
+            assert_eq!(visible(&pile[base.len_utf8()..]).chars().next(), Some(REPLACEMENT));
+        }
+        // A joiner begins no new pile.
+        let shaped = format!("क{}\u{200c}{}", "\u{93f}".repeat(8), "\u{93f}".repeat(8));
+        assert_eq!(visible(&shaped).chars().filter(|&shown| shown == '\u{93f}').count(), MAX_MARKS);
+    }
+
+    #[test]
+    fn pictures_cannot_be_joined_without_end() {
+        let family = "👩\u{200d}👩\u{200d}👧\u{200d}👦";
+        let kiss = "👩🏻\u{200d}❤\u{fe0f}\u{200d}💋\u{200d}👨🏻";
+        let text = format!("{family} {kiss}{family}");
+        assert_eq!(visible(&text), text);
+        let crowd = "👩\u{200d}".repeat(50) + "👩";
+        let shown = visible(&crowd).into_owned();
+        assert!(
+            shown.graphemes(true).all(|picture| picture.matches('\u{200d}').count() <= MAX_JOINERS),
+            "{shown:?}"
+        );
+        assert!(nick(&crowd).width() <= MAX_NICK_COLUMNS);
     }
 
     #[test]

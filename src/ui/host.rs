@@ -10,7 +10,7 @@ use super::filter;
 use super::json::escape;
 use crate::chat::format_timestamp;
 use crate::endpoint::Statistics;
-use crate::relay::{Record, What};
+use crate::relay::{PasswordStatistics, Record, What};
 use crate::secure::{PublicKey, key_words};
 
 /// What a clear run says.
@@ -48,6 +48,8 @@ pub struct Counters<'a> {
     pub dropped: u64,
     /// Messages that said nothing.
     pub unreadable: u64,
+    /// Of rooms' passwords.
+    pub passwords: &'a PasswordStatistics,
 }
 
 impl Ready<'_> {
@@ -127,6 +129,10 @@ impl Counters<'_> {
         if self.unreadable > 0 {
             line.push_str(&format!("; {} messages could not be read", self.unreadable));
         }
+        let PasswordStatistics { right, wrong, held_back } = self.passwords;
+        if right + wrong + held_back > 0 {
+            line.push_str(&format!("; passwords: {right} right, {wrong} wrong, {held_back} held back"));
+        }
         line
     }
 
@@ -147,6 +153,9 @@ impl Counters<'_> {
             bytes_sent: u64,
             dispositions: BTreeMap<&'static str, u64>,
             unreadable_messages: u64,
+            passwords_right: u64,
+            passwords_wrong: u64,
+            passwords_held_back: u64,
             dropped_on_purpose: u64,
         }
         let counted = self.endpoint;
@@ -158,6 +167,9 @@ impl Counters<'_> {
             bytes_sent: counted.bytes_sent,
             dispositions: counted.dispositions().collect(),
             unreadable_messages: self.unreadable,
+            passwords_right: self.passwords.right,
+            passwords_wrong: self.passwords.wrong,
+            passwords_held_back: self.passwords.held_back,
             dropped_on_purpose: self.dropped,
         })
     }

@@ -147,6 +147,9 @@ struct Message<'a> {
     /// Whether it came through a relay for us alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     private: bool,
+    /// Of such a letter: whether the relay could not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<bool>,
     text: &'a str,
     ts: String,
     history: bool,
@@ -246,11 +249,12 @@ fn message(arrival: &Arrival) -> Message<'_> {
         id: arrival.id.as_str(),
         from: from(&arrival.from),
         room: match &arrival.way {
-            Way::Direct | Way::Letter => None,
+            Way::Direct | Way::Letter { .. } => None,
             Way::Room { room, .. } => Some(room),
             Way::Everyone => Some(EVERYONE),
         },
-        private: arrival.way == Way::Letter,
+        private: matches!(arrival.way, Way::Letter { .. }),
+        sealed: if let Way::Letter { is_sealed } = arrival.way { Some(is_sealed) } else { None },
         text: &arrival.text,
         ts: timestamp(arrival.sent_at),
         history: arrival.is_history,
@@ -417,10 +421,10 @@ mod tests {
             &Notice::Message(arrival.clone()),
             r##"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":"#sala","text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":true,"re":null}"##,
         );
-        (arrival.way, arrival.is_history) = (Way::Letter, false);
+        (arrival.way, arrival.is_history) = (Way::Letter { is_sealed: true }, false);
         check(
             &Notice::Message(arrival),
-            r#"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":null,"private":true,"text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":false,"re":null}"#,
+            r#"{"event":"message","id":"xyz-1","from":{"nick":"bob","addr":"127.0.0.1:6000"},"room":null,"private":true,"sealed":true,"text":"oi","ts":"1970-01-01T00:00:01.500000Z","history":false,"re":null}"#,
         );
     }
 

@@ -111,7 +111,7 @@ impl Model {
                 self.echoes.remove(&id);
                 let column: fn(&mut Tally) -> &mut u64 = match reason {
                     FailReason::NoAnswer | FailReason::NotSent => |tally| &mut tally.unsent,
-                    FailReason::WrongKey => |tally| &mut tally.mistrusted,
+                    FailReason::WrongKey | FailReason::OtherKey { .. } => |tally| &mut tally.mistrusted,
                     FailReason::Refused { .. } => |tally| &mut tally.refused,
                 };
                 self.settle(id, column, |message| Notice::Failed { message, reason });
@@ -424,6 +424,7 @@ impl Model {
             room,
             is_relayed,
             is_history,
+            is_sealed,
             address,
             nick,
             text,
@@ -439,7 +440,7 @@ impl Model {
                 let is_only = self.relay.as_ref().is_some_and(RelayState::has_one_room);
                 (Some(Destination::Room { relay, room: room.clone() }), Way::Room { room, is_only })
             }
-            (true, None) => (author, Way::Letter),
+            (true, None) => (author, Way::Letter { is_sealed }),
             (false, _) => {
                 self.meet(conversation, address, nick, Presence::Here, wall);
                 (Some(conversation.into()), Way::Direct)
@@ -521,6 +522,7 @@ mod tests {
             room: None,
             is_relayed: false,
             is_history: false,
+            is_sealed: false,
             address: ([127, 0, 0, 1], port).into(),
             nick: None,
             text: "hi".to_owned(),

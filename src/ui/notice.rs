@@ -37,7 +37,10 @@ pub enum Way {
     /// From the sender's own machine. All others: through the relay, which knows its members' names.
     Direct,
     /// To us alone.
-    Letter,
+    Letter {
+        /// Whether it was sealed, so that the relay could not read it.
+        is_sealed: bool,
+    },
     /// To a room.
     Room {
         /// Which.

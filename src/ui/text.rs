@@ -312,7 +312,8 @@ fn message(arrival: &Arrival, at: WallTime, limit: Limit) -> Vec<Line> {
     let (before, after) = match &arrival.way {
         Way::Direct | Way::Room { is_only: true, .. } => (String::new(), ""),
         Way::Room { room, is_only: false } => (format!("{} ", filter::nick(room)), ""),
-        Way::Letter => (String::new(), " (private)"),
+        Way::Letter { is_sealed: false } => (String::new(), " (private)"),
+        Way::Letter { is_sealed: true } => (String::new(), " (private, sealed)"),
         Way::Everyone => (String::new(), " (to everyone)"),
     };
     let mut tail = String::new();
@@ -467,7 +468,8 @@ mod tests {
             (room(true), false, format!("{time} ana: oi")),
             (room(false), false, format!("{time} #sala ana: oi")),
             (room(false), true, format!("history {date} #sala ana: oi")),
-            (Way::Letter, false, format!("{time} ana (private): oi")),
+            (Way::Letter { is_sealed: false }, false, format!("{time} ana (private): oi")),
+            (Way::Letter { is_sealed: true }, false, format!("{time} ana (private, sealed): oi")),
             (Way::Everyone, false, format!("{time} ana (to everyone): oi")),
         ] {
             check(&arrival(way, is_history), Limit::NONE, &[&expected]);

@@ -20,6 +20,7 @@ use crate::secure::{PublicKey, comparison_words, key_words};
 pub fn describe(notice: &Notice) -> Vec<Line> {
     match notice {
         Notice::Key { owner, news, can_type, .. } => key(owner, news, *can_type),
+        // UC-KEY-011
         Notice::Verification { who, ours, theirs } => plain(&[
             format!("* compare with {who}, by voice or face to face:"),
             format!("    {}", comparison_words(ours, theirs)),
@@ -112,8 +113,17 @@ fn changed(
 ) -> Vec<Line> {
     let ways = can_type.then(|| command(owner)).into_iter().chain(script(owner, seen));
     let ways: Vec<String> = ways.map(|way| filter::visible(&way).into_owned()).collect();
+    let what = match owner {
+        KeyOwner::Member(_) => {
+            format!(
+                "! {} HAS ANOTHER KEY; letters to it are not sent, letters from it are not shown",
+                shown(owner)
+            )
+        }
+        _ => format!("! ANOTHER KEY ANSWERS AT {}; nothing is sent to it", shown(owner)),
+    };
     bad(vec![
-        format!("! ANOTHER KEY ANSWERS AT {}; nothing is sent to it", shown(owner)),
+        what,
         format!("!   {since}: {}", key_words(expected)),
         format!("!   seen now: {}", key_words(seen)),
         "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:"
@@ -270,6 +280,7 @@ mod tests {
         }
     }
 
+    // UC-KEY-011
     #[test]
     fn both_sides_are_shown_the_same_words() {
         let [ours, theirs] = keys();

@@ -6,6 +6,7 @@
 mod again;
 #[path = "../home/mod.rs"]
 mod home;
+mod letters;
 mod program;
 mod relay;
 mod sealing;

@@ -292,11 +292,11 @@ fn closing_in_a_room_leaves_the_room_alone() {
 }
 
 #[test]
-fn a_room_with_a_password_asks_for_it() {
-    let hall = Hall::new(&[]);
+fn a_room_with_a_password_asks_for_it_and_the_relay_does_not_keep_it() {
+    let mut hall = Hall::new(&[]);
     let mut ana = Program::peer_with(
         &hall.member_flags(&hall.relay.address, "ana", &["--room", "#den"]),
-        &[("UDPCHAT_ROOM_PASSWORD", "cheese")],
+        &[("UDPCHAT_ROOM_PASSWORD", "Camembert 1791")],
     );
     ana.read_until(r##""event":"joined","room":"#den""##, 1);
     ana.write_line("/room password");
@@ -307,9 +307,31 @@ fn a_room_with_a_password_asks_for_it() {
     assert!(output.contains("password"), "{output}");
     let mut cid = Program::peer_with(
         &hall.member_flags(&hall.relay.address, "cid", &["--room", "#den"]),
-        &[("UDPCHAT_ROOM_PASSWORD", "cheese")],
+        &[("UDPCHAT_ROOM_PASSWORD", "Camembert 1791")],
     );
     cid.read_until(r##""event":"joined","room":"#den""##, 1);
+    // UC-RELAY-027: nothing that the relay keeps has it, neither now nor when it has ended.
+    check_absence(&hall.folder.0.join("relay"), "Camembert 1791");
+    hall.relay.kill_now();
+    check_absence(&hall.folder.0.join("relay"), "Camembert 1791");
+}
+
+/// Fails if these bytes are in a file of a folder, or of one in it.
+#[track_caller]
+fn check_absence(folder: &std::path::Path, needle: &str) {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            check_absence(&path, needle);
+            continue;
+        }
+        files += 1;
+        let bytes = std::fs::read(&path).unwrap();
+        let is_there = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        assert!(!is_there, "{} holds it", path.display());
+    }
+    assert!(files > 0, "{} is empty", folder.display());
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn a_changed_key_gets_no_words_until_it_is_accepted() {
     assert_eq!(texts(&other.kill()), ["now", "and again"]);
 }
 
+// UC-KEY-010
 #[test]
 fn a_script_accepts_a_key_by_naming_it() {
     let listener = Program::listen(&["--nick", "bob"]);
@@ -159,7 +160,7 @@ fn sealed_and_clear_refuse_each_other_in_plain_words() {
     assert!(texts(&sealed.kill()).is_empty());
 }
 
-// UC-KEY-005
+// UC-KEY-005, UC-KEY-011
 #[test]
 fn both_sides_compare_the_same_words() {
     let mut bob = Program::peer(&["--nick", "bob"]);
@@ -237,7 +238,7 @@ fn a_relay_with_another_key_is_not_entered() {
 }
 
 #[cfg(unix)]
-// UC-KEY-002
+// UC-KEY-006
 #[test]
 fn a_key_that_others_can_read_stops_every_program() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,7 @@
 //! The relay's own words against their registries: one value of each, with everything that it may have.
 
+mod numbers;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -8,6 +10,7 @@ use serde_json::{Map, Value};
 use udpchat::chat::{
     Attendance, BanInfo, Change, MessageId, Moderation, News, Party, RefusalCode, Request, RoomInfo,
 };
+use udpchat::secure::{PublicKey, Secret};
 use udpchat::time::WallTime;
 
 use super::{list, names_in, registry};
@@ -17,6 +20,7 @@ use super::{list, names_in, registry};
 fn the_requests_are_the_codes_own() {
     let (nick, room) = (|| "ana".to_owned(), || "#sala".to_owned());
     let (some, number) = (|| Some("text".to_owned()), || Some(7));
+    let secret = || Some(Secret::from("s"));
     let all = [
         Request::Enter {
             nick: nick(),
@@ -25,15 +29,16 @@ fn the_requests_are_the_codes_own() {
             letters_after: 7,
             everyone_after: number(),
         },
-        Request::Join { room: room(), after: number(), history: number(), password: some() },
+        Request::Join { room: room(), after: number(), history: number(), password: secret() },
         Request::Part { room: room(), reason: some() },
         Request::Rename { nick: nick() },
         Request::Topic { room: room(), text: String::new() },
         Request::Invite { room: room(), nick: nick() },
-        Request::Guard { room: room(), password: some(), invite_only: Some(true), hidden: Some(false) },
+        Request::Guard { room: room(), password: secret(), invite_only: Some(true), hidden: Some(false) },
         Request::Who { room: some() },
         Request::Rooms,
-        Request::Authorize { secret: "s".to_owned() },
+        Request::Key { nick: nick() },
+        Request::Authorize { secret: "s".into() },
         Request::Moderate(Moderation::Bans),
     ];
     for request in &all {
@@ -41,7 +46,11 @@ fn the_requests_are_the_codes_own() {
         match request {
             Request::Enter { .. } | Request::Join { .. } | Request::Part { .. } | Request::Rename { .. } => {}
             Request::Topic { .. } | Request::Invite { .. } | Request::Guard { .. } => {}
-            Request::Who { .. } | Request::Rooms | Request::Authorize { .. } | Request::Moderate(_) => {}
+            Request::Key { .. }
+            | Request::Who { .. }
+            | Request::Rooms
+            | Request::Authorize { .. }
+            | Request::Moderate(_) => {}
         }
     }
     check("requests.json", "what", &all);
@@ -92,6 +101,7 @@ fn the_news_are_the_codes_own() {
         News::Closing { reason: text() },
         News::Who { re: re.clone(), room: Some(room()), members: vec![member()], count: 1 },
         News::Rooms { re: re.clone(), rooms: Vec::new() },
+        News::Key { re: re.clone(), nick: text(), key: PublicKey::from_bytes([7; 32]) },
         News::Bans { re: re.clone(), bans: Vec::new() },
         News::Log { re, lines: Vec::new() },
     ];
@@ -100,7 +110,7 @@ fn the_news_are_the_codes_own() {
             News::Entered { .. } | News::Room { .. } | News::Presence { .. } | News::Renamed { .. } => {}
             News::Topic { .. } | News::Invited { .. } | News::Removed { .. } | News::Remark { .. } => {}
             News::Closing { .. } | News::Who { .. } | News::Rooms { .. } => {}
-            News::Bans { .. } | News::Log { .. } => {}
+            News::Key { .. } | News::Bans { .. } | News::Log { .. } => {}
         }
     }
     check("news.json", "what", &all);

@@ -54,7 +54,7 @@ pub fn record() -> Vec<Spoken> {
 
     hall.ask(ana, "tq3q6lzi-6", Request::Who { room: Some("#sala".to_owned()) });
     hall.say(bob, party(Some("*"), None), words("x02mfd4c-3", "good night, all"));
-    hall.ask(ana, "tq3q6lzi-7", Request::Authorize { secret: SECRET.to_owned() });
+    hall.ask(ana, "tq3q6lzi-7", Request::Authorize { secret: SECRET.into() });
     hall.ask(ana, "tq3q6lzi-8", Request::Moderate(Moderation::Shutdown { reason: None }));
     hall.said
 }
@@ -263,7 +263,14 @@ fn closing(code: &str, reason: &str) -> String {
 
 fn words(id: &str, text: &str) -> Said<'static> {
     let id = MessageId::parse(id).expect("ids of the script are ids");
-    Said::Words(Words { id, text: text.to_owned().into(), is_echo: false, reply_to: None, place: None })
+    Said::Words(Words {
+        id,
+        text: text.to_owned().into(),
+        sealed: None,
+        is_echo: false,
+        reply_to: None,
+        place: None,
+    })
 }
 
 fn party(room: Option<&str>, nick: Option<&str>) -> Party {

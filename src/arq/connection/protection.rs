@@ -69,7 +69,7 @@ impl Connection {
         }
     }
 
-    /// Puts the seal on a packet that was written with [`super::PacketWriter`]; its length from now on.
+    /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`]; its length from now on.
     pub(super) fn seal(&self, number: u64, packet: &mut Vec<u8>, sealed_at: Option<usize>) -> usize {
         if let (Some(protection), Some(sealed_at)) = (&self.protection, sealed_at) {
             protection.sealer.seal(number, packet, sealed_at);

@@ -16,6 +16,7 @@ use crate::io::signals::Signal;
 use crate::relay::{Command, Event, Record, What};
 use crate::store::journal::{Journal, Told};
 use crate::store::keeper::Keeper;
+use crate::store::stretcher::Stretcher;
 use crate::time::{Instant, Now};
 use crate::ui::host::{Counters, Ready, is_fault, is_trouble, record_json, record_line};
 
@@ -29,6 +30,7 @@ const ANSWERS_PER_TURN: usize = 512;
 pub(super) struct Host<'a> {
     flags: &'a RelayArgs,
     keeper: Keeper,
+    stretcher: Stretcher,
     journal: Journal,
     stdout: Output,
     stderr: Output,
@@ -55,12 +57,12 @@ impl<'a> Host<'a> {
         flags: &'a RelayArgs,
         settings: Settings,
         has_terminal: bool,
-        keeper: Keeper,
-        journal: Journal,
+        (keeper, stretcher, journal): (Keeper, Stretcher, Journal),
     ) -> Self {
         Self {
             flags,
             keeper,
+            stretcher,
             journal,
             stdout: Output::stdout(),
             stderr: Output::stderr(),
@@ -92,6 +94,7 @@ impl<'a> Host<'a> {
             endpoint: gate.relay.endpoint().statistics(),
             dropped: gate.dropped().unwrap_or(0),
             unreadable: gate.relay.unreadable_messages(),
+            passwords: gate.relay.password_statistics(),
         };
         if self.flags.json {
             self.stdout.push_line(&counters.json());
@@ -161,6 +164,9 @@ impl<'a> Host<'a> {
                 }
                 Told::Trouble(text) => self.show(&Record { at: now.wall, what: What::Trouble { text } }),
             }
+        }
+        while let Some((ticket, outcome)) = self.stretcher.poll_outcome() {
+            gate.relay.handle_command(now, Command::Stretched { ticket, outcome });
         }
         let mut more = More::Yes;
         for _ in 0..ANSWERS_PER_TURN {
@@ -243,6 +249,7 @@ impl Handler<Gate> for Host<'_> {
                 // The memory has done it already, and a thread may have done others; the loop comes back for the rest.
                 self.fetch(now, gate);
             }
+            Event::Stretch { ticket, stretch } => self.stretcher.submit(ticket, stretch),
             Event::Log(record) => self.record(record),
             Event::LogWanted { ticket, lines } => self.journal.request_tail(ticket, lines),
             Event::ShuttingDown => {

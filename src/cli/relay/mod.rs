@@ -27,11 +27,12 @@ use crate::io::output::Output;
 use crate::io::socket::Socket;
 use crate::ledger::{Foundation, MemoryLedger};
 use crate::relay::{Faults, Relay, RelayConfig};
-use crate::secure::KeyPair;
+use crate::secure::{KeyPair, StretchCost};
 use crate::store::database::Database;
 use crate::store::identity::key_pair;
 use crate::store::journal::Journal;
 use crate::store::keeper::Keeper;
+use crate::store::stretcher::Stretcher;
 use crate::ui::host::Ready;
 use gate::Gate;
 use host::Host;
@@ -66,6 +67,8 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let mut event_loop = EventLoop::new(socket, clock, trace).map_err(Failure::failed)?;
 
     let (keeper, foundation) = open_ledger(&data, settings.in_memory, &event_loop)?;
+    let stretcher = Stretcher::begin(StretchCost::KEPT, wake(event_loop.waker()))
+        .map_err(|error| Failure::failed(format!("no thread for passwords: {error}")))?;
     let fresh = entropy::secret().map_err(Failure::failed)?;
     let admin_secret = folder::admin_secret(&data, &fresh).map_err(Failure::failed)?;
     let logs = data.join("logs");
@@ -85,7 +88,7 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let mut gate = Gate::new(Relay::new(config, foundation, seed, now), loss_ppm(flags), seed);
     let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
     let in_memory = settings.in_memory;
-    let mut host = Host::new(flags, settings, has_terminal, keeper, journal);
+    let mut host = Host::new(flags, settings, has_terminal, (keeper, stretcher, journal));
     let switches: Vec<String> = flags.faults.iter().map(ToString::to_string).collect();
     let ready = Ready {
         address,

@@ -12,6 +12,7 @@ use crate::peer::{
     CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, KeyNews, MemberEvent, Peer,
     RoomWish,
 };
+use crate::secure::Secret;
 use crate::time::{Now, WallTime};
 use crate::ui::filter;
 use crate::ui::notice::{Notice, Presence};
@@ -53,7 +54,7 @@ impl Talk {
         now: Now,
         peer: &mut Peer,
         room: &str,
-        password: Option<String>,
+        password: Option<Secret>,
     ) -> Result<(), Obstacle> {
         // What was shown up to now is not shown again.
         self.remember(now, peer, true);
@@ -176,7 +177,7 @@ impl Talk {
                 self.guard(now, peer, room, Some(password))
             }
             RelayAction::Guard { open, invite_only, hidden } => {
-                let (room, password) = (self.current_room()?, open.then(String::new));
+                let (room, password) = (self.current_room()?, open.then(Secret::default));
                 let what = format!("/room {room}");
                 let (invite_only, hidden) = (*invite_only, *hidden);
                 let request = Request::Guard { room: room.clone(), password, invite_only, hidden };
@@ -202,7 +203,7 @@ impl Talk {
         now: Now,
         peer: &mut Peer,
         room: &str,
-        password: Option<String>,
+        password: Option<Secret>,
     ) -> Result<(), Obstacle> {
         if self.open_relay().is_none() {
             return self.attend_again(now, peer, room, password);
@@ -255,7 +256,7 @@ impl Talk {
         now: Now,
         peer: &mut Peer,
         room: String,
-        password: Option<String>,
+        password: Option<Secret>,
     ) -> Result<(), Obstacle> {
         let what = format!("/room password of {room}");
         let request = Request::Guard { room: room.clone(), password, invite_only: None, hidden: None };
@@ -324,7 +325,7 @@ impl Talk {
         match event {
             MemberEvent::Entered { nick, is_operator, .. } => {
                 self.follow_name(now, peer, nick);
-                let secret = self.attendee.as_ref().and_then(Attendee::secret).map(str::to_owned);
+                let secret = self.attendee.as_ref().and_then(Attendee::secret).cloned();
                 if let Some(secret) = secret.filter(|_| !is_operator) {
                     let asked =
                         self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
@@ -394,8 +395,12 @@ impl Talk {
         self.is_asking = false;
         let Some(question) = self.questions.pop_front() else { return };
         let done = match (question, answer) {
-            (Question::Password { room }, Some(password)) => self.join(now, peer, &room, Some(password)),
-            (Question::NewPassword { room }, Some(password)) => self.guard(now, peer, room, Some(password)),
+            (Question::Password { room }, Some(password)) => {
+                self.join(now, peer, &room, Some(password.into()))
+            }
+            (Question::NewPassword { room }, Some(password)) => {
+                self.guard(now, peer, room, Some(password.into()))
+            }
             (Question::Password { room }, None) => {
                 if let Some(state) = self.model.relay_mut() {
                     state.forget_question(&room);
@@ -459,6 +464,9 @@ impl Talk {
         let Some(attendee) = &mut self.attendee else { return };
         while let Some((_, memory)) = peer.poll_memory() {
             attendee.remember(memory);
+        }
+        if let Some(letters) = peer.poll_seen_letters() {
+            attendee.remember_letters(letters);
         }
         attendee.write(now.instant, is_end);
     }

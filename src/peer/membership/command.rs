@@ -53,7 +53,7 @@ impl Peer {
             Destination::Member { relay, nick } => (relay, Target::Member(nick)),
             Destination::Everyone { relay } => (relay, Target::Everyone),
         };
-        self.submit_text(now, relay, Text { to, text, is_echo: false, reply_to })
+        self.submit_text(now, relay, Text { to, text, is_echo: false, reply_to, sealed: None })
     }
 
     /// Asks the relay itself to return a text.
@@ -63,8 +63,11 @@ impl Peer {
         relay: ConversationId,
         text: String,
     ) -> Result<MessageId, CommandError> {
-        let id =
-            self.submit_text(now, relay, Text { to: Target::Relay, text, is_echo: true, reply_to: None })?;
+        let id = self.submit_text(
+            now,
+            relay,
+            Text { to: Target::Relay, text, is_echo: true, reply_to: None, sealed: None },
+        )?;
         if let Some(conversation) = self.conversations.get_mut(&relay) {
             conversation.remember_echo(id.clone(), now.instant);
         }
@@ -81,6 +84,7 @@ impl Peer {
         if bytes > MAX_TEXT_BYTES {
             return Err(CommandError::TooLong { bytes, limit: MAX_TEXT_BYTES });
         }
+        self.check_letter(&text)?;
         let quoted = text.reply_to.as_ref().map_or(0, |quote| quote.text.len());
         self.submit(now, relay, bytes + quoted, Content::Words(text))
     }
@@ -206,7 +210,7 @@ impl Peer {
         if let Some(member) = self.member_mut(relay) {
             member.outbox.push(number, entry);
         }
-        match self.send_waiting(relay, number) {
+        match self.send_waiting(now, relay, number) {
             Err((error @ CommandError::TooLong { .. }, number)) => {
                 if let Some(member) = self.member_mut(relay) {
                     member.outbox.remove(number);

@@ -5,10 +5,11 @@
 
 use std::net::SocketAddr;
 
+use super::letters::{self, Opened};
 use super::member::{OwnRequest, Phase};
-use super::outbox::Content;
+use super::outbox::{Content, Entry};
 use super::{MemberEvent, Refusal};
-use crate::chat::{EVERYONE, Party, Receipt, RefusalCode, Request, Said, Say, Words};
+use crate::chat::{EVERYONE, Party, Place, Receipt, RefusalCode, Request, Said, Say, Words};
 use crate::endpoint::Handle;
 use crate::peer::{ConversationId, Destination, Event, FailReason, Incoming, Peer, Quote};
 use crate::time::{Now, WallTime};
@@ -59,24 +60,70 @@ impl Peer {
             self.answer(id, handle, now.wall, Said::Receipt(refusal));
             return;
         };
-        let is_letter = to.room.is_none();
-        let (is_new, is_history) = match &to.room {
-            Some(room) => self.move_past(id, room, place.pos),
-            None => self.move_past_letter(id, place.pos, place.stored_at),
+        let Some(room) = &to.room else {
+            return self.hear_letter(now, id, handle, words, from, at, place);
         };
-        if is_letter {
-            // UC-RELAY-024: each time that it comes, or the relay brings it for ever.
-            let receipt = Receipt { pos: Some(place.pos), ..Receipt::taken(words.id.clone(), at) };
-            self.answer(id, handle, now.wall, Said::Receipt(receipt));
-        } else if !is_new {
-            self.unreadable += 1;
-        }
+        let (is_new, is_history) = self.move_past(id, room, place.pos);
         let Some(member) = self.member(id) else { return };
-        let is_own = !is_letter && member.is_own(&self.run, &words.id, from.nick.as_deref());
-        if !is_new || is_own {
-            return;
+        let is_own = member.is_own(&self.run, &words.id, from.nick.as_deref());
+        // A seal is for one reader, so a line has none.
+        if !is_new || words.sealed.is_some() {
+            self.unreadable += 1;
+        } else if !is_own {
+            self.show_relayed(id, words, from, to.room, at, is_history);
         }
-        self.show_relayed(id, words, from, to.room, at, is_history);
+    }
+
+    /// A letter gets its receipt each time that it comes, or the relay brings it for ever (UC-RELAY-024).
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one thing said")]
+    fn hear_letter(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        handle: Handle,
+        mut words: Words<'_>,
+        from: Party,
+        mut at: WallTime,
+        place: Place,
+    ) {
+        let (taken, pos) = (Receipt::taken(words.id.clone(), at), Some(place.pos));
+        let (is_new, is_history) = self.move_past_letter(id, place.pos, place.stored_at);
+        let before =
+            self.member(id).and_then(|member| member.memory.letters_refused.get(&place.pos).copied());
+        let refusal = match before {
+            Some(code) => Some(code),
+            None if !is_new => None,
+            None => match self.open_letter(now, id, &words, &from) {
+                Opened::Refused(code) => Some(code),
+                Opened::Plain => {
+                    self.answer(id, handle, now.wall, Said::Receipt(Receipt { pos, ..taken }));
+                    return self.show_relayed(id, words, from, None, at, is_history);
+                }
+                Opened::Open { text, reply_to, at: sealed_at, is_new } => {
+                    self.answer(id, handle, now.wall, Said::Receipt(Receipt { pos, ..taken }));
+                    words.text = text.into();
+                    words.reply_to = reply_to.map(|(id, text, at)| (id, text.into(), at));
+                    at = sealed_at.unwrap_or(at);
+                    if is_new {
+                        return self.show_relayed(id, words, from, None, at, is_history);
+                    }
+                    self.unreadable += 1;
+                    return;
+                }
+            },
+        };
+        let receipt = match refusal {
+            Some(code) => {
+                if let Some(member) = self.member_mut(id) {
+                    member.memory.refuse_letter(place.pos, code);
+                }
+                self.changed_memories.insert(id);
+                let words = letters::refusal_words(code);
+                Receipt { pos, code: Some(code), ..Receipt::refused(taken.id, at, words) }
+            }
+            None => Receipt { pos, ..taken },
+        };
+        self.answer(id, handle, now.wall, Said::Receipt(receipt));
     }
 
     /// Moves a room's cursor over a line, or everyone's over a message to all: whether it is new, and whether it is history.
@@ -121,7 +168,7 @@ impl Peer {
         at: WallTime,
         is_history: bool,
     ) {
-        let text = words.text.into_owned();
+        let (text, is_sealed) = (words.text.into_owned(), words.sealed.is_some());
         let quote = Quote { id: words.id.clone(), text: text.clone(), sent_at: at };
         let answer_to = match (&room, &from.nick) {
             (Some(room), _) if room != EVERYONE => Some(Destination::Room { relay: id, room: room.clone() }),
@@ -139,6 +186,7 @@ impl Peer {
             room,
             is_relayed: true,
             is_history,
+            is_sealed,
             address: SocketAddr::new(from.ip, from.port),
             nick: from.nick,
             text,
@@ -156,6 +204,12 @@ impl Peer {
         if let Some(request) = self.take_own_request(id, &receipt.id) {
             self.hear_own(now, id, request, refusal);
             return;
+        }
+        if receipt.code == Some(RefusalCode::ChangedKey) && !receipt.ack {
+            let entry = self.member(id).and_then(|it| it.outbox.entry(it.outbox.number(&receipt.id)?));
+            if let Some(nick) = entry.and_then(Entry::receiver).map(str::to_owned) {
+                self.doubt_key(now, id, &nick);
+            }
         }
         let Some(member) = self.member_mut(id) else { return };
         let number = member.outbox.number(&receipt.id);
@@ -196,6 +250,7 @@ impl Peer {
         match (request, refusal) {
             (OwnRequest::Enter, Some(refusal)) => self.stay_outside(now, id, refusal),
             (OwnRequest::Join { room }, Some(refusal)) => self.stay_out_of_room(now, id, room, refusal),
+            (OwnRequest::Key { nick }, Some(refusal)) => self.miss_key(now, id, &nick, &refusal),
             (_, None) => {}
         }
         self.relieve(id);
@@ -307,7 +362,14 @@ impl Peer {
 /// Whether a relay that refuses words with this code, said for the second time, did not take them the first time either: it
 /// looked for them.
 const fn is_final(code: RefusalCode) -> bool {
-    matches!(code, RefusalCode::NoSuchName | RefusalCode::MailboxFull | RefusalCode::Expired)
+    matches!(
+        code,
+        RefusalCode::NoSuchName
+            | RefusalCode::MailboxFull
+            | RefusalCode::Expired
+            | RefusalCode::NoKey
+            | RefusalCode::ChangedKey
+    )
 }
 
 /// Whether a relay that does not let us in for this reason may do so later, under the same name.

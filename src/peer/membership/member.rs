@@ -5,12 +5,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::letters::NameKeys;
 use super::outbox::{Content, Entry, Outbox, Target, Text};
 use super::{Membership, RelayMemory, RoomWish};
 use crate::chat::{MessageId, Request};
 use crate::endpoint::Handle;
 use crate::peer::CloseReason;
 use crate::random::Random;
+use crate::secure::Secret;
 use crate::time::{Instant, WallTime};
 
 /// One membership.
@@ -31,6 +33,8 @@ pub(in crate::peer) struct Member {
     pub(super) phase: Phase,
     pub(super) rooms: Vec<Room>,
     pub(super) outbox: Outbox,
+    /// Whose keys names stand for, as the relay told on this connection.
+    pub(super) keys: NameKeys,
     /// Our own requests on this connection that have no receipt.
     pub(super) asked: BTreeMap<MessageId, OwnRequest>,
     /// The user's wish for another name that the next entry answers.
@@ -64,13 +68,14 @@ pub(super) enum Phase {
 pub(super) enum OwnRequest {
     Enter,
     Join { room: String },
+    Key { nick: String },
 }
 
 /// A room that we are, were, or want to be in.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: String,
-    pub(super) password: Option<String>,
+    pub(super) password: Option<Secret>,
     /// How many earlier lines to show at the first join.
     pub(super) history: Option<u64>,
     /// Whether to join it again after a reconnect.
@@ -116,6 +121,7 @@ impl Member {
             phase: Phase::Outside,
             rooms: Vec::new(),
             outbox: Outbox::default(),
+            keys: NameKeys::new(),
             asked: BTreeMap::new(),
             enter_for: None,
             has_entered: false,
@@ -281,6 +287,7 @@ impl Member {
         self.connection = None;
         self.phase = Phase::Outside;
         self.asked.clear();
+        self.keys.clear();
         self.outbox.lose(handle);
         for room in &mut self.rooms {
             (room.is_in, room.asked) = (false, None);
@@ -347,7 +354,7 @@ impl Member {
 }
 
 impl Room {
-    pub(super) const fn new(name: String, history: Option<u64>, password: Option<String>) -> Self {
+    pub(super) const fn new(name: String, history: Option<u64>, password: Option<Secret>) -> Self {
         Self {
             name,
             password,

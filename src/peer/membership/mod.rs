@@ -6,6 +6,7 @@
 
 mod command;
 mod hear;
+mod letters;
 mod member;
 mod news;
 mod outbox;
@@ -20,6 +21,9 @@ use std::time::Duration;
 
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
+use crate::secure::Secret;
+pub use letters::SeenLetter;
+pub(super) use letters::{Seal, SeenLetters};
 pub(super) use member::{Member, Reconnect};
 pub(super) use reconnect::is_worth_another_try;
 
@@ -51,7 +55,7 @@ pub struct RoomWish {
     /// everything for a newcomer. [`u64::MAX`] is all of them.
     pub history: Option<u64>,
     /// For a room that has one. Secret.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
 }
 
 /// How far a member has been shown the logs of a relay.
@@ -65,6 +69,20 @@ pub struct RelayMemory {
     pub everyone_after: Option<u64>,
     /// The last line of each room that was shown.
     pub rooms: BTreeMap<String, u64>,
+    /// Letters that were not shown, and why: if one comes again, because the relay never had the receipt, it gets the same.
+    pub letters_refused: BTreeMap<u64, RefusalCode>,
+}
+
+impl RelayMemory {
+    /// Refusals that are kept; their receipts reach the relay within moments.
+    const MAX_REFUSED: usize = 256;
+
+    pub(super) fn refuse_letter(&mut self, pos: u64, code: RefusalCode) {
+        self.letters_refused.insert(pos, code);
+        if self.letters_refused.len() > Self::MAX_REFUSED {
+            self.letters_refused.pop_first();
+        }
+    }
 }
 
 /// Why a relay refused.
@@ -156,6 +174,21 @@ pub enum MemberEvent {
         /// Carried out, or not.
         result: Result<(), Refusal>,
     },
+    /// A name was met for the first time, and has the key of somebody who is known by another name as well: the same person, or
+    /// somebody whose words a relay gives under a wrong name.
+    SharedKey {
+        /// The name.
+        nick: String,
+        /// The other one.
+        also: String,
+    },
+    /// A letter came that was not shown: somebody changed it, or it was not sealed.
+    LetterRefused {
+        /// Whose it is said to be.
+        nick: String,
+        /// Why.
+        code: RefusalCode,
+    },
     /// The relay was lost and is tried again; what has no outcome waits.
     Reconnecting {
         /// When.
@@ -181,7 +214,10 @@ impl Peer {
 const fn brings_news(request: &Request) -> bool {
     matches!(
         request,
-        Request::Who { .. } | Request::Rooms | Request::Moderate(Moderation::Bans | Moderation::Log { .. })
+        Request::Who { .. }
+            | Request::Rooms
+            | Request::Key { .. }
+            | Request::Moderate(Moderation::Bans | Moderation::Log { .. })
     )
 }
 
@@ -191,6 +227,7 @@ const fn brings(request: &Request, news: &News) -> bool {
         (request, news),
         (Request::Who { .. }, News::Who { .. })
             | (Request::Rooms, News::Rooms { .. })
+            | (Request::Key { .. }, News::Key { .. })
             | (Request::Moderate(Moderation::Bans), News::Bans { .. })
             | (Request::Moderate(Moderation::Log { .. }), News::Log { .. })
     )

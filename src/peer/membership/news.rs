@@ -34,6 +34,9 @@ impl Peer {
             News::Invited { .. } | News::Remark { .. } | News::Closing { .. } => is_inside,
             // Somebody who may not come in is told so as well.
             News::Removed { room: None, .. } => true,
+            News::Key { re, nick, .. } => {
+                is_inside && (self.is_awaited_key(id, re, nick) || self.is_asked(id, handle, re, &news))
+            }
             News::Who { re, .. } | News::Rooms { re, .. } | News::Bans { re, .. } | News::Log { re, .. } => {
                 is_inside && self.is_asked(id, handle, re, &news)
             }
@@ -45,6 +48,9 @@ impl Peer {
         match news {
             News::Entered { .. } => self.enter(now, id, news, at),
             News::Room { .. } => self.enter_room(now, id, news),
+            News::Key { re, nick, key } if self.is_awaited_key(id, &re, &nick) => {
+                self.hear_key(now, id, &nick, key);
+            }
             News::Presence { room, changes } => {
                 for change in changes {
                     self.tell_change(id, room.clone(), change);
@@ -140,6 +146,11 @@ impl Peer {
     }
 
     fn tell_change(&mut self, id: ConversationId, room: String, change: Change) {
+        if let Change::Joined { member, stranger: true } = &change
+            && let Some(nick) = &member.party.nick
+        {
+            self.forget_keys(id, &[nick]);
+        }
         self.tell_member(
             id,
             match change {
@@ -153,13 +164,20 @@ impl Peer {
     }
 
     fn tell_other(&mut self, now: Now, id: ConversationId, news: News) {
+        if let News::Renamed { before, nick } = &news {
+            self.forget_keys(id, &[before, nick]);
+        }
         let Some(member) = self.member_mut(id) else { return };
         let mut answers = None;
         match &news {
             News::Renamed { before, nick } if *before == member.nick => member.go_by(nick.clone()),
             // Whoever was put out stays out until the user asks to join again.
             News::Removed { room: Some(room), .. } => member.forget_room(room),
-            News::Who { re, .. } | News::Rooms { re, .. } | News::Bans { re, .. } | News::Log { re, .. } => {
+            News::Who { re, .. }
+            | News::Rooms { re, .. }
+            | News::Key { re, .. }
+            | News::Bans { re, .. }
+            | News::Log { re, .. } => {
                 answers = member.outbox.number(re);
             }
             _ => {}

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chat::{MessageId, Request};
+use crate::chat::{MessageId, Request, Sealed};
 use crate::endpoint::Handle;
 use crate::peer::Quote;
 use crate::peer::outgoing::{MAX_WAITING, MAX_WAITING_BYTES};
+use crate::secure::PublicKey;
 use crate::time::{Instant, WallTime};
 
 /// Everything without an outcome, by the numbers that their ids end in.
@@ -55,6 +56,8 @@ pub(super) struct Text {
     pub(super) text: String,
     pub(super) is_echo: bool,
     pub(super) reply_to: Option<Quote>,
+    /// Of a letter: what it was sealed to, for the relay with that key.
+    pub(super) sealed: Option<(PublicKey, Sealed)>,
 }
 
 /// For whom words are.
@@ -102,6 +105,14 @@ impl Entry {
     pub(super) fn is_join_of(&self, name: &str) -> bool {
         let Content::Request(ask) = &self.content else { return false };
         matches!(&ask.request, Request::Join { room, .. } if room == name)
+    }
+
+    /// The member that it is a letter to.
+    pub(super) fn receiver(&self) -> Option<&str> {
+        match &self.content {
+            Content::Words(Text { to: Target::Member(nick), .. }) => Some(nick),
+            _ => None,
+        }
     }
 
     fn is_for_room(&self, name: &str) -> bool {
@@ -208,6 +219,24 @@ impl Outbox {
     /// Removes the words to a room that no relay has seen.
     pub(super) fn remove_unsent_to(&mut self, room: &str) -> Vec<Entry> {
         self.remove_where(|entry| !entry.may_have_arrived() && entry.is_for_room(room))
+    }
+
+    /// Removes the letters to a member that were never sealed, and so are nowhere else.
+    pub(super) fn remove_unsealed_to(&mut self, nick: &str) -> Vec<Entry> {
+        self.remove_where(|entry| {
+            let Content::Words(Text { to: Target::Member(receiver), sealed: None, .. }) = &entry.content
+            else {
+                return false;
+            };
+            !entry.may_have_arrived() && receiver.to_lowercase() == nick.to_lowercase()
+        })
+    }
+
+    /// A letter is sealed.
+    pub(super) fn keep_sealed(&mut self, number: u64, relay: PublicKey, sealed: Sealed) {
+        if let Some(Content::Words(text)) = self.entries.get_mut(&number).map(|entry| &mut entry.content) {
+            text.sealed = Some((relay, sealed));
+        }
     }
 
     /// How many wait for the relay's word; one that is held waits for somebody else's.

@@ -1,5 +1,6 @@
 //! From the outbox to the connection: entry first, then the rooms, then what was said and asked, in order.
 
+use super::letters::Readiness;
 use super::member::{OwnRequest, Phase};
 use super::outbox::{Content, Entry, Target, Text};
 use super::{MemberEvent, Refusal};
@@ -42,7 +43,11 @@ impl Peer {
         member.outbox.is_stalled = false;
         let Some(handle) = member.connection else { return };
         if member.phase == Phase::Outside {
-            let (enter, name) = (member.enter(), member.enter_for.clone());
+            let (mut enter, name) = (member.enter(), member.enter_for.clone());
+            if let (Request::Enter { token, .. }, Some(_)) = (&mut enter, self.relay_key(id)) {
+                // The key says who we are, and what is told to nobody cannot be told on.
+                token.clear();
+            }
             let name = name.unwrap_or_else(|| self.next_id().1);
             if self.submit_request(handle, &name, now.wall, enter).is_ok()
                 && let Some(member) = self.member_mut(id)
@@ -54,7 +59,7 @@ impl Peer {
         if self.member(id).is_some_and(|member| member.phase == Phase::Inside)
             && self.ask_for_rooms(now, id, handle)
         {
-            self.send_all_waiting(id);
+            self.send_all_waiting(now, id);
         }
         self.update_attention(id);
     }
@@ -80,9 +85,9 @@ impl Peer {
     }
 
     /// Sends everything that may go; what never can has failed.
-    fn send_all_waiting(&mut self, id: ConversationId) {
+    fn send_all_waiting(&mut self, now: Now, id: ConversationId) {
         let mut from = 0;
-        while let Err((error, number)) = self.send_waiting(id, from) {
+        while let Err((error, number)) = self.send_waiting(now, id, from) {
             if error == CommandError::WouldBlock {
                 return;
             }
@@ -96,6 +101,7 @@ impl Peer {
     /// (UC-RELAY-022).
     pub(super) fn send_waiting(
         &mut self,
+        now: Now,
         id: ConversationId,
         number: u64,
     ) -> Result<(), (CommandError, u64)> {
@@ -114,6 +120,17 @@ impl Peer {
             if !member.may_send(entry) {
                 continue;
             }
+            match self.prepare(now, id, number) {
+                Readiness::Ready => {}
+                Readiness::Waits => continue,
+                Readiness::Failed(reason) => {
+                    self.fail_entry(id, number, reason);
+                    continue;
+                }
+            }
+            let Some(entry) = self.member(id).and_then(|member| member.outbox.entry(number)) else {
+                continue;
+            };
             let name = entry.id.clone();
             let result = self.submit_entry(id, handle, entry);
             let Some(conversation) = self.conversations.get_mut(&id) else {
@@ -176,17 +193,21 @@ impl Peer {
             Target::Member(nick) => to.nick = Some(nick.clone()),
             Target::Everyone => to.room = Some(EVERYONE.to_owned()),
         }
+        // Kept of an earlier connection that was sealed; whether this one is has been seen to.
+        let sealed = text.sealed.as_ref().map(|(_, sealed)| sealed.clone());
+        let plain = sealed.is_none().then_some(text);
         let words = Words {
             id: entry.id.clone(),
-            text: text.text.as_str().into(),
+            text: plain.map_or("", |plain| plain.text.as_str()).into(),
+            sealed,
             is_echo: text.is_echo,
-            reply_to: text.reply_to.as_ref().map(quoted),
+            reply_to: plain.and_then(|plain| plain.reply_to.as_ref()).map(quoted),
             place: None,
         };
         Say { from, to, at: entry.at, said: Said::Words(words) }.encode()
     }
 
-    fn submit_request(
+    pub(super) fn submit_request(
         &mut self,
         handle: Handle,
         id: &MessageId,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::{nonsense, people, stored};
-use crate::chat::{MessageId, Party, RefusalCode};
+use crate::chat::{MessageId, Party, RefusalCode, Sealed};
 use crate::ledger::{Draft, Entry, Identity, LetterFate, LetterInfo, LogKey, MailboxBounds, Reply};
 use crate::time::WallTime;
 
@@ -40,19 +40,20 @@ pub(super) fn append_letter(
     if let Some(duplicate) = duplicate(connection, draft)? {
         return Ok(duplicate);
     }
-    let Some(holder) = people::holder(connection, nick)? else {
-        return Ok(Reply::Holder(None));
+    let holder = people::holder(connection, nick)?;
+    let Some(reader) = holder.filter(|holder| draft.is_readable_by(*holder)) else {
+        return Ok(Reply::Holder(holder));
     };
     let mut size = connection.prepare_cached(
         "SELECT count(*), coalesce(sum(text_bytes), 0) FROM entries INDEXED BY entries_by_log
          WHERE log_kind = 2 AND log_number = ?1 AND fate IS NULL",
     )?;
     let (letters, bytes): (u64, u64) =
-        size.query_row([stored(holder.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        size.query_row([stored(reader.identity.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if letters + 1 > bounds.letters || bytes + draft.text_bytes() as u64 > bounds.bytes {
         return Ok(Reply::MailboxFull);
     }
-    let log = LogKey::Mailbox(holder);
+    let log = LogKey::Mailbox(reader.identity);
     let pos = insert(connection, at, log, draft)?;
     Ok(Reply::Appended { log, pos, is_duplicate: false, fate: None })
 }
@@ -75,11 +76,11 @@ fn duplicate(connection: &Connection, draft: &Draft) -> Result<Option<Reply>> {
 
 fn insert(connection: &Connection, at: WallTime, log: LogKey, draft: &Draft) -> Result<u64> {
     let (kind, number) = columns_of(log);
-    let reply = draft.reply_to.as_ref();
+    let (reply, sealed) = (draft.reply_to.as_ref(), draft.sealed.as_ref());
     let mut insert = connection.prepare_cached(
         "INSERT INTO entries (log_kind, log_number, stored_us, author, id, nick, address, to_nick, to_room, to_ip,
-             to_port, sent_us, text, reply_id, reply_text, reply_us, text_bytes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             to_port, sent_us, text, reply_id, reply_text, reply_us, text_bytes, sealed_from, sealed_to, sealed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     )?;
     let pos = insert.insert(params![
         kind,
@@ -99,6 +100,9 @@ fn insert(connection: &Connection, at: WallTime, log: LogKey, draft: &Draft) -> 
         reply.map(|(_, text, _)| text),
         reply.map(|(_, _, at)| at.as_unix_micros()),
         stored(draft.text_bytes() as u64),
+        sealed.map(|sealed| sealed.from.as_bytes().as_slice()),
+        sealed.map(|sealed| sealed.to.as_bytes().as_slice()),
+        sealed.map(|sealed| &*sealed.message),
     ])?;
     Ok(pos.unsigned_abs())
 }
@@ -114,7 +118,7 @@ pub(super) fn page(
     let (kind, number) = columns_of(log);
     let mut query = connection.prepare_cached(
         "SELECT pos, stored_us, author, id, nick, address, to_nick, to_room, to_ip, to_port, sent_us, text, reply_id,
-             reply_text, reply_us
+             reply_text, reply_us, sealed_from, sealed_to, sealed
          FROM entries INDEXED BY entries_by_log
          WHERE log_kind = ?1 AND log_number = ?2 AND pos > ?3 AND fate IS NULL ORDER BY pos LIMIT ?4",
     )?;
@@ -140,6 +144,12 @@ fn read_entry(row: &Row<'_>) -> Result<Entry> {
         Some(id) => Some((id_of(&id)?, row.get(13)?, time_of(row, 14)?)),
         None => None,
     };
+    let sealed = match (people::read_key(row, 15)?, people::read_key(row, 16)?) {
+        (Some(from), Some(to)) => {
+            Some(Box::new(Sealed { from, to, message: row.get::<_, Vec<u8>>(17)?.into() }))
+        }
+        _ => None,
+    };
     let draft = Draft {
         author: Identity(row.get(2)?),
         id: read_id(row, 3)?,
@@ -153,6 +163,7 @@ fn read_entry(row: &Row<'_>) -> Result<Entry> {
         },
         sent_at: time_of(row, 10)?,
         text: row.get(11)?,
+        sealed,
         reply_to,
     };
     Ok(Entry { pos: row.get(0)?, stored_at: time_of(row, 1)?, draft })
@@ -213,7 +224,7 @@ fn close(connection: &Connection, at: WallTime, letter: &LetterInfo, fate: Lette
     };
     let mut close = connection.prepare_cached(
         "UPDATE entries SET fate = ?2, settled_us = ?3, text = '', text_bytes = 0,
-             reply_id = NULL, reply_text = NULL, reply_us = NULL
+             reply_id = NULL, reply_text = NULL, reply_us = NULL, sealed_from = NULL, sealed_to = NULL, sealed = NULL
          WHERE pos = ?1",
     )?;
     close.execute(params![stored(letter.pos), fate, at.as_unix_micros()])?;

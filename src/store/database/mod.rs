@@ -11,6 +11,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod upgrade;
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -72,6 +73,7 @@ impl Database {
                 return Err(refused(&file, why));
             }
         }
+        upgrade::finish(&connection).map_err(failed)?;
         let foundation = foundation(&connection).map_err(failed)?;
         Ok((Self { connection, file }, foundation))
     }
@@ -143,10 +145,10 @@ impl Database {
         let connection = &self.connection;
         let at = job.at;
         Ok(Ok(match &job.request {
-            Request::Enter { token, nick } => people::enter(connection, token, nick)?,
+            Request::Enter { proof, nick } => people::enter(connection, proof, nick)?,
             Request::TakeName { identity, nick } => people::take_name(connection, *identity, nick)?,
             Request::FindHolder { nick } => Reply::Holder(people::holder(connection, nick)?),
-            Request::OpenRoom { name, creator } => Reply::Room(rooms::open(connection, name, *creator)?),
+            Request::OpenRoom { name, creator } => rooms::open(connection, name, *creator)?,
             Request::SaveRoom(room) => rooms::save(connection, room)?,
             Request::ForgetRoom { number } => rooms::forget(connection, *number)?,
             Request::ListRooms { most } => Reply::Rooms(rooms::list(connection, *most)?),

@@ -2,11 +2,24 @@
 
 use rusqlite::{Connection, Result};
 
+use super::upgrade;
+
 /// Says that a file is ours: `udpc` in ASCII, in the place where SQLite keeps such a mark.
 const APPLICATION: i32 = 0x7564_7063;
 
 /// Each makes the file of one version into one of the next; the first begins with nothing. Never changed once released.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+pub(super) const MIGRATIONS: [Migration; 3] = [
+    Migration { sql: VERSION_1, rest: None },
+    Migration { sql: VERSION_2, rest: Some(upgrade::names_and_passwords) },
+    Migration { sql: VERSION_3, rest: None },
+];
+
+/// How a file of one version becomes one of the next.
+pub(super) struct Migration {
+    pub(super) sql: &'static str,
+    /// What SQL alone cannot do.
+    rest: Option<fn(&Connection) -> Result<()>>,
+}
 
 /// An entry's log is `log_kind` (0 everyone's, 1 a room's, 2 a mailbox) and `log_number` (of the room, of the identity; else 0).
 /// `fate` is there once a letter is settled. Times are microseconds since 1970, in UTC.
@@ -70,6 +83,40 @@ CREATE INDEX open_letters_by_age ON entries (stored_us) WHERE log_kind = 2 AND f
 CREATE INDEX fates_by_age ON entries (settled_us) WHERE fate IS NOT NULL;
 ";
 
+/// Names as they were written, what names look like, and passwords that are stretched.
+const VERSION_2: &str = "
+ALTER TABLE names ADD COLUMN name TEXT NOT NULL DEFAULT '';
+CREATE TABLE name_likenesses (
+    likeness TEXT NOT NULL,
+    folded TEXT NOT NULL,
+    PRIMARY KEY (likeness, folded)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_likenesses_by_name ON name_likenesses (folded);
+CREATE TABLE room_likenesses (
+    likeness TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (likeness, number)
+) STRICT, WITHOUT ROWID;
+";
+
+/// People with keys beside those with tokens, and letters that are sealed: whose seal they have, for whom, and what the receiver
+/// opens; their `text` is empty.
+const VERSION_3: &str = "
+ALTER TABLE identities RENAME TO identities_1;
+CREATE TABLE identities (
+    number INTEGER PRIMARY KEY,
+    token TEXT UNIQUE,
+    key BLOB UNIQUE,
+    CHECK ((token IS NULL) <> (key IS NULL))
+) STRICT;
+INSERT INTO identities (number, token) SELECT number, token FROM identities_1;
+DROP TABLE identities_1;
+
+ALTER TABLE entries ADD COLUMN sealed_from BLOB;
+ALTER TABLE entries ADD COLUMN sealed_to BLOB;
+ALTER TABLE entries ADD COLUMN sealed BLOB;
+";
+
 /// Whose file it is.
 pub(super) enum Origin {
     /// Ours, and as this program wants it.
@@ -92,9 +139,12 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<Origin> {
     if version > newest {
         return Ok(Origin::Later);
     }
-    for (step, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+    for (step, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         let change = connection.transaction()?;
-        change.execute_batch(sql)?;
+        change.execute_batch(migration.sql)?;
+        if let Some(rest) = migration.rest {
+            rest(&change)?;
+        }
         change.pragma_update(None, "user_version", step + 1)?;
         change.pragma_update(None, "application_id", APPLICATION)?;
         change.commit()?;

@@ -9,8 +9,10 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::Database;
+use super::schema::MIGRATIONS;
 use crate::chat::{MessageId, Party};
-use crate::ledger::{Answer, Draft, Identity, Job, LedgerErrorKind, LogKey, Reply, Request};
+use crate::ledger::{Answer, Draft, Identity, Job, LedgerErrorKind, LogKey, Proof, Reply, Request, Room};
+use crate::secure::{PublicKey, Stretch, StretchCost, StretchOutcome};
 use crate::store::tests::Folder;
 use crate::time::WallTime;
 
@@ -39,6 +41,7 @@ fn line(log: LogKey, number: u64, text: &str) -> Job {
         to: Party { nick: None, room: None, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 6100 },
         sent_at: WallTime::default(),
         text: text.to_owned(),
+        sealed: None,
         reply_to: None,
     };
     job(Request::AppendLine { log, draft })
@@ -123,7 +126,7 @@ fn full_disk_refuses_what_writes_until_there_is_room() {
 fn whoever_was_here_before_comes_back_though_the_disk_is_full() {
     let folder = Folder::new();
     let mut database = open(&folder);
-    let enter = || job(Request::Enter { token: "t-ana".to_owned(), nick: "ana".to_owned() });
+    let enter = || job(Request::Enter { proof: Proof::Token("t-ana".to_owned()), nick: "ana".to_owned() });
     let join = || job(Request::OpenRoom { name: "#sala".to_owned(), creator: Some(Identity(1)) });
     assert_eq!(told(database.apply_batch(&[enter(), join()])).len(), 2);
     let pages: i64 = database.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
@@ -183,6 +186,34 @@ fn other_programs_and_later_versions_are_left_alone() {
 }
 
 #[test]
+fn file_of_the_first_version_keeps_its_people() {
+    let folder = Folder::new();
+    first_version(&folder, "INSERT INTO identities VALUES (7, 't-ana'); INSERT INTO names VALUES ('ana', 7)");
+    let mut database = open(&folder);
+    let enter = |proof| job(Request::Enter { proof, nick: "ana".to_owned() });
+    let holder = || job(Request::FindHolder { nick: "ANA".to_owned() });
+    let key = PublicKey::from_bytes([1; 32]);
+    let answers = database.apply_batch(&[
+        enter(Proof::Token("t-ana".to_owned())),
+        holder(),
+        enter(Proof::Key(key)),
+        enter(Proof::Key(key)),
+        holder(),
+    ]);
+    let entered = |identity, is_stranger| {
+        format!(
+            "Entered {{ identity: Identity({identity}), is_stranger: {is_stranger}, has_letters: false }}"
+        )
+    };
+    let held = |identity, key: Option<PublicKey>| {
+        format!("Holder(Some(Holder {{ identity: Identity({identity}), key: {key:?} }}))")
+    };
+    let expected =
+        [entered(7, false), held(7, None), entered(8, true), entered(8, false), held(8, Some(key))];
+    assert_eq!(told(answers), expected);
+}
+
+#[test]
 fn damaged_spot_spoils_only_what_touches_it() {
     let folder = Folder::new();
     let mut database = open(&folder);
@@ -217,4 +248,103 @@ fn folder_that_may_not_be_written_says_so() {
     let (kind, words) = refusal(&folder);
     assert_eq!(kind, LedgerErrorKind::Unusable);
     assert!(words.starts_with("FOLDER/relay.db may not be written"), "{words}");
+}
+
+/// A file as the first version left it.
+fn first_version(folder: &Path, rows: &str) {
+    let connection = Connection::open(folder.join("relay.db")).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x75647063; PRAGMA user_version = 1",
+        )
+        .unwrap();
+    connection.execute_batch(MIGRATIONS[0].sql).unwrap();
+    connection.execute_batch(rows).unwrap();
+}
+
+/// Whether these bytes are in any file of a folder.
+fn holds(folder: &Path, needle: &str) -> bool {
+    let files = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let mut windows =
+        files.map(|bytes| bytes.windows(needle.len()).any(|window| window == needle.as_bytes()));
+    windows.any(|is_there| is_there)
+}
+
+fn room_of(database: &mut Database, name: &str) -> Option<Room> {
+    let open = job(Request::OpenRoom { name: name.to_owned(), creator: None });
+    match database.apply_batch(&[open]).remove(0).result {
+        Ok(Reply::Room(room)) => room,
+        other => panic!("{other:?}"),
+    }
+}
+
+// UC-RELAY-027
+#[test]
+fn passwords_of_the_first_version_are_stretched_and_nothing_is_left_of_them() {
+    let folder = Folder::new();
+    first_version(
+        &folder,
+        "INSERT INTO identities (token) VALUES ('t-ana');
+         INSERT INTO rooms VALUES (1, '#den', '#den', 1, 'x', 'plain cheese', 0, 1, '');
+         INSERT INTO rooms VALUES (2, '#open', '#open', 1, '', NULL, 0, 0, '');
+         INSERT INTO rooms VALUES (3, '#old', '#old', 1, '', 'older cheese', 0, 0, '');
+         UPDATE rooms SET password = NULL WHERE number = 3;",
+    );
+    assert!(holds(&folder, "plain cheese"));
+    let mut database = open(&folder);
+    let den = room_of(&mut database, "#den").unwrap();
+    assert!(den.is_hidden && den.topic == "x");
+    let against = den.password.unwrap();
+    for (password, is_right) in [("plain cheese", true), ("plain", false)] {
+        let check = Stretch::Check { password: password.into(), against: against.clone() };
+        assert_eq!(check.carry_out(StretchCost::LEAST), StretchOutcome::Checked { is_right });
+    }
+    assert_eq!(room_of(&mut database, "#open").unwrap().password, None);
+    assert_eq!(room_of(&mut database, "#old").unwrap().password, None);
+    for remains in ["plain cheese", "older cheese"] {
+        assert!(!holds(&folder, remains), "{remains}");
+    }
+    drop(database);
+    assert_eq!(room_of(&mut open(&folder), "#den").unwrap().password, Some(against));
+    assert!(!holds(&folder, "cheese"));
+}
+
+// UC-RELAY-028
+#[test]
+fn names_of_the_first_version_stay_their_holders() {
+    let folder = Folder::new();
+    first_version(
+        &folder,
+        "INSERT INTO identities (token) VALUES ('t-ana'), ('t-bob'), ('t-cid'), ('t-dan');
+         INSERT INTO names VALUES ('bob1', 1), ('bobl', 2), ('anа', 3), ('ﬁm', 4);
+         INSERT INTO rooms VALUES (1, '#sala', '#sala', 1, '', NULL, 0, 0, '');
+         INSERT INTO rooms VALUES (2, '#ﬁm', '#ﬁm', 1, '', NULL, 0, 0, '');
+         INSERT INTO rooms VALUES (3, '#fim', '#fim', 1, 'the first', NULL, 0, 0, '');
+         INSERT INTO bans VALUES ('bobl', 'bobl', 2, NULL, NULL, 'ana', '');",
+    );
+    let mut database = open(&folder);
+    let enter =
+        |token: &str, nick: &str| job(Request::Enter { token: token.to_owned(), nick: nick.to_owned() });
+    let told: Vec<String> = database
+        .apply_batch(&[
+            enter("t-ana", "Bob1"),
+            enter("t-bob", "bobl"),
+            enter("t-cid", "anа"),
+            enter("t-dan", "fim"),
+            enter("t-eva", "eva"),
+            enter("t-eva", "BOBI"),
+        ])
+        .into_iter()
+        .map(|answer| match answer.result {
+            Ok(Reply::Entered { identity, is_stranger: false, .. }) => identity.0.to_string(),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    let refused = r#"Ok(NameResembles { other: "Bob1", free: Some("BOBI-2") })"#;
+    assert_eq!(told, ["1", "2", "3", "4", "5", refused]);
+    assert_eq!(room_of(&mut database, "#fim").unwrap().topic, "the first");
+    assert_eq!(room_of(&mut database, "#fim-2").unwrap().number, 2);
+    let alike = job(Request::OpenRoom { name: "#sаla".to_owned(), creator: Some(Identity(1)) });
+    let answer = database.apply_batch(&[alike]).remove(0).result;
+    assert!(matches!(answer, Ok(Reply::RoomResembles(Room { number: 1, .. }))), "{answer:?}");
 }

@@ -78,6 +78,14 @@ pub(in crate::ui) enum Object<'a> {
     Remark {
         text: &'a str,
     },
+    LetterRefused {
+        nick: &'a str,
+        code: &'a str,
+    },
+    SharedKey {
+        nick: &'a str,
+        also: &'a str,
+    },
     Closing {
         reason: &'a str,
     },
@@ -158,6 +166,8 @@ pub(in crate::ui) fn object(notice: &RelayNotice) -> Option<Object<'_>> {
         RelayNotice::Invited { room, by } => Object::Invited { room, by },
         RelayNotice::Removed { room, by, reason } => Object::Kicked { room: room.as_deref(), by, reason },
         RelayNotice::Remark(text) => Object::Remark { text },
+        RelayNotice::LetterRefused { nick, code } => Object::LetterRefused { nick, code: code.as_str() },
+        RelayNotice::SharedKey { nick, also } => Object::SharedKey { nick, also },
         RelayNotice::Closing { reason } => Object::Closing { reason },
         RelayNotice::Rooms(rooms) => Object::Rooms { rooms: rooms.iter().map(room).collect() },
         RelayNotice::Bans(bans) => Object::Bans { bans: bans.iter().map(ban).collect() },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::notice::Party;
-use crate::chat::{Attendance, BanInfo, RoomInfo};
+use crate::chat::{Attendance, BanInfo, RefusalCode, RoomInfo};
 use crate::peer::{CloseReason, Refusal};
 use crate::secure::PublicKey;
 
@@ -153,6 +153,20 @@ pub enum RelayNotice {
     Closing {
         /// Why; may be empty.
         reason: String,
+    },
+    /// A letter came that is not shown.
+    LetterRefused {
+        /// Whose it is said to be.
+        nick: String,
+        /// Why.
+        code: RefusalCode,
+    },
+    /// A name has the key of somebody who is known by another name as well.
+    SharedKey {
+        /// The name.
+        nick: String,
+        /// The other one.
+        also: String,
     },
     /// Which rooms there are.
     Rooms(Vec<RoomInfo>),

@@ -181,6 +181,8 @@ impl RelayState {
                 return self.handle_news(news).into_iter().map(Notice::Relay).collect();
             }
             MemberEvent::Done { id, result } => return self.finish(&id, result).into_iter().collect(),
+            MemberEvent::LetterRefused { nick, code } => RelayNotice::LetterRefused { nick, code },
+            MemberEvent::SharedKey { nick, also } => RelayNotice::SharedKey { nick, also },
             MemberEvent::Reconnecting { delay } => {
                 self.is_lost = true;
                 RelayNotice::Reconnecting { is_return: self.was_member, delay }
@@ -229,7 +231,9 @@ impl RelayState {
             News::Bans { bans, .. } => RelayNotice::Bans(bans),
             News::Log { lines, .. } => RelayNotice::Log(lines),
             // They have events of their own.
-            News::Entered { .. } | News::Room { .. } | News::Presence { .. } => return None,
+            News::Entered { .. } | News::Room { .. } | News::Presence { .. } | News::Key { .. } => {
+                return None;
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use super::super::filter;
 use super::super::style::Tone;
 use super::super::text::{Line, date_and_time, one, reason_of_end, time_of_day};
 use super::{Reason, RelayNotice};
-use crate::chat::{Attendance, BanInfo, RoomInfo};
+use crate::chat::{Attendance, BanInfo, RefusalCode, RoomInfo};
 use crate::peer::Refusal;
 
 /// Names in one line about who is in a room; `/who` lists more.
@@ -49,6 +49,21 @@ pub fn describe(notice: &RelayNotice) -> Vec<Line> {
         RelayNotice::Removed { room, by, reason } => {
             let place = room.as_deref().map_or_else(|| "the relay".to_owned(), filter::nick);
             one(Tone::Bad, format!("! {} put you out of {place}{}", member(by), because(reason)))
+        }
+        RelayNotice::LetterRefused { nick, code } => {
+            let nick = member(nick);
+            let why = match code {
+                RefusalCode::Unsealed => "it was not sealed: the relay could read it, or wrote it",
+                RefusalCode::BadSeal => {
+                    "its seal does not open: it was changed on the way, or is for another key than ours"
+                }
+                _ => "it cannot be read",
+            };
+            one(Tone::Bad, format!("! a letter said to be from {nick} is not shown: {why}"))
+        }
+        RelayNotice::SharedKey { nick, also } => {
+            let text = format!("* {} has the same key as {}", member(nick), member(also));
+            one(Tone::Doubt, text)
         }
         RelayNotice::Remark(text) => one(Tone::Doubt, format!("* {}", words(text))),
         RelayNotice::Rooms(rooms) => list_rooms(rooms),

@@ -32,7 +32,7 @@ pub fn decode_sealed(text: &[u8], to: ConnectionId, number: u64) -> Result<Packe
 }
 
 impl Head<'_> {
-    /// The outer head of a sealed packet, if its lengths make sense.
+    /// The outer head of a sealed packet, if its lengths make sense (UC-WIRE-021).
     pub(super) fn check_sealed(
         &self,
         head_bytes: usize,

@@ -2,18 +2,21 @@
 
 mod lost;
 mod real;
+mod sealed;
 mod stranger;
 mod there;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::*;
 use crate::arq::{self, SendOptions};
-use crate::chat::{EVERYONE, Party, Place, Receipt, Said, Say, Words, stream};
-use crate::endpoint::{self, Endpoint, EndpointConfig, Handle};
+use crate::chat::{EVERYONE, Party, Place, Receipt, Said, Say, Sealed, Words, stream};
+use crate::endpoint::{self, Endpoint, EndpointConfig, Handle, Protection};
 use crate::machine::Path;
-use crate::peer::{Command, CommandError, Destination, Id, Incoming, Named, PeerConfig};
+use crate::peer::{Command, CommandError, Destination, Id, Incoming, KeyNews, KeyOwner, Named, PeerConfig};
+use crate::secure::{KeyPair, PublicKey};
 use crate::time::{Instant, Now, WallTime};
 
 const ANA: usize = 0;
@@ -40,10 +43,30 @@ struct Stage {
     pauses: Vec<Duration>,
     /// The connections on which somebody said who they are, before anything else.
     introduced: BTreeSet<Handle>,
+    is_sealed: bool,
+    /// The sealed letters that the relay heard.
+    letters: Vec<(MessageId, Sealed)>,
 }
 
 fn address(index: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1 + index as u8], 6_000))
+}
+
+/// The first byte of everybody's secret key.
+const RELAY_SECRET: u8 = 99;
+
+fn keys(secret: u8) -> KeyPair {
+    KeyPair::from_secret([secret; 32])
+}
+
+fn key(secret: u8) -> PublicKey {
+    keys(secret).public()
+}
+
+fn endpoint_config(is_sealed: bool, secret: u8, run: u8) -> EndpointConfig {
+    let sealed = || Protection::Sealed { keys: Arc::new(keys(secret)), seed: [run; 32] };
+    let protection = if is_sealed { sealed() } else { Protection::Clear };
+    EndpointConfig { protection, ..EndpointConfig::default() }
 }
 
 fn membership(rooms: &[&str]) -> Membership {
@@ -60,16 +83,21 @@ fn membership(rooms: &[&str]) -> Membership {
 
 impl Stage {
     fn new() -> Self {
+        Self::of(false)
+    }
+
+    fn of(is_sealed: bool) -> Self {
         let now = Now { instant: Instant::from_nanos(1), wall: WallTime::default() };
         let peer = |index: usize, nick: &str| {
-            let config =
-                PeerConfig { nick: Some(nick.to_owned()), local_port: 6_000, ..PeerConfig::default() };
+            let endpoint = endpoint_config(is_sealed, index as u8 + 1, 1);
+            let nick = Some(nick.to_owned());
+            let config = PeerConfig { nick, local_port: 6_000, endpoint, ..PeerConfig::default() };
             Peer::new(config, index as u64, now)
         };
         Self {
             now,
             peers: [peer(0, "ana"), peer(1, "bob")],
-            relay: Endpoint::new(EndpointConfig::default(), 77),
+            relay: Endpoint::new(endpoint_config(is_sealed, RELAY_SECRET, 2), 77),
             handle: None,
             is_down: false,
             wire: BTreeMap::new(),
@@ -79,12 +107,17 @@ impl Stage {
             conversation: None,
             pauses: Vec::new(),
             introduced: BTreeSet::new(),
+            is_sealed,
+            letters: Vec::new(),
         }
     }
 
     /// Ana wants to be a member, and the relay has heard so.
     fn attend(membership: Membership) -> Self {
-        let mut stage = Self::new();
+        Self::attend_on(Self::new(), membership)
+    }
+
+    fn attend_on(mut stage: Self, membership: Membership) -> Self {
         let addresses = vec![address(RELAY)];
         match stage.tell(Command::Attend { addresses, named: Named::default(), membership }) {
             Ok(Id::Conversation(conversation)) => stage.conversation = Some(conversation),
@@ -140,7 +173,8 @@ impl Stage {
 
     /// Its memory is gone, its address is the same.
     fn restart_relay(&mut self) {
-        self.relay = Endpoint::new(EndpointConfig::default(), 78 + self.sent);
+        let config = endpoint_config(self.is_sealed, RELAY_SECRET, 3 + self.sent as u8);
+        self.relay = Endpoint::new(config, 78 + self.sent);
         self.handle = None;
     }
 
@@ -191,7 +225,7 @@ impl Stage {
 
     fn pass_on_as(&mut self, id: MessageId, pos: u64, room: Option<&str>, nick: &str, text: &str) {
         let place = Some(Place { pos, stored_at: WallTime::from_unix_micros(1_000) });
-        let words = Words { id, text: text.into(), is_echo: false, reply_to: None, place };
+        let words = Words { id, text: text.into(), sealed: None, is_echo: false, reply_to: None, place };
         self.relay_says(Some(nick), room, 500, Said::Words(words));
     }
 
@@ -227,13 +261,17 @@ impl Stage {
             Said::Request { id, ask } => (id, describe_request(&ask)),
             Said::Receipt(receipt) => {
                 let word = if receipt.ack { "yes" } else { "no" };
-                self.log.push(format!("relay: {word} on {}", receipt.pos.unwrap_or_default()));
+                let code = receipt.code.map(|code| format!(", {}", code.as_str())).unwrap_or_default();
+                self.log.push(format!("relay: {word} on {}{code}", receipt.pos.unwrap_or_default()));
                 return;
             }
             Said::Words(words) => {
                 let to = say.to.room.or(say.to.nick).unwrap_or_else(|| "itself".to_owned());
                 let reply = words.reply_to.map(|(_, original, _)| format!(" to \"{original}\""));
-                (words.id, format!("{} for {to}{}", words.text, reply.unwrap_or_default()))
+                let text = if words.sealed.is_some() { "a sealed letter" } else { &words.text };
+                let heard = format!("{text} for {to}{}", reply.unwrap_or_default());
+                self.letters.extend(words.sealed.map(|sealed| (words.id.clone(), sealed)));
+                (words.id, heard)
             }
             other => panic!("{other:?}"),
         };
@@ -329,6 +367,7 @@ fn describe_request(request: &Request) -> String {
             format!("join {room}{after}{history}")
         }
         Request::Part { room, .. } => format!("part {room}"),
+        Request::Key { nick } => format!("key of {nick}"),
         Request::Rename { nick } => format!("rename {nick}"),
         Request::Who { .. } => "who".to_owned(),
         Request::Moderate(Moderation::Kick { nick, .. }) => format!("kick {nick}"),
@@ -342,9 +381,10 @@ fn describe(event: Event) -> String {
         Event::Silent { .. } => "silence".to_owned(),
         Event::Resumed { .. } => "resumed".to_owned(),
         Event::Closed { reason, .. } => format!("closed: {reason}"),
-        Event::Message(Incoming { nick, room, text, is_history, is_relayed, .. }) => {
+        Event::Message(Incoming { nick, room, text, is_history, is_relayed, is_sealed, .. }) => {
+            let letter = if is_sealed { "a sealed letter" } else { "a letter" };
             let room =
-                if is_relayed { room.unwrap_or_else(|| "a letter".to_owned()) } else { "direct".to_owned() };
+                if is_relayed { room.unwrap_or_else(|| letter.to_owned()) } else { "direct".to_owned() };
             let tense = if is_history { "said" } else { "says" };
             format!("{} {tense} {text} in {room}", nick.unwrap_or_default())
         }
@@ -355,12 +395,33 @@ fn describe(event: Event) -> String {
         Event::Held { .. } => "held".to_owned(),
         Event::Writable { .. } => "writable".to_owned(),
         Event::Renamed { nick, .. } => format!("is now {nick}"),
-        Event::Key { owner, news, .. } => format!("{owner:?}: {news:?}"),
+        Event::Key { owner, news, .. } => {
+            let news = match news {
+                KeyNews::New { key } => format!("new {}", name_of(key)),
+                KeyNews::Known(_) => "known".to_owned(),
+                KeyNews::Changed { expected, seen, .. } => {
+                    format!("CHANGED from {} to {}", name_of(expected), name_of(seen))
+                }
+                KeyNews::Other { .. } => "another of that name".to_owned(),
+                KeyNews::Accepted { key, .. } => format!("accepted {}", name_of(key)),
+            };
+            match owner {
+                KeyOwner::Address(name) | KeyOwner::Caller(name) | KeyOwner::Member(name) => {
+                    format!("key of {name}: {news}")
+                }
+            }
+        }
         Event::Member { event, .. } => describe_member(event),
         Event::Kept { .. } | Event::Waiting { .. } => {
             panic!("a relay's members have an outbox of their own: {event:?}")
         }
     }
+}
+
+fn name_of(key: PublicKey) -> String {
+    (1..=RELAY_SECRET)
+        .find(|&secret| self::key(secret) == key)
+        .map_or_else(|| "?".to_owned(), |it| it.to_string())
 }
 
 fn describe_member(event: MemberEvent) -> String {
@@ -382,5 +443,9 @@ fn describe_member(event: MemberEvent) -> String {
         MemberEvent::Done { result: Ok(()), .. } => "done".to_owned(),
         MemberEvent::Done { result: Err(refusal), .. } => format!("not done: {}", refusal.words),
         MemberEvent::Reconnecting { .. } => "reconnecting".to_owned(),
+        MemberEvent::SharedKey { nick, also } => format!("{nick} has the key of {also}"),
+        MemberEvent::LetterRefused { nick, code } => {
+            format!("a letter of {nick} is not shown: {}", code.as_str())
+        }
     }
 }

@@ -5,15 +5,21 @@ use crate::ledger::MemoryLedger;
 use crate::relay::{self, Relay, RelayConfig};
 
 /// Two members and their relay, 10 ms apart.
-struct Inn {
-    now: Now,
-    peers: Vec<Peer>,
-    relay: Relay,
-    ledger: MemoryLedger,
-    is_down: bool,
+pub(super) struct Inn {
+    pub(super) now: Now,
+    pub(super) peers: Vec<Peer>,
+    pub(super) relay: Relay,
+    pub(super) ledger: MemoryLedger,
+    pub(super) is_down: bool,
     wire: BTreeMap<(Instant, u64), (usize, usize, Vec<u8>)>,
     sent: u64,
-    log: Vec<String>,
+    pub(super) log: Vec<String>,
+}
+
+pub(super) fn relay_config(is_sealed: bool, run: u8) -> RelayConfig {
+    let mut config = RelayConfig::default();
+    config.endpoint.protection = endpoint_config(is_sealed, RELAY_SECRET, run).protection;
+    config
 }
 
 const RELAY_ADDRESS: usize = 9;
@@ -21,15 +27,23 @@ const NAMES: [&str; 2] = ["ana", "bob"];
 
 impl Inn {
     fn new() -> Self {
+        Self::of(false)
+    }
+
+    pub(super) fn of(is_sealed: bool) -> Self {
         let now = Now { instant: Instant::from_nanos(1), wall: WallTime::from_unix_micros(1_000_000) };
         let ledger = MemoryLedger::new("log-1".to_owned(), 1 << 20);
-        let relay = Relay::new(RelayConfig::default(), ledger.foundation(), 5, now);
-        let peers = (0..2).map(|index| Peer::new(PeerConfig::default(), index, now)).collect();
+        let relay = Relay::new(relay_config(is_sealed, 1), ledger.foundation(), 5, now);
+        let peer = |index: u8| {
+            let endpoint = endpoint_config(is_sealed, index + 1, 1);
+            Peer::new(PeerConfig { endpoint, ..PeerConfig::default() }, u64::from(index), now)
+        };
+        let peers = (0..2).map(peer).collect();
         let (wire, log) = (BTreeMap::new(), Vec::new());
         Self { now, peers, relay, ledger, is_down: false, wire, sent: 0, log }
     }
 
-    fn attend(&mut self, index: usize, nick: &str) -> ConversationId {
+    pub(super) fn attend(&mut self, index: usize, nick: &str) -> ConversationId {
         let mut membership = membership(&["#sala"]);
         membership.nick = nick.to_owned();
         membership.token = format!("the secret of number {index}");
@@ -42,12 +56,12 @@ impl Inn {
         }
     }
 
-    fn say(&mut self, index: usize, to: Destination, text: &str) {
+    pub(super) fn say(&mut self, index: usize, to: Destination, text: &str) {
         let command = Command::Say { to, text: text.to_owned() };
         self.peers[index].handle_command(self.now, command).unwrap();
     }
 
-    fn run(&mut self, for_ms: u64) {
+    pub(super) fn run(&mut self, for_ms: u64) {
         let until = self.now.instant + Duration::from_millis(for_ms);
         loop {
             self.drain();
@@ -105,7 +119,7 @@ impl Inn {
     }
 
     /// What one of them was told, and nothing of the other's.
-    fn told(&self, index: usize) -> Vec<&str> {
+    pub(super) fn told(&self, index: usize) -> Vec<&str> {
         let of = format!("{}: ", NAMES[index]);
         self.log.iter().filter_map(|line| line.strip_prefix(&of)).collect()
     }

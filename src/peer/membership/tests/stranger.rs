@@ -45,12 +45,12 @@ fn what_nobody_asked_for_is_counted_and_dropped() {
 fn words_that_stand_in_no_log_are_refused() {
     let mut stage = Stage::inside(&["#sala"]);
     let id = MessageId::new("eve", 1);
-    let words = Words { id, text: "hey".into(), is_echo: false, reply_to: None, place: None };
+    let words = Words { id, text: "hey".into(), sealed: None, is_echo: false, reply_to: None, place: None };
     stage.relay_says(Some("eve"), None, 1, Said::Words(words));
     let id = MessageId::new("eve", 2);
     stage.relay_says(None, None, 1, Said::Request { id, ask: Request::Rooms });
     stage.run(50);
-    stage.expect(&["relay: no on 0", "relay: no on 0"]);
+    stage.expect(&["relay: no on 0", "relay: no on 0, not-entered"]);
     assert_eq!(stage.peers[ANA].unreadable_messages(), 1);
 }
 

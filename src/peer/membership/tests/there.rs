@@ -49,8 +49,13 @@ fn a_member_enters_joins_and_is_shown_history_before_what_is_live() {
 #[test]
 fn what_was_shown_in_an_earlier_run_is_not_asked_for_again() {
     let rooms = BTreeMap::from([("#sala".to_owned(), 7), ("#lab".to_owned(), 3)]);
-    let memory =
-        RelayMemory { log: Some("log-1".to_owned()), letters_after: 4, everyone_after: Some(9), rooms };
+    let memory = RelayMemory {
+        log: Some("log-1".to_owned()),
+        letters_after: 4,
+        everyone_after: Some(9),
+        rooms,
+        ..RelayMemory::default()
+    };
     let mut wanted = Membership { memory, ..membership(&["#sala", "#lab", "#new"]) };
     wanted.rooms[1].history = Some(20);
     let mut stage = Stage::attend(wanted.clone());

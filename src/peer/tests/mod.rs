@@ -1,5 +1,7 @@
 //! Peers on a virtual link, 10 ms apart: each test is a script with exactly the events that follow.
 
+mod keys;
+
 use std::collections::BTreeMap;
 
 use super::*;
