@@ -12,12 +12,15 @@ use crate::peer::{Kept, Peer, PeerConfig, Repeats};
 use crate::store::outbox::Outbox;
 use crate::store::profile::ProfileError;
 use crate::store::shown::ShownFile;
+use crate::time::Now;
 use crate::ui::notice::Notice;
 
 /// The files of a profile, as far as they can be used.
 pub(super) struct Keeping {
     shown: Option<ShownFile>,
     outbox: Option<Outbox>,
+    /// Whether what is shown is remembered for as long as we have our key.
+    remembers: bool,
     remembered: Shown,
     /// What the run before this one left without a receipt.
     left: Vec<Kept>,
@@ -26,7 +29,8 @@ pub(super) struct Keeping {
 impl Keeping {
     /// What is in the profile's folder, for a program that shows messages; None: nothing is kept beyond the run.
     pub(super) fn open(folder: Option<&Path>, notices: &mut Vec<Notice>) -> Self {
-        let mut keeping = Self { shown: None, outbox: None, remembered: Shown::default(), left: Vec::new() };
+        let (remembered, left) = (Shown::default(), Vec::new());
+        let mut keeping = Self { shown: None, outbox: None, remembers: true, remembered, left };
         let Some(folder) = folder else { return keeping };
         match ShownFile::open(folder) {
             Ok((file, entries, damage)) => {
@@ -35,7 +39,10 @@ impl Keeping {
                     .iter()
                     .for_each(|damage| tell(notices, damage, "some that was shown may be shown again"));
             }
-            Err(error) => tell(notices, &error, "after a restart some that was shown may be shown again"),
+            Err(error) => {
+                keeping.remembers = false;
+                tell(notices, &error, "what others have no receipt for, they cannot send again");
+            }
         }
         keeping
     }
@@ -58,7 +65,7 @@ impl Keeping {
 
     /// Puts what was shown into what a peer is started with.
     pub(super) fn into_config(&mut self, config: PeerConfig) -> PeerConfig {
-        PeerConfig { shown: std::mem::take(&mut self.remembered), ..config }
+        PeerConfig { remembers: self.remembers, shown: std::mem::take(&mut self.remembered), ..config }
     }
 
     /// How words are said again by somebody with this patience.
@@ -83,10 +90,12 @@ impl Keeping {
     }
 
     /// Writes down what was shown, once it was.
-    pub(super) fn write_shown(&mut self, peer: &mut Peer) {
+    pub(super) fn write_shown(&mut self, now: Now, peer: &mut Peer) {
         let shown: Vec<_> = std::iter::from_fn(|| peer.poll_shown()).collect();
-        if let Some(Err(error)) = self.shown.as_mut().map(|file| file.append(&shown)) {
+        if let Some(Err(error)) = self.shown.as_ref().map(|file| file.append(&shown)) {
             log::error!("after a restart some that was shown may be shown again: {error}");
+            self.shown = None;
+            peer.stop_remembering(now);
         }
     }
 }

@@ -114,7 +114,7 @@ impl Handler<Peer> for Listener {
         if let Some(failure) = self.view.failure() {
             return Some(output_lost(now, peer, failure));
         }
-        self.keeping.write_shown(peer);
+        self.keeping.write_shown(now, peer);
         let over =
             self.ending.filter(|ending| peer.is_idle() || ending.deadline <= now.instant).map(|it| it.exit);
         self.identity.learn(peer);

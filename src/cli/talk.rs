@@ -568,7 +568,7 @@ impl Handler<Peer> for Talk {
         let is_done = peer.is_idle() && self.drains_until.is_none();
         let is_over = self.ending.filter(|ending| is_done || ending.deadline <= now.instant);
         // Before anything leaves: a receipt must not say more than what is known after a restart.
-        self.keeping.write_shown(peer);
+        self.keeping.write_shown(now, peer);
         if is_over.is_some() {
             self.keep_rest(now, peer);
         }

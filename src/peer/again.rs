@@ -166,6 +166,12 @@ impl Peer {
         self.shown.poll_change()
     }
 
+    /// What is shown cannot be written down any more: nobody is to say anything again.
+    pub fn stop_remembering(&mut self, now: Now) {
+        self.config.remembers = false;
+        self.introduce_again(now);
+    }
+
     /// Nothing can be written down any more: all words end with this run.
     pub fn stop_keeping(&mut self) {
         self.outbox = Outbox::default();

@@ -1,7 +1,7 @@
 //! The peer machine: conversations with other sides, each with its connections, its words and their fates.
 //!
 //! It turns a user's commands into chat and chat into events. Every message that it accepted ends in exactly one of delivered,
-//! failed and unknown, told once. It must never show the same message twice, and never say "delivered" without the receiver's
+//! failed and unknown, told once; or it is kept for the next run, and that is told once. It must never show the same message twice, and never say "delivered" without the receiver's
 //! own receipt.
 
 pub mod again;
@@ -435,6 +435,12 @@ impl Peer {
             return Err(CommandError::BadNick);
         }
         self.config.nick = Some(nick);
+        self.introduce_again(now);
+        Ok(())
+    }
+
+    /// Tells everybody who we are now.
+    fn introduce_again(&mut self, now: Now) {
         let open: Vec<Handle> =
             self.conversations.values().filter_map(|conversation| conversation.primary).collect();
         for handle in open {
@@ -442,7 +448,6 @@ impl Peer {
                 self.introduce(now, handle);
             }
         }
-        Ok(())
     }
 
     /// Waits for the receipts of what was said, then closes.

@@ -116,9 +116,10 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
             one(Tone::Doubt, format!("  ◷ kept, and sent again at the next start: {}", quoted(message)))
         }
         Notice::Waiting { party, count } => {
+            let them = if *count == 1 { "it" } else { "them" };
             let messages = if *count == 1 { "1 message waits" } else { &format!("{count} messages wait") };
             let words =
-                format!("* {messages} for {}, which is called again; /close gives them up", name(party));
+                format!("* {messages} for {}, which is called again; /close gives {them} up", name(party));
             one(Tone::Doubt, words)
         }
         Notice::Held { message } => {

@@ -389,3 +389,42 @@ fn no_more_waits_than_a_receiver_remembers() {
     assert_eq!(shown, 1 + taken, "each once");
     assert!(street.texts_kept().is_empty());
 }
+
+#[test]
+fn another_program_with_the_same_key_that_remembers_nothing_gets_nothing() {
+    let (mut street, bob) = Street::acquainted();
+    street.town.cut_off = Some(1);
+    street.say(bob, "one");
+    street.run(90_000);
+    street.town.log.clear();
+    street.remembers = false;
+    street.start(2, 1);
+    street.open(2, 0);
+    street.run(5_000);
+    street.expect(&["ana: bob is there", "cid: ana is there"]);
+    street.remembers = true;
+    street.start(1, 1);
+    street.town.cut_off = None;
+    street.run(30_000);
+    street.expect(&["bob: ana is there", "bob: ana says one", "ana: bob is there", "ana: delivered"]);
+}
+
+#[test]
+fn a_disk_that_is_full_ends_what_is_kept_and_what_is_remembered() {
+    let (mut street, bob) = Street::acquainted();
+    let now = street.town.now;
+    street.town.peers[0].stop_keeping();
+    street.town.mute = Some(1);
+    street.say(bob, "one");
+    street.run(100);
+    assert!(street.texts_kept().is_empty());
+    street.town.mute = None;
+    street.town.peers[1].stop_remembering(now);
+    street.run(1_000);
+    street.town.cut_off = Some(1);
+    street.say(bob, "two");
+    street.run(90_000);
+    let told = std::mem::take(&mut street.town.log);
+    assert_eq!(told.iter().filter(|line| line.contains("unknown")).count(), 1, "{told:#?}");
+    assert!(!told.iter().any(|line| line.contains("waiting")), "{told:#?}");
+}
