@@ -8,17 +8,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::peer::shown::Shown;
-use crate::peer::{Kept, Peer, PeerConfig, Repeats};
+use crate::peer::{Event, Kept, Peer, PeerConfig, Repeats};
 use crate::store::outbox::Outbox;
 use crate::store::profile::ProfileError;
 use crate::store::shown::ShownFile;
 use crate::time::Now;
 use crate::ui::notice::Notice;
 
+/// Messages that are shown before they are written down: so many a program shows twice at most that is killed in between. Each
+/// alone would cost as much as everything else that is done for it.
+const SHOWN_AT_ONCE: usize = 16;
+
 /// The files of a profile, as far as they can be used.
 pub(super) struct Keeping {
     shown: Option<ShownFile>,
     outbox: Option<Outbox>,
+    /// Messages that came since the last time.
+    unwritten: usize,
     /// Whether what is shown is remembered for as long as we have our key.
     remembers: bool,
     remembered: Shown,
@@ -30,7 +36,7 @@ impl Keeping {
     /// What is in the profile's folder, for a program that shows messages; None: nothing is kept beyond the run.
     pub(super) fn open(folder: Option<&Path>, notices: &mut Vec<Notice>) -> Self {
         let (remembered, left) = (Shown::default(), Vec::new());
-        let mut keeping = Self { shown: None, outbox: None, remembers: true, remembered, left };
+        let mut keeping = Self { shown: None, outbox: None, unwritten: 0, remembers: true, remembered, left };
         let Some(folder) = folder else { return keeping };
         match ShownFile::open(folder) {
             Ok((file, entries, damage)) => {
@@ -89,8 +95,15 @@ impl Keeping {
         }
     }
 
+    /// Takes note of an event; tells whether what came is to be shown and written down before anything else comes.
+    pub(super) fn count(&mut self, event: &Event) -> bool {
+        self.unwritten += usize::from(matches!(event, Event::Message(incoming) if !incoming.is_relayed));
+        self.unwritten >= SHOWN_AT_ONCE
+    }
+
     /// Writes down what was shown, once it was.
     pub(super) fn write_shown(&mut self, now: Now, peer: &mut Peer) {
+        self.unwritten = 0;
         let shown: Vec<_> = std::iter::from_fn(|| peer.poll_shown()).collect();
         if let Some(Err(error)) = self.shown.as_ref().map(|file| file.append(&shown)) {
             log::error!("after a restart some that was shown may be shown again: {error}");

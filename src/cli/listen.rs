@@ -72,6 +72,16 @@ struct Ending {
 }
 
 impl Listener {
+    fn show(&mut self, now: Now, peer: &mut Peer) {
+        while let Some(notice) = self.model.poll_notice() {
+            self.view.show(&notice, now.wall);
+        }
+        self.view.flush(&Status::default());
+        if self.view.failure().is_none() {
+            self.keeping.write_shown(now, peer);
+        }
+    }
+
     fn end(&mut self, now: Now, peer: &mut Peer, exit: Exit, patience: Duration) {
         if self.ending.is_none() {
             // A peer that is shutting down already has nothing against it.
@@ -103,18 +113,18 @@ impl Handler<Peer> for Listener {
                 self.end(now, peer, Exit::Done, LAST_RECEIPTS);
             }
         }
+        let is_much = self.keeping.count(&event);
         self.model.handle_event(event, now.wall);
+        if is_much {
+            self.show(now, peer);
+        }
     }
 
     fn finish_turn(&mut self, now: Now, peer: &mut Peer) -> Option<Exit> {
-        while let Some(notice) = self.model.poll_notice() {
-            self.view.show(&notice, now.wall);
-        }
-        self.view.flush(&Status::default());
+        self.show(now, peer);
         if let Some(failure) = self.view.failure() {
             return Some(output_lost(now, peer, failure));
         }
-        self.keeping.write_shown(now, peer);
         let over =
             self.ending.filter(|ending| peer.is_idle() || ending.deadline <= now.instant).map(|it| it.exit);
         self.identity.learn(peer);

@@ -544,7 +544,11 @@ impl Handler<Peer> for Talk {
             Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. } | Event::Key { .. }
         );
         let occasion = is_about_presence.then(|| event.clone());
+        let is_much = self.keeping.count(&event);
         self.model.handle_event(event, now.wall);
+        if is_much {
+            self.show_and_remember(now, peer);
+        }
         if let Some(occasion) = occasion {
             self.react(now, peer, &occasion);
         }
@@ -559,16 +563,13 @@ impl Handler<Peer> for Talk {
             // Nothing is kept back for a later that there may not be.
             self.held.iter_mut().for_each(|(due, _)| *due = now.instant);
         }
-        self.keeping.write_outbox(peer);
-        self.show(now);
+        self.show_and_remember(now, peer);
         if let Some(failure) = self.front.view.failure() {
             return Some(output_lost(now, peer, failure));
         }
         self.drains_until = self.drains_until.filter(|until| *until > now.instant && !self.input_ended);
         let is_done = peer.is_idle() && self.drains_until.is_none();
         let is_over = self.ending.filter(|ending| is_done || ending.deadline <= now.instant);
-        // Before anything leaves: a receipt must not say more than what is known after a restart.
-        self.keeping.write_shown(now, peer);
         if is_over.is_some() {
             self.keep_rest(now, peer);
         }

@@ -161,7 +161,8 @@ impl Peer {
         self.outbox.changes.pop_front()
     }
 
-    /// The next message that was shown and is to be remembered on disk: after it was shown, before its receipt leaves.
+    /// The next message that the front end was handed and that is to be remembered on disk: after it was shown, before its receipt
+    /// leaves.
     pub fn poll_shown(&mut self) -> Option<(PublicKey, MessageId)> {
         self.shown.poll_change()
     }

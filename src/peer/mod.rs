@@ -282,7 +282,11 @@ impl Peer {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let Event::Message(Incoming { id, is_relayed: false, .. }) = &event {
+            self.shown.hand_out(id);
+        }
+        Some(event)
     }
 
     /// When to call `handle_timeout` next, and why.

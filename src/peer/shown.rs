@@ -19,6 +19,8 @@ pub struct Shown {
     /// Who has how many, to find who has the most.
     sizes: BTreeSet<(usize, PublicKey)>,
     count: usize,
+    /// What the front end was not handed yet: a program that is killed must not remember what nobody saw.
+    to_show: VecDeque<(PublicKey, MessageId)>,
     /// What is to be kept on disk, in the order in which it was shown.
     changes: VecDeque<(PublicKey, MessageId)>,
 }
@@ -44,14 +46,21 @@ impl Shown {
         self.by_key.get(&key).is_some_and(|ids| ids.known.contains(id))
     }
 
-    /// It is shown now.
+    /// It is to be shown, and known from now on.
     pub fn remember(&mut self, key: PublicKey, id: MessageId) {
         if self.insert(key, id.clone()) {
+            self.to_show.push_back((key, id));
+        }
+    }
+
+    /// The front end has it now; messages are handed to it in the order in which they were remembered.
+    pub fn hand_out(&mut self, id: &MessageId) {
+        if self.to_show.front().is_some_and(|(_, next)| next == id) {
             // Nobody may be there to keep it.
             if self.changes.len() == MAX_SHOWN {
                 self.changes.pop_front();
             }
-            self.changes.push_back((key, id));
+            self.changes.extend(self.to_show.pop_front());
         }
     }
 
@@ -115,6 +124,8 @@ mod tests {
         assert_eq!(shown.poll_change(), None, "it is on disk");
         shown.remember(key(1), id(2));
         shown.remember(key(1), id(2));
+        assert_eq!(shown.poll_change(), None, "nobody has seen it");
+        shown.hand_out(&id(2));
         assert!(shown.contains(key(1), &id(1)) && shown.contains(key(1), &id(2)));
         assert!(!shown.contains(key(2), &id(1)));
         assert_eq!((shown.poll_change(), shown.poll_change()), (Some((key(1), id(2))), None));
@@ -125,9 +136,11 @@ mod tests {
         let most = MAX_SHOWN as u64;
         let mut shown = Shown::new((0..most).map(|number| (key(1), id(number))));
         shown.remember(key(2), id(0));
+        shown.hand_out(&id(0));
         assert!(!shown.contains(key(1), &id(0)) && shown.contains(key(1), &id(1)));
         for number in 0..2 * most {
             shown.remember(key(1), id(most + number));
+            shown.hand_out(&id(most + number));
         }
         assert!(shown.contains(key(2), &id(0)), "others' talk does not touch it");
         assert!(shown.contains(key(1), &id(3 * most - 1)) && !shown.contains(key(1), &id(2 * most)));

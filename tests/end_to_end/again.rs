@@ -93,8 +93,8 @@ fn killed_in_the_middle_of_a_burst_every_line_is_shown_once() {
     let twice = times.values().filter(|&&times| times > 1).count();
     println!("{next} lines, {twice} of them shown twice");
     assert!(times.values().all(|&times| times <= 2), "more than twice: {times:?}");
-    // Only those of the turns in which the receiver was killed may come twice.
-    assert!(twice <= ROUNDS * 64, "{twice} lines came twice");
+    // So many are shown before they are noted.
+    assert!(twice <= ROUNDS * 16, "{twice} lines came twice");
     let mut first = numbers.clone();
     let mut seen = std::collections::BTreeSet::new();
     first.retain(|&number| seen.insert(number));

@@ -82,7 +82,16 @@ impl Talk {
         while let Some(event) = peer.poll_event() {
             self.model.handle_event(event, now.wall);
         }
+        self.show_and_remember(now, peer);
+    }
+
+    /// What is about to leave is written down before it is shown as sent, and what came once it was shown; then receipts may leave.
+    pub(super) fn show_and_remember(&mut self, now: Now, peer: &mut Peer) {
+        self.keeping.write_outbox(peer);
         self.show(now);
+        if self.front.view.failure().is_none() {
+            self.keeping.write_shown(now, peer);
+        }
     }
 
     /// After the terminal was given back: what a person must know who leaves before the end.
