@@ -89,7 +89,7 @@ impl Identity {
     }
 
     /// Puts keys and known keys into what a peer is started with.
-    pub(super) fn into_config(&mut self, config: PeerConfig) -> Result<PeerConfig, Failure> {
+    pub(super) fn complete_config(&mut self, config: PeerConfig) -> Result<PeerConfig, Failure> {
         let trust = Trust::new(std::mem::take(&mut self.known));
         let protection = protection(self.keys.clone())?;
         let endpoint = EndpointConfig { protection, ..config.endpoint };

@@ -70,7 +70,7 @@ impl Keeping {
     }
 
     /// Puts what was shown into what a peer is started with.
-    pub(super) fn into_config(&mut self, config: PeerConfig) -> PeerConfig {
+    pub(super) fn complete_config(&mut self, config: PeerConfig) -> PeerConfig {
         PeerConfig { remembers: self.remembers, shown: std::mem::take(&mut self.remembered), ..config }
     }
 

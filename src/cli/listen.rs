@@ -37,7 +37,7 @@ pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let key = identity.key();
     let config = PeerConfig { nick, message_limit: flags.count, ..PeerConfig::default() };
     let mut keeping = Keeping::open(identity.folder(), &mut notices);
-    let config = keeping.into_config(identity.into_config(config)?);
+    let config = keeping.complete_config(identity.complete_config(config)?);
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let (view, model, remaining) = (view(flags.json), Model::default(), flags.count);
     let mut listener = Listener { view, model, identity, keeping, remaining, ending: None };

@@ -65,7 +65,7 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let repeats = Some(keeping.repeats((!has_person).then_some(attendee::PIPE_PATIENCE)));
     let connect_timeout = CONNECT_TIMEOUT;
     let config = PeerConfig { connect_timeout, seen_letters, repeats, ..PeerConfig::default() };
-    let config = keeping.into_config(identity.into_config(config)?);
+    let config = keeping.complete_config(identity.complete_config(config)?);
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
     if let Some(nick) = nick {

@@ -52,7 +52,7 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
     let nick = flags.profile.nick.clone();
     let config =
         PeerConfig { nick, connect_timeout: flags.timeout, remembers: false, ..PeerConfig::default() };
-    let config = identity.into_config(config)?;
+    let config = identity.complete_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
     let opened = station

@@ -323,8 +323,9 @@ fn names_of_the_first_version_stay_their_holders() {
          INSERT INTO bans VALUES ('bobl', 'bobl', 2, NULL, NULL, 'ana', '');",
     );
     let mut database = open(&folder);
-    let enter =
-        |token: &str, nick: &str| job(Request::Enter { token: token.to_owned(), nick: nick.to_owned() });
+    let enter = |token: &str, nick: &str| {
+        job(Request::Enter { proof: Proof::Token(token.to_owned()), nick: nick.to_owned() })
+    };
     let told: Vec<String> = database
         .apply_batch(&[
             enter("t-ana", "Bob1"),
