@@ -310,13 +310,7 @@ impl<'a> Wire<'a> {
             _ => None,
         };
         let said = match (self.kind.as_ref(), id) {
-            ("introduce", _) => Said::Introduce {
-                run: self
-                    .run
-                    .filter(|run| run.len() <= MessageId::MAX_BYTES)
-                    .ok_or("it does not name its run")?,
-                remembers: self.remembers.unwrap_or(false),
-            },
+            ("introduce", _) => introduction(self.run, self.remembers)?,
             ("receipt", Some(id)) => Said::Receipt(Receipt {
                 id,
                 original_at: original_at.ok_or("it does not tell its original's time")?,
@@ -372,6 +366,11 @@ fn read_sealed(
         return Err("it has a text beside the sealed one");
     }
     Sealed::decode(from, to, &sealed.unwrap_or_default())
+}
+
+fn introduction<'a>(run: Option<Cow<'a, str>>, remembers: Option<bool>) -> Result<Said<'a>, &'static str> {
+    let run = run.filter(|run| run.len() <= MessageId::MAX_BYTES).ok_or("it does not name its run")?;
+    Ok(Said::Introduce { run, remembers: remembers.unwrap_or(false) })
 }
 
 /// The whole of `json` as one object.

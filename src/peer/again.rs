@@ -242,6 +242,15 @@ impl Peer {
         }
     }
 
+    /// The user says that another key is the right one: what waits was said to the one before, and what comes is not.
+    pub(super) fn unbind_words(&mut self, id: ConversationId) {
+        self.find_again(id);
+        self.fail_waiting(id, &FailReason::WrongKey);
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            (conversation.again.key, conversation.again.remembers) = (None, false);
+        }
+    }
+
     /// What the other side says of itself on a connection (UC-CHAT-015).
     pub(super) fn note_memory(&mut self, id: ConversationId, handle: Handle, remembers: bool) {
         let Some(key) = self.endpoint.remote_key(handle) else { return };

@@ -237,6 +237,9 @@ impl Peer {
             return self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick));
         };
         conversation.key = None;
+        // What was said before was for the old one.
+        self.unbind_words(id);
+        let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         conversation.named.key = conversation.named.key.map(|_| seen);
         let before = match conversation.named.known_by() {
             Some(by) => self.trust.pin(now.wall, &by, seen).before,

@@ -91,7 +91,6 @@ fn killed_in_the_middle_of_a_burst_every_line_is_shown_once() {
     let missing: Vec<usize> = (0..next).filter(|number| !times.contains_key(number)).collect();
     assert!(missing.is_empty(), "{missing:?} of {next} were never shown");
     let twice = times.values().filter(|&&times| times > 1).count();
-    println!("{next} lines, {twice} of them shown twice");
     assert!(times.values().all(|&times| times <= 2), "more than twice: {times:?}");
     // So many are shown before they are noted.
     assert!(twice <= ROUNDS * 16, "{twice} lines came twice");

@@ -298,6 +298,26 @@ fn another_key_in_between_gets_nothing() {
 }
 
 #[test]
+fn who_accepts_another_key_gives_up_what_waits_for_the_old_one() {
+    let (mut street, bob) = Street::acquainted();
+    street.town.cut_off = Some(1);
+    street.say(bob, "for bob alone");
+    street.run(90_000);
+    street.start(1, 2);
+    street.town.cut_off = None;
+    street.run(20_000);
+    street.town.log.clear();
+    let who = crate::peer::Trusted::Conversation(bob);
+    street.town.tell(0, Command::Trust { who }).unwrap();
+    street.say(bob, "for cid");
+    street.run(5_000);
+    let told = std::mem::take(&mut street.town.log);
+    assert_eq!(told.iter().filter(|line| line.contains("unknown")).count(), 1, "{told:#?}");
+    assert!(told.contains(&"bob: ana says for cid".to_owned()), "{told:#?}");
+    assert!(!told.iter().any(|line| line.contains("bob alone")), "{told:#?}");
+}
+
+#[test]
 fn somebody_who_comes_back_from_elsewhere_gets_what_waits() {
     let (mut street, bob) = Street::acquainted();
     street.town.cut_off = Some(1);
@@ -406,7 +426,7 @@ fn another_program_with_the_same_key_that_remembers_nothing_gets_nothing() {
     street.start(1, 1);
     street.town.cut_off = None;
     street.run(30_000);
-    street.expect(&["bob: ana is there", "bob: ana says one", "ana: bob is there", "ana: delivered"]);
+    street.expect(&["bob: ana is there", "ana: bob is there", "bob: ana says one", "ana: delivered"]);
 }
 
 #[test]
