@@ -194,7 +194,7 @@ fn the_chat_kinds_are_the_codes_own() {
         Said::Words(Words { id: id.clone(), text: "oi".into(), sealed: None, is_echo, reply_to, place: None })
     };
     let all = [
-        Said::Introduce { run: "k3".into() },
+        Said::Introduce { run: "k3".into(), remembers: false },
         words(false, None),
         words(false, Some((id.clone(), "oi".into(), WallTime::default()))),
         words(true, None),

@@ -33,6 +33,8 @@ pub enum Said<'a> {
     Introduce {
         /// Names the program's run: the same text as in all its message ids.
         run: Cow<'a, str>,
+        /// Whether it remembers what it shows, and so may be told things again.
+        remembers: bool,
     },
     /// A message, or the wish that a text be returned.
     Words(Words<'a>),
@@ -166,7 +168,10 @@ impl<'a> Say<'a> {
             ..Wire::default()
         };
         match &self.said {
-            Said::Introduce { run } => wire.run = Some(Cow::Borrowed(run)),
+            Said::Introduce { run, remembers } => {
+                wire.run = Some(Cow::Borrowed(run));
+                wire.remembers = remembers.then_some(true);
+            }
             Said::Words(words) => {
                 wire.id = Some(Cow::Borrowed(words.id.as_str()));
                 match &words.sealed {
@@ -263,6 +268,8 @@ struct Wire<'a> {
     suggestion: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     run: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembers: Option<bool>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     original: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -300,12 +307,7 @@ impl<'a> Wire<'a> {
             _ => None,
         };
         let said = match (self.kind.as_ref(), id) {
-            ("introduce", _) => Said::Introduce {
-                run: self
-                    .run
-                    .filter(|run| run.len() <= MessageId::MAX_BYTES)
-                    .ok_or("it does not name its run")?,
-            },
+            ("introduce", _) => introduction(self.run, self.remembers)?,
             ("receipt", Some(id)) => Said::Receipt(Receipt {
                 id,
                 original_at: original_at.ok_or("it does not tell its original's time")?,
@@ -361,6 +363,11 @@ fn read_sealed(
         return Err("it has a text beside the sealed one");
     }
     Sealed::decode(from, to, &sealed.unwrap_or_default())
+}
+
+fn introduction<'a>(run: Option<Cow<'a, str>>, remembers: Option<bool>) -> Result<Said<'a>, &'static str> {
+    let run = run.filter(|run| run.len() <= MessageId::MAX_BYTES).ok_or("it does not name its run")?;
+    Ok(Said::Introduce { run, remembers: remembers.unwrap_or(false) })
 }
 
 /// The whole of `json` as one object.
@@ -495,6 +502,17 @@ mod tests {
                 r#"{{"kind":"receipt","id":"b7-9",{FROM_TO},"ts_original":"2026-11-21T11:59:59.000000Z",{TS},"ack":false,"reason":"full"}}"#
             ),
         );
+    }
+
+    // UC-CHAT-015
+    #[test]
+    fn an_introduction_tells_whether_its_sender_remembers() {
+        for (remembers, member) in [(false, ""), (true, r#","remembers":true"#)] {
+            check(
+                Said::Introduce { run: "k3".into(), remembers },
+                &format!(r#"{{"kind":"introduce",{FROM_TO},{TS},"run":"k3"{member}}}"#),
+            );
+        }
     }
 
     // UC-CHAT-004

@@ -26,8 +26,8 @@ pub(super) const PASSWORD_VARIABLE: &str = "UDPCHAT_ROOM_PASSWORD";
 /// How often what was shown is written down: a crash repeats no more than this, marked as history.
 const WRITE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a pipe waits for a relay that was lost. A person waits as long as they like.
-const PIPE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a pipe waits for a relay that was lost, or for whoever has given no receipt. A person waits as long as they like.
+pub(super) const PIPE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A member's side of a relay that the relay itself does not know.
 pub(super) struct Attendee {

@@ -13,7 +13,9 @@ use mio::Waker;
 use super::attendee::PASSWORD_VARIABLE;
 use crate::io::resolve::{AddressError, ResolveError, Resolver, Target};
 use crate::io::socket::Reach;
+use crate::peer::trust::KnownBy;
 use crate::peer::{Command, CommandError, ConversationId, Id, Membership, Named, Peer};
+use crate::secure::PublicKey;
 use crate::time::Now;
 use crate::ui::filter;
 use crate::ui::input::InputError;
@@ -195,6 +197,26 @@ impl Directory {
         addresses: Vec<SocketAddr>,
     ) -> Result<ConversationId, Obstacle> {
         let named = named(target);
+        self.begin(now, peer, model, target, addresses, |addresses| Command::Open { addresses, named })
+    }
+
+    /// The conversation with whoever has this key, and was at `target` in an earlier run.
+    pub(super) fn open_kept(
+        &mut self,
+        now: Now,
+        peer: &mut Peer,
+        model: &mut Model,
+        target: &Target,
+        key: PublicKey,
+    ) -> Result<ConversationId, Obstacle> {
+        let addresses = match target.address() {
+            Some(address) => vec![address],
+            None => self.look_up(target)?,
+        };
+        // What is known of the address stays as it is: the user may have accepted another key for it meanwhile.
+        let address = target.to_string();
+        let is_known = peer.trust().expected(&KnownBy::address(&address)) == Some(key);
+        let named = Named { address: is_known.then_some(address), key: (!is_known).then_some(key) };
         self.begin(now, peer, model, target, addresses, |addresses| Command::Open { addresses, named })
     }
 

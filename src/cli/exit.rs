@@ -23,7 +23,7 @@ pub enum Exit {
 impl Exit {
     /// What the messages of a run amount to. A message whose fate is open weighs more than one that is known to have failed.
     pub fn of(tally: Tally, something_refused: bool) -> Self {
-        if tally.unknown + tally.unsent > 0 {
+        if tally.unknown + tally.unsent + tally.kept > 0 {
             Self::NoAnswer
         } else if tally.refused + tally.mistrusted > 0 || something_refused {
             Self::Failed

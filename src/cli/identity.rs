@@ -78,6 +78,11 @@ impl Identity {
         Self::new(kept, false)
     }
 
+    /// The folder of the profile, for whatever else is kept by key; None if nothing is.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.kept.as_ref().filter(|_| self.keys.is_some()).map(Kept::folder)
+    }
+
     /// Who we are; None in a clear run.
     pub(super) fn key(&self) -> Option<PublicKey> {
         self.keys.as_ref().map(|keys| keys.public())

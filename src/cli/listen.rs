@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::args::ListenArgs;
 use super::exit::{Exit, Failure};
 use super::identity::Identity;
+use super::keeping::Keeping;
 use super::station::{self, GOODBYE, Station, output_lost};
 use crate::io::event_loop::{Handler, More};
 use crate::io::local_ip::reachable_address;
@@ -35,10 +36,11 @@ pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let nick = flags.profile.nick.clone();
     let key = identity.key();
     let config = PeerConfig { nick, message_limit: flags.count, ..PeerConfig::default() };
-    let config = identity.complete_config(config)?;
+    let mut keeping = Keeping::open(identity.folder(), &mut notices);
+    let config = keeping.complete_config(identity.complete_config(config)?);
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let (view, model, remaining) = (view(flags.json), Model::default(), flags.count);
-    let mut listener = Listener { view, model, identity, remaining, ending: None };
+    let mut listener = Listener { view, model, identity, keeping, remaining, ending: None };
     listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false, at_relay: false, key });
     notices.into_iter().for_each(|notice| listener.model.tell(notice));
     station.event_loop.run(&mut station.peer, &mut listener).map_err(Failure::failed)
@@ -57,6 +59,7 @@ struct Listener {
     view: Box<dyn View>,
     model: Model,
     identity: Identity,
+    keeping: Keeping,
     /// Messages still to come, if they are counted.
     remaining: Option<u64>,
     ending: Option<Ending>,
@@ -69,6 +72,16 @@ struct Ending {
 }
 
 impl Listener {
+    fn show(&mut self, now: Now, peer: &mut Peer) {
+        while let Some(notice) = self.model.poll_notice() {
+            self.view.show(&notice, now.wall);
+        }
+        self.view.flush(&Status::default());
+        if self.view.failure().is_none() {
+            self.keeping.write_shown(now, peer);
+        }
+    }
+
     fn end(&mut self, now: Now, peer: &mut Peer, exit: Exit, patience: Duration) {
         if self.ending.is_none() {
             // A peer that is shutting down already has nothing against it.
@@ -100,14 +113,15 @@ impl Handler<Peer> for Listener {
                 self.end(now, peer, Exit::Done, LAST_RECEIPTS);
             }
         }
+        let is_much = self.keeping.count(&event);
         self.model.handle_event(event, now.wall);
+        if is_much {
+            self.show(now, peer);
+        }
     }
 
     fn finish_turn(&mut self, now: Now, peer: &mut Peer) -> Option<Exit> {
-        while let Some(notice) = self.model.poll_notice() {
-            self.view.show(&notice, now.wall);
-        }
-        self.view.flush(&Status::default());
+        self.show(now, peer);
         if let Some(failure) = self.view.failure() {
             return Some(output_lost(now, peer, failure));
         }

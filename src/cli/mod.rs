@@ -9,6 +9,7 @@ mod decode;
 mod directory;
 pub mod exit;
 mod identity;
+mod keeping;
 mod keys;
 mod listen;
 mod peer;

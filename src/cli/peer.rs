@@ -8,6 +8,7 @@ use super::attendee::{self, Attendee};
 use super::directory::{Directory, Obstacle};
 use super::exit::{Exit, Failure};
 use super::identity::{self, Identity};
+use super::keeping::Keeping;
 use super::listen;
 use super::station::{self, DEFAULT_ADDRESS, DEFAULT_PORTS, Station};
 use super::talk::{Front, Talk};
@@ -45,6 +46,7 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let profile = identity::open_profile(flags.data.as_deref(), nick.as_deref(), &mut notices)?;
     let kept = profile.as_ref().map(|profile| profile.identity().clone());
     let mut identity = Identity::new(kept, flags.clear.clear)?;
+    let mut keeping = Keeping::open_all(identity.folder(), &mut notices);
     // In use until the end, at a relay or not.
     let (attendee, _profile) = match (&flags.relay, nick.clone()) {
         (Some(relay), Some(nick)) => (Some(Attendee::prepare(flags, relay, nick, profile)?), None),
@@ -59,8 +61,11 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     let first_receivers = flags.to.as_ref().map(station::look_up).transpose()?;
     let relay_addresses = flags.relay.as_ref().map(station::look_up).transpose()?;
     let seen_letters = attendee.as_ref().map_or(Ok(Vec::new()), Attendee::seen_letters)?;
-    let config = PeerConfig { connect_timeout: CONNECT_TIMEOUT, seen_letters, ..PeerConfig::default() };
-    let config = identity.complete_config(config)?;
+    let has_person = uses_terminal || io::stdin().is_terminal();
+    let repeats = Some(keeping.repeats((!has_person).then_some(attendee::PIPE_PATIENCE)));
+    let connect_timeout = CONNECT_TIMEOUT;
+    let config = PeerConfig { connect_timeout, seen_letters, repeats, ..PeerConfig::default() };
+    let config = keeping.complete_config(identity.complete_config(config)?);
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();
     if let Some(nick) = nick {
@@ -72,8 +77,9 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
     }
     let directory = Directory::new(station.event_loop.waker(), reach);
     let front = input_and_view(flags, uses_terminal, &station.event_loop)?;
-    let mut talk = Talk::new(directory, front, identity, flags.fault == Some(PeerFault::Connect));
+    let mut talk = Talk::new(directory, front, identity, keeping, flags.fault == Some(PeerFault::Connect));
     notices.into_iter().for_each(|notice| talk.begin(notice));
+    talk.take_left();
     if let (Some(target), Some(addresses)) = (&flags.to, first_receivers) {
         talk.open(now, &mut station.peer, target, addresses).map_err(failure)?;
     }

@@ -50,7 +50,8 @@ pub(super) fn run(flags: &SendArgs) -> Result<Exit, Failure> {
         return Err(unreachable(&flags.to));
     }
     let nick = flags.profile.nick.clone();
-    let config = PeerConfig { nick, connect_timeout: flags.timeout, ..PeerConfig::default() };
+    let config =
+        PeerConfig { nick, connect_timeout: flags.timeout, remembers: false, ..PeerConfig::default() };
     let config = identity.complete_config(config)?;
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
     let now = station.clock.now();

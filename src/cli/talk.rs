@@ -3,6 +3,7 @@
 //! A line is carried out whole or handed back with the reason; none is dropped in between, and none goes to anybody but the
 //! receiver that was shown.
 
+mod again;
 mod relay;
 mod trust;
 
@@ -11,10 +12,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::attendee::Attendee;
-use super::complain;
 use super::directory::{Directory, Obstacle};
 use super::exit::Exit;
 use super::identity::Identity;
+use super::keeping::Keeping;
 use super::station::{GOODBYE, output_lost};
 use crate::io::event_loop::{Handler, More};
 use crate::io::lines::{Lines, Next};
@@ -61,6 +62,9 @@ pub(super) struct Talk {
     model: Model,
     directory: Directory,
     identity: Identity,
+    keeping: Keeping,
+    /// Messages that the run before this one left without a receipt, and that are not under way yet.
+    left: VecDeque<again::Left>,
     /// Lines that were read and not carried out yet; only the first is being worked on.
     jobs: VecDeque<Action>,
     /// The first job waits for room in the peer.
@@ -97,6 +101,7 @@ impl Talk {
         directory: Directory,
         front: Front,
         identity: Identity,
+        keeping: Keeping,
         fails_connections: bool,
     ) -> Self {
         Self {
@@ -104,6 +109,8 @@ impl Talk {
             model: Model::with_commands(),
             directory,
             identity,
+            keeping,
+            left: VecDeque::new(),
             jobs: VecDeque::new(),
             blocked: false,
             input_ended: false,
@@ -215,6 +222,9 @@ impl Talk {
             self.fail_jobs();
         }
         self.directory.take_answers();
+        if self.ending.is_none() && !self.say_left(now, peer) {
+            return;
+        }
         while !self.blocked
             && let Some(job) = self.jobs.pop_front()
         {
@@ -410,7 +420,7 @@ impl Talk {
         let asked = self.model.relay().map_or(0, RelayState::pending);
         let open = self.model.pending() + self.model.pending_echoes() + asked;
         // Whoever only came to read gets what there is to read.
-        let settled = self.jobs.is_empty() && open == 0 && peer.is_caught_up();
+        let settled = self.jobs.is_empty() && self.left.is_empty() && open == 0 && peer.is_caught_up();
         if self.input_ended && settled && self.ending.is_none() {
             self.end(now, peer, None);
         }
@@ -456,7 +466,8 @@ impl Talk {
             }
             Notice::Delivered { message, .. }
             | Notice::Failed { message, .. }
-            | Notice::Unknown { message } => {
+            | Notice::Unknown { message }
+            | Notice::Kept { message } => {
                 self.held.retain(
                     |(_, held)| !matches!(held, Notice::Held { message: held } if held.id == message.id),
                 );
@@ -474,20 +485,6 @@ impl Talk {
                 Exit::of(self.model.tally(), self.something_refused)
             }
         })
-    }
-
-    /// After the terminal was given back: what a person must know who leaves before the end.
-    pub(super) fn say_last_words(self, exit: Exit) -> Exit {
-        let open = self.model.pending();
-        drop(self.front);
-        if open == 0 {
-            return exit;
-        }
-        let (subject, object) = if open == 1 { ("message was", "it") } else { ("messages were", "they") };
-        complain(&format!(
-            "{open} {subject} not confirmed before the end; nobody knows whether {object} arrived"
-        ));
-        if exit == Exit::Done { Exit::NoAnswer } else { exit }
     }
 }
 
@@ -547,7 +544,11 @@ impl Handler<Peer> for Talk {
             Event::Connected { .. } | Event::Closed { .. } | Event::Member { .. } | Event::Key { .. }
         );
         let occasion = is_about_presence.then(|| event.clone());
+        let is_much = self.keeping.count(&event);
         self.model.handle_event(event, now.wall);
+        if is_much {
+            self.show_and_remember(now, peer);
+        }
         if let Some(occasion) = occasion {
             self.react(now, peer, &occasion);
         }
@@ -562,13 +563,16 @@ impl Handler<Peer> for Talk {
             // Nothing is kept back for a later that there may not be.
             self.held.iter_mut().for_each(|(due, _)| *due = now.instant);
         }
-        self.show(now);
+        self.show_and_remember(now, peer);
         if let Some(failure) = self.front.view.failure() {
             return Some(output_lost(now, peer, failure));
         }
         self.drains_until = self.drains_until.filter(|until| *until > now.instant && !self.input_ended);
         let is_done = peer.is_idle() && self.drains_until.is_none();
         let is_over = self.ending.filter(|ending| is_done || ending.deadline <= now.instant);
+        if is_over.is_some() {
+            self.keep_rest(now, peer);
+        }
         self.remember(now, peer, is_over.is_some());
         self.identity.learn(peer);
         self.identity.write(now.instant, is_over.is_some());

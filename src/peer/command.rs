@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::again::Kept;
 use super::{Membership, Named};
 use crate::chat::{MessageId, Request};
 
@@ -72,6 +73,14 @@ pub enum Command {
         /// What; at most [`crate::chat::MAX_TEXT_BYTES`], and no more than a relay takes.
         text: String,
     },
+    /// Say again what an earlier run kept, before anything else, and only to the key that it is for; the conversation was opened
+    /// with that. The outcomes follow as for [`Command::Say`].
+    Repeat {
+        /// To whom.
+        to: ConversationId,
+        /// What, in order.
+        words: Vec<Kept>,
+    },
     /// Be a member of the relay at these addresses, from now on and across reconnects; otherwise as [`Command::Open`].
     Attend {
         /// Where the relay is.
@@ -121,6 +130,8 @@ pub enum Command {
         /// Whose.
         who: Trusted,
     },
+    /// The run is about to end: tell now what of it is kept for the next one. [`super::Event::Kept`] follows for each.
+    KeepRest,
     /// Stop waiting: everything that has no outcome gets it now, and every conversation ends.
     GiveUp,
     /// Close every conversation; new ones are refused from now on. [`super::Peer::is_idle`] tells when all has ended.

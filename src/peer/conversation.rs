@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
+use super::again::Again;
 use super::membership::Member;
 use super::{Named, Quote};
 use crate::chat::MessageId;
@@ -49,6 +50,8 @@ pub(super) struct Conversation {
     pub(super) closing_at: Option<Instant>,
     /// Whether the front end was refused for want of room.
     pub(super) blocked: bool,
+    /// Words that may have to be said again.
+    pub(super) again: Again,
     /// If the other side is a relay that we are, or want to be, a member of.
     pub(super) member: Option<Box<Member>>,
 }
@@ -56,11 +59,15 @@ pub(super) struct Conversation {
 /// Words that wait for the connection to be open.
 #[derive(Debug)]
 pub(super) struct Waiting {
+    /// The how-manieth they are in this run.
+    pub(super) number: u64,
     pub(super) id: MessageId,
     pub(super) at: WallTime,
     pub(super) text: String,
     pub(super) is_echo: bool,
     pub(super) reply_to: Option<Quote>,
+    /// The connections that may have brought them already.
+    pub(super) sends: u32,
 }
 
 /// Words without an outcome.
@@ -102,6 +109,7 @@ impl Conversation {
             receipts: BTreeMap::new(),
             closing_at: None,
             blocked: false,
+            again: Again::default(),
             member: None,
         }
     }
@@ -140,6 +148,21 @@ impl Conversation {
     pub(super) fn take_echo(&mut self, id: &MessageId) -> Option<Instant> {
         let index = self.echoes.iter().position(|(asked, _)| asked == id)?;
         self.echoes.remove(index).map(|(_, since)| since)
+    }
+
+    pub(super) fn push_front(&mut self, words: Waiting) {
+        self.waiting_bytes += words.text.len();
+        self.waiting.push_front(words);
+    }
+
+    pub(super) fn remove_waiting(&mut self, is_wanted: impl Fn(&Waiting) -> bool) {
+        self.waiting.retain(|words| !is_wanted(words));
+        self.waiting_bytes = self.waiting.iter().map(|words| words.text.len()).sum();
+    }
+
+    /// Words whose texts are held, in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.waiting_bytes + self.again.bytes()
     }
 
     pub(super) fn pop_waiting(&mut self) -> Option<Waiting> {

@@ -97,6 +97,21 @@ pub enum Event {
         /// Which.
         id: MessageId,
     },
+    /// The run ends before its outcome came; the next one with the same profile says it again. That is the last that this one
+    /// tells of it.
+    Kept {
+        /// Which.
+        id: MessageId,
+    },
+    /// Words wait for the other side to be found again, which is called until then. Told once, after how the connection ended.
+    Waiting {
+        /// With whom.
+        conversation: ConversationId,
+        /// Where it was.
+        address: SocketAddr,
+        /// How many have no receipt.
+        count: usize,
+    },
     /// A relay keeps the letter until its receiver comes; Delivered or Failed follows.
     Held {
         /// Which.

@@ -121,7 +121,7 @@ impl Peer {
                 }
             }
             arq::Event::Closed(closed) if self.is_relay(id) => self.lose_relay(now, id, handle, closed),
-            arq::Event::Closed(closed) => self.forget_connection(id, handle, closed),
+            arq::Event::Closed(closed) => self.forget_connection(now, id, handle, closed),
             // Nothing that people say travels unreliably.
             arq::Event::GramReadable => while self.endpoint.take_gram(handle).is_some() {},
         }
@@ -185,12 +185,14 @@ impl Peer {
             return;
         }
         let nick = say.from.nick.clone();
-        if let Said::Introduce { run } = &say.said {
-            self.recognise(now, id, handle, run);
+        match &say.said {
+            Said::Introduce { run, .. } => self.recognise(now, id, handle, run),
+            Said::Words(_) => self.note_no_memory(id, handle),
+            _ => {}
         }
         self.announce(now, id, handle, nick);
         match say.said {
-            Said::Introduce { .. } => {}
+            Said::Introduce { remembers, .. } => self.note_memory(id, handle, remembers),
             Said::Words(words) => self.show(now, id, handle, words, say.at, say.from.nick),
             Said::Receipt(receipt) => {
                 self.receipts_received += 1;
@@ -276,6 +278,11 @@ impl Peer {
         at: WallTime,
         nick: Option<String>,
     ) {
+        if self.was_shown(handle, &words) {
+            // The first one's receipt was lost; it says the same again.
+            self.answer(id, handle, now.wall, Said::Receipt(Receipt::taken(words.id, at)));
+            return;
+        }
         let is_wanted =
             words.is_echo || self.config.message_limit.is_none_or(|limit| self.messages_shown < limit);
         let receipt = if is_wanted {
@@ -303,6 +310,9 @@ impl Peer {
         let reply_to =
             words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
         self.messages_shown += 1;
+        if let Some(key) = self.endpoint.remote_key(handle) {
+            self.shown.remember(key, words.id.clone());
+        }
         self.events.push_back(Event::Message(Incoming {
             id: words.id,
             conversation: id,
@@ -316,6 +326,15 @@ impl Peer {
             sent_at: at,
             reply_to,
         }));
+    }
+
+    /// Whether words were shown before, on another connection or in another run (UC-CHAT-016). Ids without a key could be
+    /// anybody's.
+    fn was_shown(&mut self, handle: Handle, words: &Words<'_>) -> bool {
+        let key = self.endpoint.remote_key(handle).filter(|_| !words.is_echo);
+        let was_shown = key.is_some_and(|key| self.shown.contains(key, &words.id));
+        self.messages_repeated += u64::from(was_shown);
+        was_shown
     }
 
     pub(super) fn handle_receipt(
@@ -356,7 +375,7 @@ impl Peer {
         }
     }
 
-    fn forget_connection(&mut self, id: ConversationId, handle: Handle, closed: Closed) {
+    fn forget_connection(&mut self, now: Now, id: ConversationId, handle: Handle, closed: Closed) {
         self.by_handle.remove(&handle);
         self.dialled.remove(&handle);
         let Some(conversation) = self.conversations.get_mut(&id) else {
@@ -366,7 +385,8 @@ impl Peer {
         conversation.receipts.remove(&handle);
         if conversation.primary != Some(handle) {
             // It may have been the one that words went out on.
-            self.settle_sent(id, handle);
+            self.lose_words(id, handle, &closed);
+            self.flush_waiting(id);
             return;
         }
         // A connection that the other side began, or that takes the place of this one, goes on with the conversation.
@@ -375,19 +395,22 @@ impl Peer {
         });
         conversation.primary = heir.map(|index| conversation.others.remove(index));
         let was_announced = std::mem::take(&mut conversation.announced);
-        let has_heir = conversation.primary.is_some();
+        let (has_heir, was_lost) = (conversation.primary.is_some(), conversation.again.is_lost());
         let address = conversation.address;
         let unsent = match &closed {
             Closed::NoAnswer { .. } => FailReason::NoAnswer,
             Closed::WrongKey { .. } => FailReason::WrongKey,
             _ => FailReason::NotSent,
         };
-        self.settle_sent(id, handle);
+        let may_repeat = self.lose_words(id, handle, &closed);
         if has_heir {
             // What waited for the connection that failed goes out on its heir.
             self.flush_waiting(id);
         } else {
-            self.fail_waiting(id, &unsent);
+            if !may_repeat {
+                self.fail_waiting(id, &unsent);
+                self.find_again(id);
+            }
             if let Some(conversation) = self.conversations.get_mut(&id) {
                 conversation.run = None;
                 conversation.closing_at = None;
@@ -395,14 +418,17 @@ impl Peer {
         }
         let reason = reason(closed);
         let is_news = match reason {
-            CloseReason::NoAnswer { .. } | CloseReason::WrongKey { .. } => !has_heir,
+            CloseReason::NoAnswer { .. } | CloseReason::WrongKey { .. } => !has_heir && !was_lost,
             _ => was_announced,
         };
         if is_news {
-            self.events.push_back(Event::Closed { conversation: id, address, reason });
+            self.events.push_back(Event::Closed { conversation: id, address, reason: reason.clone() });
             self.announce_heir(id);
         } else if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.announced = was_announced;
+        }
+        if may_repeat && !has_heir {
+            self.lose(now, id, reason);
         }
     }
 }

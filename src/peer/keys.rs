@@ -125,6 +125,9 @@ impl Peer {
         let is_ours = self.dialled.remove(&handle);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.key = Some(key);
+            self.bind_words(id, key);
+        }
+        if let Some(conversation) = self.conversations.get_mut(&id) {
             (conversation.wrong, conversation.wrong_until) = (None, None);
         }
         if is_ours {
@@ -179,7 +182,7 @@ impl Peer {
     pub(super) fn tell_wrong_key(&mut self, now: Now, id: ConversationId, seen: PublicKey) {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         conversation.wrong_until.get_or_insert(now.instant + Self::WRONG_KEY_GRACE);
-        conversation.wrong = Some(seen);
+        let was_told = conversation.wrong.replace(seen) == Some(seen) && conversation.again.is_lost();
         let conversation = &self.conversations[&id];
         let Some(expected) = self.expected(conversation) else { return };
         let by = conversation.named.known_by();
@@ -187,7 +190,10 @@ impl Peer {
             self.trust.note_wrong(by, seen);
         }
         let known = by.and_then(|by| self.trust.known(&by)).filter(|known| known.key == expected).cloned();
-        self.tell_key(id, KeyNews::Changed { expected, known, seen });
+        // Whoever is called again and again for what waits answers as often, and one warning is enough.
+        if !was_told {
+            self.tell_key(id, KeyNews::Changed { expected, known, seen });
+        }
     }
 
     /// Ends the attempts to which only another key answered.
@@ -237,6 +243,9 @@ impl Peer {
             return self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick));
         };
         conversation.key = None;
+        // What was said before was for the old one.
+        self.unbind_words(id);
+        let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         conversation.named.key = conversation.named.key.map(|_| seen);
         let before = match conversation.named.known_by() {
             Some(by) => self.trust.pin(now.wall, &by, seen).before,

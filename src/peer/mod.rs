@@ -1,9 +1,10 @@
 //! The peer machine: conversations with other sides, each with its connections, its words and their fates.
 //!
 //! It turns a user's commands into chat and chat into events. Every message that it accepted ends in exactly one of delivered,
-//! failed and unknown, told once. It must never show the same message twice, and never say "delivered" without the receiver's
+//! failed and unknown, told once; or it is kept for the next run, and that is told once. It must never show the same message twice, and never say "delivered" without the receiver's
 //! own receipt.
 
+pub mod again;
 mod command;
 mod conversation;
 mod event;
@@ -11,6 +12,7 @@ mod incoming;
 mod keys;
 mod membership;
 mod outgoing;
+pub mod shown;
 pub mod trust;
 
 #[cfg(test)]
@@ -21,6 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use again::{Kept, OutboxChange, Repeats};
 pub use command::{Command, CommandError, ConversationId, Destination, Id, Trusted};
 pub use event::{CloseReason, Event, FailReason, Incoming, KeyNews, KeyOwner, Quote};
 pub use keys::Named;
@@ -34,7 +37,9 @@ use crate::random::Random;
 use crate::secure::Entropy;
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
+use again::Outbox;
 use conversation::Conversation;
+use shown::Shown;
 use trust::Trust;
 
 /// The most addresses of one name that are tried at once.
@@ -55,6 +60,14 @@ pub struct PeerConfig {
     pub seen_letters: Vec<SeenLetter>,
     /// Whose keys are known. Of use only where the endpoint is sealed.
     pub trust: Trust,
+    /// How words without a receipt are said again to those who remember; None: they are not. Of use only where the endpoint is
+    /// sealed.
+    pub repeats: Option<Repeats>,
+    /// Whether to tell others that what was shown is remembered, so that they may say things again: false for a program that
+    /// shows nothing to anybody.
+    pub remembers: bool,
+    /// What was shown in earlier runs.
+    pub shown: Shown,
     /// How the layers below behave. Its `connect_timeout` is replaced by the one above.
     pub endpoint: EndpointConfig,
 }
@@ -69,6 +82,9 @@ impl Default for PeerConfig {
             seen_letters: Vec::new(),
             connect_timeout: endpoint.connect_timeout,
             trust: Trust::default(),
+            repeats: None,
+            remembers: true,
+            shown: Shown::default(),
             endpoint,
         }
     }
@@ -81,6 +97,8 @@ pub enum Reason {
     Goodbye,
     /// A relay that was lost is to be tried again, or given up.
     Reconnect,
+    /// Somebody whom words wait for is to be called again, or given up.
+    Again,
     /// Only another key than the known one has answered for long enough.
     WrongKey,
     /// The endpoint's own reason.
@@ -93,6 +111,7 @@ impl Reason {
         match self {
             Self::Goodbye => "goodbye",
             Self::Reconnect => "reconnect",
+            Self::Again => "again",
             Self::WrongKey => "wrong_key",
             Self::Endpoint(reason) => reason.name(),
         }
@@ -109,6 +128,10 @@ pub struct Peer {
     /// Attempts of ours that are under way.
     dialled: BTreeSet<Handle>,
     trust: Trust,
+    shown: Shown,
+    outbox: Outbox,
+    /// The conversations in which words wait for the other side to be found again.
+    lost: BTreeSet<ConversationId>,
     by_address: BTreeMap<SocketAddr, ConversationId>,
     next_conversation: u64,
     /// Names this run in message ids and introductions.
@@ -119,6 +142,8 @@ pub struct Peer {
     events: VecDeque<Event>,
     /// Messages that were given to the front end.
     messages_shown: u64,
+    /// Messages that came again after they had been shown.
+    messages_repeated: u64,
     shutting_down: bool,
     /// Receipts that came: a part of progress.
     receipts_received: u64,
@@ -151,6 +176,9 @@ impl Peer {
         Self {
             endpoint: Endpoint::new(config.endpoint.clone(), random.next_u64()),
             trust: std::mem::take(&mut config.trust),
+            shown: std::mem::take(&mut config.shown),
+            outbox: Outbox::default(),
+            lost: BTreeSet::new(),
             config,
             conversations: BTreeMap::new(),
             by_handle: BTreeMap::new(),
@@ -162,6 +190,7 @@ impl Peer {
             last_received: None,
             events: VecDeque::new(),
             messages_shown: 0,
+            messages_repeated: 0,
             shutting_down: false,
             receipts_received: 0,
             unreadable: 0,
@@ -188,6 +217,7 @@ impl Peer {
             }
             Command::Trust { who } => self.trust_seen(now, who).map(|()| Id::None),
             Command::Say { to, text } => self.say_to(now, to, text, None).map(Id::Message),
+            Command::Repeat { to, words } => self.repeat(to, words, now).map(|()| Id::None),
             Command::Ask { relay, request } => self.ask(now, relay, request).map(Id::Message),
             Command::Echo { to, text } if self.is_relay(to) => self.echo_at(now, to, text).map(Id::Message),
             Command::Echo { to, text } => self.say(now, to, text, true, None).map(Id::Message),
@@ -199,6 +229,11 @@ impl Peer {
             Command::Close { conversation } => self.begin_goodbye(now, conversation).map(|()| Id::None),
             Command::Fail { conversation } => {
                 self.end_connections(now, conversation, "fault", "connection fault (switch)");
+                Ok(Id::None)
+            }
+            Command::KeepRest => {
+                let all: Vec<ConversationId> = self.conversations.keys().copied().collect();
+                all.into_iter().for_each(|id| self.keep_rest(id));
                 Ok(Id::None)
             }
             Command::GiveUp => {
@@ -228,8 +263,12 @@ impl Peer {
             .map(|(&id, _)| id)
             .collect();
         for id in due {
+            if self.shutting_down {
+                self.keep_rest(id);
+            }
             self.close_connections(now, id);
         }
+        self.call_lost(now);
         self.end_wrong_attempts(now);
         self.retry_relays(now);
         self.follow_endpoint(now);
@@ -243,7 +282,11 @@ impl Peer {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let Event::Message(Incoming { id, is_relayed: false, .. }) = &event {
+            self.shown.hand_out(id);
+        }
+        Some(event)
     }
 
     /// When to call `handle_timeout` next, and why.
@@ -257,6 +300,7 @@ impl Peer {
             goodbye.map(|at| (at, Reason::Goodbye)),
             reconnect.map(|at| (at, Reason::Reconnect)),
             wrong.map(|at| (at, Reason::WrongKey)),
+            self.poll_lost().map(|at| (at, Reason::Again)),
         ];
         own.into_iter().flatten().chain(endpoint).min()
     }
@@ -296,6 +340,11 @@ impl Peer {
         }
         let id = self.changed_memories.pop_first()?;
         Some((id, self.conversations.get(&id)?.member.as_ref()?.memory().clone()))
+    }
+
+    /// Messages that came again after they had been shown, and were not shown again.
+    pub const fn repeated_messages(&self) -> u64 {
+        self.messages_repeated
     }
 
     /// The letters that were shown last, if that changed since the last call: to be kept, so that a relay cannot bring one again.
@@ -378,6 +427,7 @@ impl Peer {
             member.set_retried();
         } else {
             conversation.closing_at = None;
+            conversation.again.set_retried();
         }
         self.by_handle.insert(handle, id);
         self.dialled.insert(handle);
@@ -389,6 +439,12 @@ impl Peer {
             return Err(CommandError::BadNick);
         }
         self.config.nick = Some(nick);
+        self.introduce_again(now);
+        Ok(())
+    }
+
+    /// Tells everybody who we are now.
+    fn introduce_again(&mut self, now: Now) {
         let open: Vec<Handle> =
             self.conversations.values().filter_map(|conversation| conversation.primary).collect();
         for handle in open {
@@ -396,11 +452,13 @@ impl Peer {
                 self.introduce(now, handle);
             }
         }
-        Ok(())
     }
 
     /// Waits for the receipts of what was said, then closes.
     fn begin_goodbye(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
+        if self.stop_calling(id) {
+            return Ok(());
+        }
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         if conversation.closing_at.is_some() {
             return Ok(());
@@ -444,6 +502,7 @@ impl Peer {
     fn give_up(&mut self, now: Now) {
         self.shutting_down = true;
         for id in self.conversations.keys().copied().collect::<Vec<_>>() {
+            self.keep_rest(id);
             let handles: Vec<Handle> = self.conversations[&id].handles().collect();
             for handle in handles {
                 self.endpoint.give_up(now, handle, "done", "");
@@ -452,6 +511,7 @@ impl Peer {
                 self.settle_sent(id, handle);
             }
             self.fail_waiting(id, &FailReason::NoAnswer);
+            self.find_again(id);
             self.settle_outbox(id, &FailReason::NotSent);
             if self.is_relay(id) && self.conversations[&id].primary.is_none() {
                 self.end_membership(id, CloseReason::ByUs, &FailReason::NotSent);

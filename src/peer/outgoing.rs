@@ -51,16 +51,19 @@ impl Peer {
         }
         self.connect_if_needed(now, to)?;
         let (number, id) = (self.next_message, MessageId::new(&self.run, self.next_message));
-        let waiting = Waiting { id: id.clone(), at: now.wall, text, is_echo, reply_to };
+        let waiting = Waiting { number, id: id.clone(), at: now.wall, text, is_echo, reply_to, sends: 0 };
+        let most = self.most_words(to);
         let conversation = self.conversations.get_mut(&to).ok_or(CommandError::NoConversation)?;
-        if conversation.outgoing.len() >= MAX_WAITING {
+        let bytes = conversation.bytes().saturating_add(waiting.text.len());
+        if conversation.outgoing.len() >= most || bytes > MAX_WAITING_BYTES {
             conversation.blocked = true;
             return Err(CommandError::WouldBlock);
         }
         let primary = conversation.primary.filter(|_| conversation.waiting.is_empty());
-        let open = primary.filter(|&handle| self.is_open(handle));
+        let open = primary.filter(|&handle| self.is_open(handle) && !self.is_held(to, handle));
         if let Some(handle) = open {
             self.submit_words(to, handle, &waiting)?;
+            self.note_sent(to, handle, waiting);
         } else {
             self.keep_waiting(to, waiting)?;
         }
@@ -76,35 +79,49 @@ impl Peer {
 
     fn keep_waiting(&mut self, to: ConversationId, waiting: Waiting) -> Result<(), CommandError> {
         let conversation = self.conversations.get_mut(&to).ok_or(CommandError::NoConversation)?;
-        if conversation.waiting.len() >= MAX_WAITING
-            || conversation.waiting_bytes + waiting.text.len() > MAX_WAITING_BYTES
-        {
+        if conversation.waiting.len() >= MAX_WAITING {
             conversation.blocked = true;
             return Err(CommandError::WouldBlock);
         }
+        let is_lost = conversation.again.is_lost();
         conversation.waiting_bytes += waiting.text.len();
         conversation.waiting.push_back(waiting);
+        if is_lost {
+            self.keep_last(to);
+        }
         Ok(())
+    }
+
+    /// Has the words that were said last outlive the run: the other side is called again, perhaps by the next one.
+    fn keep_last(&mut self, id: ConversationId) {
+        let Some(words) = self.conversations.get_mut(&id).and_then(|it| it.waiting.pop_back()) else {
+            return;
+        };
+        self.keep(id, &words);
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.waiting.push_back(words);
+        }
     }
 
     /// Sends what waited for the connection.
     pub(super) fn flush_waiting(&mut self, id: ConversationId) {
         while let Some(conversation) = self.conversations.get(&id) {
             let primary = conversation.primary;
-            let Some(handle) = primary.filter(|&handle| self.is_open(handle)) else {
+            let open = primary.filter(|&handle| self.is_open(handle) && !self.is_held(id, handle));
+            let Some(handle) = open else {
                 return;
             };
             let waiting = self.conversations.get_mut(&id).and_then(Conversation::pop_waiting);
             let Some(waiting) = waiting else { break };
             match self.submit_words(id, handle, &waiting) {
-                Ok(()) => {}
+                Ok(()) => self.note_sent(id, handle, waiting),
                 Err(CommandError::WouldBlock) => {
                     if let Some(conversation) = self.conversations.get_mut(&id) {
-                        conversation.waiting_bytes += waiting.text.len();
-                        conversation.waiting.push_front(waiting);
+                        conversation.push_front(waiting);
                     }
                     return;
                 }
+                Err(_) if waiting.sends > 0 => self.tell_outcome(id, &waiting.id, |id| Event::Unknown { id }),
                 Err(error) => {
                     let reason = FailReason::Refused { words: error.to_string() };
                     self.tell_outcome(id, &waiting.id, |id| Event::Failed { id, reason });
@@ -159,7 +176,9 @@ impl Peer {
     /// Says who we are, before anything else.
     pub(super) fn introduce(&mut self, now: Now, handle: Handle) {
         let run = self.run.clone();
-        let body = self.encode(handle, now.wall, Said::Introduce { run: Cow::Owned(run) });
+        // In the clear anybody could say the same again.
+        let remembers = self.config.remembers && self.endpoint.remote_key(handle).is_some();
+        let body = self.encode(handle, now.wall, Said::Introduce { run: Cow::Owned(run), remembers });
         // A queue that has no room for it is busy with words, and those carry the nick as well.
         let _ = self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default());
     }
@@ -218,6 +237,10 @@ impl Peer {
         let Some(words) = conversation.by_seq.remove(&(handle, stream, seq)) else {
             return;
         };
+        if self.take_back(id, &words, &outcome) {
+            return;
+        }
+        let Some(conversation) = self.conversations.get(&id) else { return };
         match outcome {
             // It is in the other side's hands; the receipt is still to come.
             _ if !conversation.outgoing.contains_key(&words) => {
@@ -228,6 +251,9 @@ impl Peer {
                 self.tell_outcome(id, &words, |id| Event::Failed { id, reason: FailReason::NotSent });
             }
             Outcome::Unknown => self.tell_outcome(id, &words, |id| Event::Unknown { id }),
+            Outcome::TooLong if self.was_sent_before(id, &words) => {
+                self.tell_outcome(id, &words, |id| Event::Unknown { id });
+            }
             Outcome::TooLong => {
                 let words_refused = "the other side accepts no message that long".to_owned();
                 let reason = FailReason::Refused { words: words_refused };
@@ -242,22 +268,30 @@ impl Peer {
             return;
         };
         conversation.by_seq.retain(|&(of, ..), _| of != handle);
-        let mut sent: Vec<(u64, MessageId)> = conversation
+        let mut sent: Vec<(u64, MessageId, bool)> = conversation
             .outgoing
             .iter()
             .filter(|(_, outgoing)| outgoing.sent_on == Some(handle))
-            .map(|(id, outgoing)| (outgoing.number, id.clone()))
+            .map(|(id, outgoing)| {
+                (outgoing.number, id.clone(), conversation.again.may_have_arrived(outgoing.number))
+            })
             .collect();
         sent.sort();
-        for (_, words) in &sent {
-            self.tell_outcome(id, words, |id| Event::Unknown { id });
+        for (_, words, may_have_arrived) in &sent {
+            self.tell_outcome(id, words, |id| match may_have_arrived {
+                true => Event::Unknown { id },
+                false => Event::Failed { id, reason: FailReason::NotSent },
+            });
         }
     }
 
-    /// No connection is left: what waited for one was never sent.
+    /// No connection is left: what waited for its first one was never sent.
     pub(super) fn fail_waiting(&mut self, id: ConversationId, reason: &FailReason) {
         while let Some(words) = self.conversations.get_mut(&id).and_then(Conversation::pop_waiting) {
-            self.tell_outcome(id, &words.id, |id| Event::Failed { id, reason: reason.clone() });
+            self.tell_outcome(id, &words.id, |id| match words.sends {
+                0 => Event::Failed { id, reason: reason.clone() },
+                _ => Event::Unknown { id },
+            });
         }
     }
 
@@ -268,18 +302,23 @@ impl Peer {
         words: &MessageId,
         event: impl FnOnce(MessageId) -> Event,
     ) {
+        let most = self.most_words(id);
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
         let Some(outgoing) = conversation.outgoing.remove(words) else {
             return;
         };
+        conversation.again.forget_sent(outgoing.number);
+        self.outbox.settle(words);
         if !conversation.is_awaiting() {
             for handle in outgoing.sent_on.into_iter().chain(conversation.handles()).collect::<Vec<_>>() {
                 self.endpoint.set_attentive(handle, false);
             }
         }
-        let has_room = conversation.blocked && conversation.outgoing.len() <= MAX_WAITING / 4 * 3;
+        let has_room = conversation.blocked
+            && conversation.outgoing.len() <= most / 4 * 3
+            && conversation.bytes() <= MAX_WAITING_BYTES / 4 * 3;
         conversation.blocked &= !has_room;
         self.events.push_back(event(words.clone()));
         if has_room {

@@ -25,7 +25,7 @@ impl Relay {
     /// Says who we are.
     pub(super) fn introduce(&mut self, now: Now, handle: Handle) {
         let run = Cow::Owned(self.run.clone());
-        let body = self.encode(handle, now.wall, Said::Introduce { run });
+        let body = self.encode(handle, now.wall, Said::Introduce { run, remembers: false });
         self.queue(handle, body.into());
         self.pump(now, handle);
     }

@@ -231,6 +231,7 @@ impl Attendee {
             Event::Silent { .. } => Deed::Told { what: "silent" },
             Event::Resumed { .. } => Deed::Told { what: "resumed" },
             Event::Writable { .. } => Deed::Told { what: "writable" },
+            Event::Kept { .. } | Event::Waiting { .. } => Deed::Told { what: "waiting" },
             Event::Key { .. } => Deed::Told { what: "key" },
         };
         self.deeds.push(deed);

@@ -93,6 +93,8 @@ impl Chatter {
             Event::Resumed { .. } => told("resumed"),
             Event::Writable { .. } => told("writable"),
             Event::Held { .. } => told("held"),
+            Event::Kept { .. } => told("kept"),
+            Event::Waiting { .. } => told("waiting"),
             Event::Key { .. } => told("key"),
             Event::Member { .. } => told("member"),
             Event::Closed { reason, .. } => told(match reason {

@@ -40,6 +40,11 @@ impl Identity {
         Ok(Self { folder: folder.to_owned(), keys, known })
     }
 
+    /// Where it is kept.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Who the owner is.
     pub const fn keys(&self) -> &KeyPair {
         &self.keys

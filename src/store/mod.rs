@@ -9,8 +9,10 @@ pub mod database;
 pub mod identity;
 pub mod journal;
 pub mod keeper;
+pub mod outbox;
 mod private;
 pub mod profile;
+pub mod shown;
 pub mod stretcher;
 
 #[cfg(test)]

@@ -74,18 +74,69 @@ enum Printed<'a> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object<'a> {
-    Ready { addr: SocketAddr, sealed: bool, key: Option<PublicKey> },
-    Connected { addr: SocketAddr, nick: Option<&'a str>, sealed: bool, key: Option<PublicKey> },
-    Closed { addr: SocketAddr, reason: String },
-    Sent { id: &'a str, to: String, text: &'a str },
-    Held { id: &'a str, to: String },
-    Delivered { id: &'a str, to: String, rtt_ms: f64 },
-    Failed { id: &'a str, to: String, reason: String },
-    Unknown { id: &'a str, to: String },
+    Ready {
+        addr: SocketAddr,
+        sealed: bool,
+        key: Option<PublicKey>,
+    },
+    Connected {
+        addr: SocketAddr,
+        nick: Option<&'a str>,
+        sealed: bool,
+        key: Option<PublicKey>,
+    },
+    Closed {
+        addr: SocketAddr,
+        reason: String,
+    },
+    Sent {
+        id: &'a str,
+        to: String,
+        text: &'a str,
+        /// Whether an earlier run sent it already.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+    },
+    Held {
+        id: &'a str,
+        to: String,
+    },
+    Kept {
+        id: &'a str,
+        to: String,
+    },
+    Waiting {
+        addr: SocketAddr,
+        count: usize,
+    },
+    Delivered {
+        id: &'a str,
+        to: String,
+        rtt_ms: f64,
+    },
+    Failed {
+        id: &'a str,
+        to: String,
+        reason: String,
+    },
+    Unknown {
+        id: &'a str,
+        to: String,
+    },
     Message(Message<'a>),
-    Echoed { id: &'a str, from: From<'a>, text: &'a str, rtt_ms: f64 },
-    Roster { room: Option<&'a str>, members: Vec<Row<'a>> },
-    Error { text: &'a str },
+    Echoed {
+        id: &'a str,
+        from: From<'a>,
+        text: &'a str,
+        rtt_ms: f64,
+    },
+    Roster {
+        room: Option<&'a str>,
+        members: Vec<Row<'a>>,
+    },
+    Error {
+        text: &'a str,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -149,7 +200,14 @@ fn object(notice: &Notice) -> Option<Object<'_>> {
         Notice::Closed { party, reason } => {
             Object::Closed { addr: party.address, reason: reason.to_string() }
         }
-        Notice::Sent { message, text, .. } => Object::Sent { id: message.id.as_str(), to: to(message), text },
+        Notice::Sent { message, text, .. } => {
+            Object::Sent { id: message.id.as_str(), to: to(message), text, again: false }
+        }
+        Notice::SentAgain { message, text } => {
+            Object::Sent { id: message.id.as_str(), to: to(message), text, again: true }
+        }
+        Notice::Kept { message } => Object::Kept { id: message.id.as_str(), to: to(message) },
+        Notice::Waiting { party, count } => Object::Waiting { addr: party.address, count: *count },
         Notice::Held { message } => Object::Held { id: message.id.as_str(), to: to(message) },
         Notice::Delivered { message, rtt } => {
             Object::Delivered { id: message.id.as_str(), to: to(message), rtt_ms: milliseconds(*rtt) }
@@ -311,6 +369,18 @@ mod tests {
         check(
             &Notice::Failed { message: message.clone(), reason: FailReason::NoAnswer },
             r#"{"event":"failed","id":"abc-7","to":"127.0.0.1:6000","reason":"no answer"}"#,
+        );
+        check(
+            &Notice::SentAgain { message: message.clone(), text: "a".to_owned() },
+            r#"{"event":"sent","id":"abc-7","to":"127.0.0.1:6000","text":"a","again":true}"#,
+        );
+        check(
+            &Notice::Kept { message: message.clone() },
+            r#"{"event":"kept","id":"abc-7","to":"127.0.0.1:6000"}"#,
+        );
+        check(
+            &Notice::Waiting { party: party(), count: 2 },
+            r#"{"event":"waiting","addr":"127.0.0.1:6000","count":2}"#,
         );
         check(
             &Notice::Held { message: message.clone() },

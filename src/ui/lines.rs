@@ -55,7 +55,9 @@ fn is_data(notice: &Notice) -> bool {
     match notice {
         Notice::Message(_)
         | Notice::Sent { .. }
+        | Notice::SentAgain { .. }
         | Notice::Held { .. }
+        | Notice::Kept { .. }
         | Notice::Delivered { .. }
         | Notice::Failed { .. }
         | Notice::Unknown { .. }
@@ -73,6 +75,7 @@ fn is_data(notice: &Notice) -> bool {
                 | RelayNotice::Log(_)
         ),
         Notice::Ready { .. }
+        | Notice::Waiting { .. }
         | Notice::Connected { .. }
         | Notice::Key { .. }
         | Notice::Renamed { .. }

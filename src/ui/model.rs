@@ -32,6 +32,8 @@ pub struct Tally {
     pub refused: u64,
     /// Nobody knows.
     pub unknown: u64,
+    /// They go again after the next start.
+    pub kept: u64,
 }
 
 /// The state behind every front end.
@@ -122,6 +124,14 @@ impl Model {
                 self.echoes.remove(&id);
                 self.settle(id, |tally| &mut tally.unknown, |message| Notice::Unknown { message });
             }
+            Event::Kept { id } => {
+                self.settle(id, |tally| &mut tally.kept, |message| Notice::Kept { message });
+            }
+            Event::Waiting { conversation, address, count } => {
+                self.meet(conversation, address, None, Presence::Awaited, wall);
+                let party = self.party(conversation);
+                self.notices.push_back(Notice::Waiting { party, count });
+            }
             Event::Held { id } => self.hold(id),
             Event::Member { event, .. } => {
                 let notices = self.relay.as_mut().map(|relay| relay.handle(event));
@@ -165,6 +175,14 @@ impl Model {
         if is_echo {
             self.echoes.insert(id.clone(), to.conversation());
         }
+        self.outgoing.insert(id, Pending { to, preview, is_held: false });
+    }
+
+    /// Notes that a message of an earlier run goes again.
+    pub fn sent_again(&mut self, id: MessageId, to: Destination, text: &str) {
+        let preview = filter::shorten(text, PREVIEW_COLUMNS);
+        let message = Outgoing { id: id.clone(), to: self.shown(&to), preview: preview.clone() };
+        self.notices.push_back(Notice::SentAgain { message, text: text.to_owned() });
         self.outgoing.insert(id, Pending { to, preview, is_held: false });
     }
 

@@ -182,6 +182,25 @@ pub enum Notice {
         /// Whether the other side is to return it.
         is_echo: bool,
     },
+    /// A message that the run before this one left without a receipt is on its way again.
+    SentAgain {
+        /// Which.
+        message: Outgoing,
+        /// The whole text.
+        text: String,
+    },
+    /// A message of ours is kept until the next start, which sends it again.
+    Kept {
+        /// Which.
+        message: Outgoing,
+    },
+    /// Messages without a receipt wait until the other side is found again.
+    Waiting {
+        /// Who.
+        party: Party,
+        /// How many.
+        count: usize,
+    },
     /// The relay keeps a letter of ours until its receiver comes.
     Held {
         /// Which.

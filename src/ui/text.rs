@@ -62,7 +62,8 @@ pub const HELP: &[&str] = &[
     "/verify [WHO]    words that both sides see alike if nobody is in between",
     "/trust WHO       accept a changed key, which was refused",
     "/id              your own key, as text and as words",
-    "/close           end the conversation; in a room, leave the room (as /part)",
+    "/close           end the conversation, and give up what waits for it; in a",
+    "                 room, leave the room (as /part)",
     "/close ADDR      end the one with that address, which may be the relay's",
     "/quit            end the program (so does Ctrl-D on an empty line)",
     "//text           send a text that begins with a slash",
@@ -107,6 +108,20 @@ pub fn describe(notice: &Notice, at: WallTime, limit: Limit) -> Vec<Line> {
         | Notice::Closed { .. } => presence(notice),
         Notice::Message(arrival) => message(arrival, at, limit),
         Notice::Sent { message, text, is_echo } => sent(message, text, *is_echo, at, limit),
+        Notice::SentAgain { message, text } => {
+            let head = format!("{} → {}: ", time_of_day(at), receiver(&message.to));
+            body(Tone::Own, head, text, "  … sending again, as the last run got no receipt", limit)
+        }
+        Notice::Kept { message } => {
+            one(Tone::Doubt, format!("  ◷ kept, and sent again at the next start: {}", quoted(message)))
+        }
+        Notice::Waiting { party, count } => {
+            let them = if *count == 1 { "it" } else { "them" };
+            let messages = if *count == 1 { "1 message waits" } else { &format!("{count} messages wait") };
+            let words =
+                format!("* {messages} for {}, which is called again; /close gives {them} up", name(party));
+            one(Tone::Doubt, words)
+        }
         Notice::Held { message } => {
             one(Tone::Dim, format!("  ◷ held by the relay until its receiver comes: {}", quoted(message)))
         }

@@ -3,6 +3,7 @@
 //! Every wait is bounded and nothing asserts how long anything took.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
 
+mod again;
 #[path = "../home/mod.rs"]
 mod home;
 mod letters;

@@ -116,6 +116,18 @@ impl Program {
         found
     }
 
+    /// Reads events up to the first line with `needle`, and returns everything that was printed up to it.
+    pub fn read_all_until(&mut self, needle: &str) -> Vec<Value> {
+        self.read_until(needle, 1);
+        self.events.clone()
+    }
+
+    /// Asks it to end, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    }
+
     /// None at the end of its output. A program that says nothing for two minutes hangs.
     fn next_line(&self) -> Option<String> {
         match self.lines.recv_timeout(Duration::from_secs(120)) {

@@ -130,7 +130,13 @@ impl Hall {
         self.members.push(Visitor { name, run, endpoint, handle, address, asked: 0 });
         self.run();
         let nick = Some(name.to_owned());
-        self.speak(index, stream::WORDS, nick, party(None, None), Said::Introduce { run: run.into() });
+        self.speak(
+            index,
+            stream::WORDS,
+            nick,
+            party(None, None),
+            Said::Introduce { run: run.into(), remembers: false },
+        );
         index
     }
 

@@ -16,7 +16,7 @@ use crate::time::{Now, WallTime};
 
 impl Peer {
     pub(in crate::peer) fn hear_relay(&mut self, now: Now, id: ConversationId, handle: Handle, say: Say<'_>) {
-        if let Said::Introduce { run } = &say.said {
+        if let Said::Introduce { run, .. } = &say.said {
             self.recognise(now, id, handle, run);
         }
         // Of words it is somebody else's name.

@@ -91,16 +91,16 @@ pub(super) struct Room {
     pub(super) head: u64,
 }
 
-/// How a relay that was lost is tried again.
+/// How a relay that was lost, or somebody whom words wait for, is tried again.
 #[derive(Debug)]
-pub(super) struct Reconnect {
+pub(in crate::peer) struct Reconnect {
     attempts: u32,
     /// When to try next.
-    pub(super) retry_at: Option<Instant>,
+    pub(in crate::peer) retry_at: Option<Instant>,
     /// Since when we have not been in.
-    pub(super) lost_at: Option<Instant>,
+    pub(in crate::peer) lost_at: Option<Instant>,
     /// How the last connection or attempt ended.
-    pub(super) reason: CloseReason,
+    pub(in crate::peer) reason: CloseReason,
 }
 
 /// Names of one run that are remembered as ours.
@@ -127,12 +127,7 @@ impl Member {
             has_entered: false,
             entered_at: WallTime::default(),
             everyone_head: 0,
-            reconnect: Reconnect {
-                attempts: 0,
-                retry_at: None,
-                lost_at: None,
-                reason: CloseReason::NoAnswer { hint: None },
-            },
+            reconnect: Reconnect::default(),
             is_closing: false,
         };
         member.wish_for(rooms);
@@ -374,6 +369,12 @@ impl Room {
     }
 }
 
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self { attempts: 0, retry_at: None, lost_at: None, reason: CloseReason::NoAnswer { hint: None } }
+    }
+}
+
 impl Reconnect {
     /// The first pause: a relay that only lost a connection is there at once.
     const FIRST: Duration = Duration::from_millis(250);
@@ -381,7 +382,7 @@ impl Reconnect {
     const LONGEST: Duration = Duration::from_secs(15);
 
     /// The next pause: twice the last one, and a quarter more or less, so that a thousand members do not come back at once.
-    pub(super) fn next_delay(&mut self, random: &mut Random) -> Duration {
+    pub(in crate::peer) fn next_delay(&mut self, random: &mut Random) -> Duration {
         let doubled = Self::FIRST.saturating_mul(1 << self.attempts.min(16)).min(Self::LONGEST);
         self.attempts = self.attempts.saturating_add(1);
         let share_ppm = random.between(750_000, 1_250_000);
@@ -389,7 +390,7 @@ impl Reconnect {
     }
 
     /// We are in.
-    pub(super) const fn succeed(&mut self) {
+    pub(in crate::peer) const fn succeed(&mut self) {
         (self.attempts, self.retry_at, self.lost_at) = (0, None, None);
     }
 }

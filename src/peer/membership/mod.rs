@@ -24,7 +24,8 @@ use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request}
 use crate::secure::Secret;
 pub use letters::SeenLetter;
 pub(super) use letters::{Seal, SeenLetters};
-pub(super) use member::Member;
+pub(super) use member::{Member, Reconnect};
+pub(super) use reconnect::is_worth_another_try;
 
 /// As whom to be at a relay, and in which rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -221,7 +221,7 @@ impl Peer {
 
 /// Whether a relay that ended the connection so may let us in again (UC-RELAY-023). One that put us out will not; one that has
 /// another session of ours would only see the two take turns.
-fn is_worth_another_try(closed: &Closed) -> bool {
+pub(in crate::peer) fn is_worth_another_try(closed: &Closed) -> bool {
     match closed {
         Closed::NoAnswer { .. } | Closed::Silent | Closed::Restarted => true,
         Closed::ByPeer { code, .. } => {

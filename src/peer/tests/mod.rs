@@ -8,20 +8,22 @@ use super::*;
 use crate::time::WallTime;
 
 /// Peers that reach each other, by address, on a clock of their own.
-struct Town {
-    now: Now,
-    peers: Vec<Peer>,
+pub(super) struct Town {
+    pub(super) now: Now,
+    pub(super) peers: Vec<Peer>,
     /// Datagrams on their way, by arrival and order of departure: to whom, from whom.
     wire: BTreeMap<(Instant, u64), (usize, usize, Vec<u8>)>,
     sent: u64,
     /// Who gets nothing and whose datagrams get nowhere.
-    cut_off: Option<usize>,
-    log: Vec<String>,
+    pub(super) cut_off: Option<usize>,
+    /// Who hears everything and is heard by nobody.
+    pub(super) mute: Option<usize>,
+    pub(super) log: Vec<String>,
 }
 
-const NAMES: [&str; 3] = ["ana", "bob", "cid"];
+pub(super) const NAMES: [&str; 3] = ["ana", "bob", "cid"];
 
-fn address(index: usize) -> SocketAddr {
+pub(super) fn address(index: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1 + index as u8], 6_000))
 }
 
@@ -32,10 +34,10 @@ fn peer(index: usize, run: u64, now: Now) -> Peer {
 }
 
 impl Town {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = Now { instant: Instant::from_nanos(1), wall: WallTime::default() };
         let peers = (0..NAMES.len()).map(|index| peer(index, 0, now)).collect();
-        Self { now, peers, wire: BTreeMap::new(), sent: 0, cut_off: None, log: Vec::new() }
+        Self { now, peers, wire: BTreeMap::new(), sent: 0, cut_off: None, mute: None, log: Vec::new() }
     }
 
     /// Its memory is gone, its address is the same.
@@ -43,22 +45,22 @@ impl Town {
         self.peers[index] = peer(index, 1, self.now);
     }
 
-    fn tell(&mut self, index: usize, command: Command) -> Result<Id, CommandError> {
+    pub(super) fn tell(&mut self, index: usize, command: Command) -> Result<Id, CommandError> {
         self.peers[index].handle_command(self.now, command)
     }
 
-    fn open(&mut self, from: usize, to: usize) -> ConversationId {
+    pub(super) fn open(&mut self, from: usize, to: usize) -> ConversationId {
         match self.tell(from, Command::Open { addresses: vec![address(to)], named: Named::default() }) {
             Ok(Id::Conversation(conversation)) => conversation,
             other => panic!("{other:?}"),
         }
     }
 
-    fn say(&mut self, from: usize, to: ConversationId, text: &str) {
+    pub(super) fn say(&mut self, from: usize, to: ConversationId, text: &str) {
         self.tell(from, Command::Say { to: to.into(), text: text.to_owned() }).unwrap();
     }
 
-    fn run(&mut self, for_ms: u64) {
+    pub(super) fn run(&mut self, for_ms: u64) {
         let until = self.now.instant + Duration::from_millis(for_ms);
         loop {
             (0..self.peers.len()).for_each(|index| self.drain(index));
@@ -83,7 +85,8 @@ impl Town {
         let mut buffer = Vec::new();
         while let Some(transmit) = self.peers[from].poll_transmit(self.now, &mut buffer) {
             let to = (0..self.peers.len()).find(|&index| address(index) == transmit.path.remote);
-            let Some(to) = to.filter(|&to| self.cut_off != Some(to) && self.cut_off != Some(from)) else {
+            let is_cut = |index| self.cut_off == Some(index);
+            let Some(to) = to.filter(|&to| !is_cut(to) && !is_cut(from) && self.mute != Some(from)) else {
                 continue;
             };
             self.sent += 1;
@@ -96,7 +99,7 @@ impl Town {
     }
 
     #[track_caller]
-    fn expect(&mut self, expected: &[&str]) {
+    pub(super) fn expect(&mut self, expected: &[&str]) {
         assert_eq!(std::mem::take(&mut self.log), expected);
     }
 }
@@ -129,6 +132,8 @@ fn describe(event: Event) -> String {
         Event::Failed { reason, .. } => format!("failed: {reason}"),
         Event::Unknown { .. } => "unknown".to_owned(),
         Event::Writable { .. } => "writable".to_owned(),
+        Event::Kept { .. } => "kept".to_owned(),
+        Event::Waiting { count, .. } => format!("{count} waiting"),
         Event::Held { .. } => "held".to_owned(),
         Event::Member { event, .. } => format!("{event:?}"),
         Event::Key { owner, news, .. } => describe_key(&owner, &news),

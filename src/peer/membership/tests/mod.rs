@@ -412,6 +412,9 @@ fn describe(event: Event) -> String {
             }
         }
         Event::Member { event, .. } => describe_member(event),
+        Event::Kept { .. } | Event::Waiting { .. } => {
+            panic!("a relay's members have an outbox of their own: {event:?}")
+        }
     }
 }
 
