@@ -2,6 +2,7 @@
 
 use super::deed_of;
 use crate::chat::MessageId;
+use crate::peer::FailReason;
 use crate::sim::check::{Checker, Invariant, Seen};
 use crate::sim::deed::{Audience, Deed};
 use crate::sim::ghost::Ghost;
@@ -49,6 +50,12 @@ fn check_fate(minutes: &Minutes, node: usize, life: u32, id: &MessageId, fate: &
         return Err(format!("{id} has the outcome {fate:?}; it is {speech:?}"));
     }
     match fate {
+        // A sealed letter that its receiver could not open was stored, and shown to nobody; it never will be.
+        Fate::Failed(FailReason::Refused { .. })
+            if matches!(speech.to, Audience::Member(_)) && speech.shown_to.is_empty() =>
+        {
+            Ok(())
+        }
         Fate::Failed(reason) if minutes.places.contains_key(id) => {
             Err(format!("{id} failed ({reason}) and is stored, and was shown to {:?}", speech.shown_to))
         }

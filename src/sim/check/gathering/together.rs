@@ -2,10 +2,12 @@
 
 use super::super::Stage;
 use crate::ledger::LogKey;
+use crate::peer::FailReason;
 use crate::sim::check::{Checker, Invariant, Seen};
 use crate::sim::deed::Audience;
 use crate::sim::ghost::Ghost;
 use crate::sim::minutes::{Attendance, Line, Minutes};
+use crate::sim::node::Fate;
 use crate::time::Instant;
 
 /// Everybody is in, in the rooms that they want to be in; every word has its outcome; nobody missed anything.
@@ -30,6 +32,11 @@ impl Checker for Together {
         let life = ghost.nodes[index].life;
         check_outcomes(minutes, index, life)?;
         for (place, line) in &minutes.stored {
+            // A sealed letter that its receiver could not open is not shown, and its author was told.
+            let fate = minutes.words.get(&line.id).and_then(|speech| speech.fate.as_ref());
+            if matches!(fate, Some(Fate::Failed(FailReason::Refused { .. }))) {
+                continue;
+            }
             if is_due(minutes, index, life, attendee, *place, line) && !attendee.was_shown(*place) {
                 return Err(format!("it was never shown {} at {place:?}", line.id));
             }
