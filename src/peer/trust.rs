@@ -163,9 +163,8 @@ impl Trust {
     /// are free to everybody.
     pub fn call(&mut self, at: WallTime, name: &str, key: PublicKey, address: Option<&str>) -> Call {
         let by = KnownBy::caller(name);
-        let is_called = |known: &&KnownKey| {
-            known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name))
-        };
+        let is_called =
+            |known: &&KnownKey| known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name));
         // Under several entries it is the one of that name that says most.
         let of_key = || self.in_person().filter(|known| known.key == key);
         if let Some(known) = of_key().find(is_called).or_else(|| of_key().next()).cloned() {
