@@ -51,6 +51,8 @@ pub(super) struct Bench {
     bytes_in: [usize; 2],
     taken: Vec<Vec<u8>>,
     accepted: usize,
+    /// Who ended a connection by itself.
+    gave_up: [bool; 2],
 }
 
 /// What honest ends say. Nothing else may ever be taken.
@@ -67,6 +69,7 @@ impl Bench {
             bytes_in: [0; 2],
             taken: Vec::new(),
             accepted: 0,
+            gave_up: [false; 2],
         }
     }
 
@@ -172,7 +175,10 @@ impl Bench {
                 }
             }
             Event::Connection { event: arq::Event::Closed(closed), .. } => {
-                assert!(!matches!(closed, arq::Closed::ByPeer { .. }), "nobody closed it");
+                // One that gave up a silent side says so to whatever still comes from there.
+                let by_peer = matches!(closed, arq::Closed::ByPeer { .. });
+                assert!(!by_peer || self.gave_up[1 - end], "nobody closed it");
+                self.gave_up[end] |= !by_peer;
             }
             // A hello that came back to its sender is answered by that, under its own key, which is not the wanted one.
             Event::WrongKey { seen, .. } => assert_eq!(seen, keys(0).public(), "nobody else is there"),
