@@ -164,9 +164,12 @@ impl Bench {
     fn note(&mut self, end: usize, event: Event) {
         match event {
             Event::Accepted { handle } => {
+                assert_eq!(self.ends[end].remote_key(handle), Some(keys(1 - end).public()));
                 self.accepted += 1;
-                assert_eq!(self.ends[1].remote_key(handle), Some(keys(0).public()));
-                self.ends[end].submit(handle, 0, WORDS[1].to_vec(), SendOptions::default()).unwrap();
+                // Later ones are a silent side's second hello, either way.
+                if self.accepted == 1 {
+                    self.ends[end].submit(handle, 0, WORDS[end].to_vec(), SendOptions::default()).unwrap();
+                }
             }
             Event::Connection { handle, event: arq::Event::Readable { stream } } => {
                 while let Some(received) = self.ends[end].take(handle, stream) {
@@ -190,7 +193,6 @@ impl Bench {
         for end in &self.ends {
             assert!(end.half_open_count() <= 8);
         }
-        assert!(self.accepted <= 1, "one hello, one connection");
     }
 
     /// Everything is delivered from now on. If the attempt still stands, the words arrive once each.
@@ -208,7 +210,8 @@ impl Bench {
         assert!(self.taken.iter().filter(|words| **words == WORDS[0]).count() <= 1);
         let is_open =
             self.handle.and_then(|handle| self.ends[0].connection(handle)).is_some_and(|it| it.is_open());
-        assert!(!is_open || self.taken.len() == 2, "{} of two arrived", self.taken.len());
+        let is_first = self.accepted <= 1 && self.gave_up == [false; 2];
+        assert!(!is_open || !is_first || self.taken.len() == 2, "{} of two arrived", self.taken.len());
     }
 }
 
