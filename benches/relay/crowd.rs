@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant as Clock};
 
 use udpchat::arq::{Event as ConnectionEvent, SendOptions};
@@ -19,6 +20,8 @@ use udpchat::wire;
 
 /// Handshakes under way at once: as many as the relay keeps half-open, and some to spare.
 const AT_ONCE: usize = 100;
+
+static NEXT_RUN: AtomicU32 = AtomicU32::new(0);
 
 /// Lines without a receipt. Beyond the ledger's group commits, within the member's window.
 const UNDER_WAY: usize = 100;
@@ -46,6 +49,8 @@ pub struct Crowd {
 struct Guests {
     relay: SocketAddr,
     plan: Plan,
+    /// The same people say other things in every run, and the relay knows those that were said before.
+    run: String,
     members: Vec<Member>,
     /// Who a datagram is for.
     by_id: BTreeMap<String, usize>,
@@ -78,6 +83,7 @@ impl Crowd {
         let guests = Guests {
             relay,
             plan,
+            run: format!("crowd{}", NEXT_RUN.fetch_add(1, Ordering::Relaxed)),
             members: Vec::new(),
             by_id: BTreeMap::new(),
             to_transmit: VecDeque::new(),
@@ -184,7 +190,7 @@ impl Guests {
                 self.said
             );
             let words = Words {
-                id: MessageId::new("crowd", self.said as u64),
+                id: MessageId::new(&self.run, self.said as u64),
                 text: text.into(),
                 sealed: None,
                 is_echo: false,

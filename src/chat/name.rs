@@ -14,11 +14,16 @@ use unicode_security::mixed_script::AugmentedScriptSet;
 /// The longest nick, in characters.
 pub const MAX_NICK_CHARS: usize = 32;
 
+/// The longest name as it is compared, in bytes: single characters stand for whole phrases, and names are kept in files.
+const MAX_FOLDED_BYTES: usize = 128;
+
 /// Whether `nick` may be shown as a name (UC-CHAT-011): 1 to 32 characters, none of them a space, one that a terminal acts on, or
 /// one that nobody sees: two names that look the same would be two people.
 pub fn is_nick(nick: &str) -> bool {
     let count = nick.chars().take(MAX_NICK_CHARS + 1).count();
-    (1..=MAX_NICK_CHARS).contains(&count) && nick.chars().all(is_visible)
+    (1..=MAX_NICK_CHARS).contains(&count)
+        && folded(nick).len() <= MAX_FOLDED_BYTES
+        && nick.chars().all(is_visible)
 }
 
 /// Whether a character takes a place of its own in a name. Not so: white space, controls, and the format, filler and selector

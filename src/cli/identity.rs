@@ -160,6 +160,9 @@ pub(super) fn open_profile(
     let profile = match Profile::open(&data, &nick, &token, seed) {
         Ok(profile) => profile,
         Err(error) if is_fatal(&error) => return Err(Failure::failed(error)),
+        Err(error) if store::holds_keys(&profile::folder(&data, &nick)) => {
+            return Err(unusable_keys(&error));
+        }
         Err(error) => {
             tell(format!(
                 "{error}; without a profile this run has a key of its own, and no relay will know you again"
@@ -197,10 +200,20 @@ fn borrow(flags: &ProfileArgs) -> Result<Kept, Trouble> {
     Kept::open(&profile::folder(&data, &nick), seed).map_err(|error| {
         if is_fatal(&error) {
             Trouble::Refused(Failure::failed(error))
+        } else if store::holds_keys(&profile::folder(&data, &nick)) {
+            Trouble::Refused(unusable_keys(&error))
         } else {
             Trouble::NoFolder(error.to_string())
         }
     })
+}
+
+/// Whom the keys in a profile belong to would be met as new by a run without them.
+fn unusable_keys(error: &ProfileError) -> Failure {
+    Failure::failed(format!(
+        "{error}; the keys that you know are there, and without them anybody could pass for those whom you know: make it \
+         readable and writable, or name another folder with --data"
+    ))
 }
 
 /// What must not be taken for a folder that is not there.

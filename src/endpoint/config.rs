@@ -15,7 +15,8 @@ pub struct EndpointConfig {
     pub connection: Config,
     /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more.
     pub max_connections: usize,
-    /// The most half-open entries. Each is about a kilobyte; the oldest goes first.
+    /// The most half-open entries. Each is about three kilobytes; the oldest goes first. No fewer than the hellos that are answered at
+    /// once ([`HandshakeLimits`]), or an honest crowd would push itself out.
     pub max_half_open: usize,
     /// How long hellos are repeated before an attempt is given up.
     pub connect_timeout: Duration,
@@ -57,7 +58,7 @@ impl Default for EndpointConfig {
         Self {
             connection: Config::default(),
             max_connections: 1_024,
-            max_half_open: 256,
+            max_half_open: 1_024,
             // A person who waits ten seconds has long started to doubt; scripts set their own.
             connect_timeout: Duration::from_secs(10),
             protection: Protection::Clear,

@@ -281,11 +281,14 @@ impl Endpoint {
         to: Option<ConnectionId>,
         refuse: &Refuse<'_>,
     ) -> Disposition {
+        // Without a name it may mean any attempt; there is one at a time for nearly everybody, and few for anyone.
+        let meant: Vec<usize> = match to {
+            Some(to) => self.by_id.get(&to).copied().into_iter().collect(),
+            None => self.dialling.iter().copied().collect(),
+        };
         let mut found = false;
-        for (_, entry) in &mut self.connections {
-            let is_meant = to.is_none_or(|to| to == entry.connection.local_id());
-            if let Some(dial) = &mut entry.dial
-                && is_meant
+        for index in meant {
+            if let Some(dial) = self.connections.get_mut(index).and_then(|entry| entry.dial.as_mut())
                 && dial.paths.iter().any(|asked| asked.remote == path.remote)
             {
                 dial.hint = Some(hint(refuse));

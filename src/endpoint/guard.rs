@@ -106,6 +106,11 @@ impl Guard {
         }
     }
 
+    /// Whether there is time left for work that no hello paid for.
+    pub(super) fn admits_work(&mut self, now: Instant) -> bool {
+        self.total.take(now, self.limits.total).is_ok()
+    }
+
     fn is_within_source(&mut self, now: Instant, ip: IpAddr) -> bool {
         if ip.is_loopback() {
             return true;

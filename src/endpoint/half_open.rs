@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::guard::Admission;
 use super::{Disposition, Endpoint, Event};
 use crate::arq::Connection;
+use crate::bucket::{Bucket, Rate};
 use crate::machine::Path;
 use crate::secure::{Responder, Session};
 use crate::time::Instant;
@@ -35,6 +36,10 @@ struct HalfOpen {
     welcome: Vec<u8>,
     /// The handshake, until its last message; None in the clear.
     responder: Option<Responder>,
+    /// How often a third message may be tried.
+    finishes: Bucket,
+    /// Whether one was.
+    has_failed: bool,
     expires_at: Instant,
     /// Its sender was heard: it is a connection now, and only kept to know the hello's late copies.
     is_promoted: bool,
@@ -42,6 +47,9 @@ struct HalfOpen {
 
 /// A hello's late copies come within the time in which it is repeated.
 const LIFETIME: Duration = Duration::from_secs(15);
+
+/// Third messages that are tried for one hello: the first may be damaged, so the next has a chance at once.
+const FINISHES: Rate = Rate { burst: 2, per_second: 1 };
 
 impl HalfOpenTable {
     pub(super) const fn new(capacity: usize) -> Self {
@@ -202,6 +210,8 @@ impl Endpoint {
             limits: wish.limits,
             welcome,
             responder,
+            finishes: Bucket::new(),
+            has_failed: false,
             expires_at: now + LIFETIME,
             is_promoted: false,
         };
@@ -225,11 +235,22 @@ impl Endpoint {
         datagram: &mut [u8],
     ) -> Result<(usize, Range<usize>), Disposition> {
         let message = &datagram[head.finish_at..head.sealed_at];
+        if message.is_empty() {
+            // Without it nothing can be opened, and nothing need be computed.
+            return Err(Disposition::UnknownConnection);
+        }
         self.provable(now, path, head.to).ok_or(Disposition::UnknownConnection)?;
         let entry = self.half_open.by_id.get_mut(&head.to).ok_or(Disposition::UnknownConnection)?;
         let (Some(sealing), Some(responder)) = (&self.sealing, &mut entry.responder) else {
             return Err(Disposition::WrongForm);
         };
+        // The first try was paid for with the hello. Each failure means that the handshake is computed anew: whoever fails is
+        // made to wait, and the true message comes again with every packet (UC-SEAL-011).
+        let is_due = entry.finishes.take(now, FINISHES).is_ok();
+        if !is_due || (entry.has_failed && !self.guard.admits_work(now)) {
+            return Err(Disposition::Overload);
+        }
+        entry.has_failed = true;
         let mut session = responder.finish(&sealing.keys, message).map_err(|_| Disposition::BadHandshake)?;
         let Ok(text) = session.opener.open(head.number, head.epoch, datagram, head.sealed_at) else {
             responder.begin_again(&sealing.keys);

@@ -19,7 +19,7 @@ mod statistics;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 pub use config::{EndpointConfig, Protection};
@@ -56,6 +56,8 @@ pub struct Endpoint {
     connections: Slab<Entry>,
     /// Our ids to connections; half-open ones are in `half_open`.
     by_id: BTreeMap<ConnectionId, usize>,
+    /// Attempts of ours that were under way when somebody looked last.
+    dialling: BTreeSet<usize>,
     half_open: HalfOpenTable,
     /// Handshake datagrams that wait to go out.
     outbox: VecDeque<(Path, Vec<u8>)>,
@@ -115,6 +117,7 @@ impl Endpoint {
             random: Random::from_seed(seed),
             connections: Slab::new(),
             by_id: BTreeMap::new(),
+            dialling: BTreeSet::new(),
             outbox: VecDeque::new(),
             to_transmit: VecDeque::new(),
             to_announce: VecDeque::new(),
@@ -435,6 +438,7 @@ impl Endpoint {
         let serial = self.next_serial;
         self.next_serial += 1;
         let id = connection.local_id();
+        let is_dialling = dial.is_some();
         let index = self.connections.insert(Entry {
             serial,
             connection,
@@ -446,6 +450,11 @@ impl Endpoint {
             held_bytes: 0,
         });
         self.by_id.insert(id, index);
+        if is_dialling {
+            self.dialling
+                .retain(|&index| self.connections.get(index).is_some_and(|entry| entry.dial.is_some()));
+            self.dialling.insert(index);
+        }
         self.touch(index);
         Handle { serial, index }
     }

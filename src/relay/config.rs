@@ -76,7 +76,8 @@ impl Default for RelayLimits {
 impl Default for RelayConfig {
     fn default() -> Self {
         // The members, and a fifth more for guests and for connections that are ending.
-        let mut endpoint = EndpointConfig { max_connections: 24_000, ..EndpointConfig::default() };
+        let mut endpoint =
+            EndpointConfig { max_connections: 24_000, max_half_open: 4_096, ..EndpointConfig::default() };
         // What members send is short, so a relay grants little: three of the longest lines with their JSON, escaped, and a
         // third more for the stream (see `arq::Config`). That is also all that one member can make it hold of its words.
         let limits = &mut endpoint.connection.limits;

@@ -21,7 +21,7 @@ use crate::secure::{KeyPair, PublicKey};
 pub const KEY_FILE: &str = "key";
 
 /// The file with the keys of others.
-const KNOWN_FILE: &str = "known.json";
+pub(super) const KNOWN_FILE: &str = "known.json";
 
 /// A key pair and the keys that its owner knows.
 #[derive(Clone, Debug)]

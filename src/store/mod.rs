@@ -18,11 +18,23 @@ pub mod stretcher;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
 /// The folder that the system has for this program's data; None if it does not know whose program this is.
 pub fn data_folder() -> Option<PathBuf> {
     Some(etcetera::choose_base_strategy().ok()?.data_dir().join("udpchat"))
+}
+
+/// Whether keys are kept in a profile's folder, or that cannot be found out: then they must not be taken for none.
+pub fn holds_keys(folder: &Path) -> bool {
+    let is_missing = |file: &str| {
+        let looked = std::fs::symlink_metadata(folder.join(file));
+        looked.is_err_and(|error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        })
+    };
+    !is_missing(identity::KEY_FILE) || !is_missing(identity::KNOWN_FILE)
 }
