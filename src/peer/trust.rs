@@ -105,12 +105,49 @@ pub struct Accepted {
     pub key: PublicKey,
 }
 
+/// What was seen in the place of a known key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenKey {
+    latest: PublicKey,
+    /// What the user looked at: the first one that was told, or the one that was compared since. Whoever comes between the look
+    /// and the word is not meant by it.
+    shown: PublicKey,
+}
+
+impl SeenKey {
+    /// The first one, which is told at once.
+    pub const fn new(key: PublicKey) -> Self {
+        Self { latest: key, shown: key }
+    }
+
+    /// The one that came last.
+    pub const fn latest(self) -> PublicKey {
+        self.latest
+    }
+
+    /// One came, perhaps another one.
+    pub const fn note(&mut self, key: PublicKey) {
+        self.latest = key;
+    }
+
+    /// The user looks at the one that came last.
+    pub const fn show(&mut self) -> PublicKey {
+        self.shown = self.latest;
+        self.latest
+    }
+
+    /// What the user may accept; None: another one came since the user looked.
+    pub fn acceptable(self) -> Option<PublicKey> {
+        (self.latest == self.shown).then_some(self.latest)
+    }
+}
+
 /// Every key that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     known: BTreeMap<KnownBy, KnownKey>,
     /// What was seen in place of a known key, until it is accepted.
-    seen: BTreeMap<KnownBy, PublicKey>,
+    seen: BTreeMap<KnownBy, SeenKey>,
     /// What is to be kept on disk and was not asked for yet.
     changed: BTreeSet<KnownBy>,
 }
@@ -156,6 +193,10 @@ impl Trust {
         if *known != before {
             self.changed.insert(by.clone());
         }
+        if matches!(by, KnownBy::Address(_)) {
+            // The right one is there after all. Of a member it may be an old letter that comes late.
+            self.seen.remove(by);
+        }
         Meeting::Known { since: before.since }
     }
 
@@ -187,9 +228,19 @@ impl Trust {
         }
     }
 
-    /// The user says that the key that was seen last is the right one. None: none was.
+    /// What was seen in the place of the known key.
+    pub fn seen(&self, by: &KnownBy) -> Option<SeenKey> {
+        self.seen.get(by).copied()
+    }
+
+    /// The user looks at what was seen.
+    pub fn show_seen(&mut self, by: &KnownBy) -> Option<PublicKey> {
+        self.seen.get_mut(by).map(SeenKey::show)
+    }
+
+    /// The user says that the key that was seen is the right one. None: none was, or another one since the user looked.
     pub fn accept(&mut self, at: WallTime, by: &KnownBy) -> Option<Accepted> {
-        let key = self.seen.remove(by)?;
+        let key = self.seen(by)?.acceptable()?;
         Some(self.pin(at, by, key))
     }
 
@@ -237,10 +288,13 @@ impl Trust {
     }
 
     fn note_seen(&mut self, by: KnownBy, key: PublicKey) {
+        if let Some(seen) = self.seen.get_mut(&by) {
+            return seen.note(key);
+        }
         if self.seen.len() >= MAX_SEEN {
             self.seen.pop_first();
         }
-        self.seen.insert(by, key);
+        self.seen.insert(by, SeenKey::new(key));
     }
 }
 
@@ -306,6 +360,20 @@ mod tests {
         assert_eq!(trust.expected(&bob), Some(key(2)));
         assert_eq!(trust.poll_change(), Some((bob.clone(), known(2, Some("bob"), 4))));
         assert_eq!(trust.accept(at(5), &bob), None, "once");
+    }
+
+    // UC-KEY-009
+    #[test]
+    fn only_what_the_user_looked_at_is_accepted() {
+        let mut trust = Trust::default();
+        let bob = KnownBy::member(key(9), "bob");
+        for number in [1, 2, 3] {
+            trust.meet(at(1), &bob, key(number), None, None);
+        }
+        assert_eq!(trust.accept(at(2), &bob), None, "the user was told of another one first");
+        assert_eq!(trust.show_seen(&bob), Some(key(3)));
+        assert_eq!(trust.accept(at(2), &bob).map(|accepted| accepted.key), Some(key(3)));
+        assert_eq!(trust.show_seen(&bob), None);
     }
 
     #[test]

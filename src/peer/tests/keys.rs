@@ -98,6 +98,52 @@ fn a_changed_key_gets_no_words_until_it_is_accepted() {
     assert_eq!(kept.iter().map(|(by, known)| (by, known.key)).collect::<Vec<_>>(), [(&by, key(9))]);
 }
 
+// UC-KEY-009
+#[test]
+fn a_key_that_comes_after_the_look_is_not_accepted() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.tell(0, Command::Close { conversation: bob }).unwrap();
+    town.run(500);
+    let who = Trusted::Address("bob:6000".to_owned());
+    assert_eq!(town.peers[0].show_seen(&who), None);
+    for number in [8, 9] {
+        town.replace(1, number);
+        town.say(0, bob, "secret");
+        town.run(3_000);
+    }
+    let trust = |town: &mut Town| town.tell(0, Command::Trust { who: who.clone() });
+    assert_eq!(trust(&mut town), Err(CommandError::AnotherKeyCame));
+    assert_eq!(town.peers[0].show_seen(&who), Some(key(9)));
+    trust(&mut town).unwrap();
+    assert_eq!(town.peers[0].trust().expected(&KnownBy::address("bob:6000")), Some(key(9)));
+    assert_eq!(town.peers[0].show_seen(&who), None);
+}
+
+// UC-KEY-009
+#[test]
+fn of_one_attempt_the_first_wrong_key_is_told_and_is_the_one_to_accept() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.tell(0, Command::Close { conversation: bob }).unwrap();
+    town.run(500);
+    town.log.clear();
+    town.replace(1, 8);
+    town.say(0, bob, "secret");
+    town.run(500);
+    town.replace(1, 9);
+    town.run(2_000);
+    let closed = format!("ana: closed: somebody with another key answered: {}", key(8));
+    town.expect(&[
+        "ana: key of Address(\"bob:6000\"): CHANGED",
+        "ana: failed: another key answered, so it was not sent",
+        &closed,
+    ]);
+    assert_eq!(town.peers[0].show_seen(&Trusted::Conversation(bob)), Some(key(8)));
+}
+
 // UC-KEY-010
 #[test]
 fn a_typed_key_counts_more_than_a_known_one() {

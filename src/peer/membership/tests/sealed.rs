@@ -114,6 +114,8 @@ fn a_changed_key_stops_letters_until_it_is_trusted() {
     stage.write_to("bob", "third");
     stage.run(50);
     stage.expect(&[failed]);
+    let who = Trusted::Member { relay: stage.relay_id(), nick: "bob".to_owned() };
+    assert_eq!(stage.peers[ANA].show_seen(&who), Some(key(EVAS)));
     stage.trust("bob");
     stage.write_to("bob", "fourth");
     stage.run(50);
