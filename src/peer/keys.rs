@@ -164,19 +164,28 @@ impl Peer {
     pub(super) fn greet(&mut self, now: Now, id: ConversationId, is_first: bool) {
         let Some(conversation) = self.conversations.get(&id) else { return };
         let (Some(key), Some(nick)) = (conversation.key, conversation.nick.clone()) else { return };
-        let place = conversation.address.to_string();
+        let where_it_is = conversation.address;
+        let place = where_it_is.to_string();
         let known_by = conversation.named.known_by();
-        if let Some(by) = known_by.filter(|by| self.trust.expected(by) == Some(key)) {
+        let is_free = self.trust.holder_besides(&nick, key).is_none();
+        let known = known_by.and_then(|by| Some((self.trust.known(&by)?.clone(), by)));
+        if let Some((known, by)) = known.filter(|(known, _)| known.key == key && is_free) {
             self.trust.meet(now.wall, &by, key, Some(&nick), Some(&place));
+            if !is_first {
+                self.events.push_back(Event::Key {
+                    owner: KeyOwner::Caller(nick),
+                    address: Some(where_it_is),
+                    news: KeyNews::Known(known),
+                });
+            }
             return;
         }
         let news = match self.trust.call(now.wall, &nick, key, Some(&place)) {
             Call::New => KeyNews::New { key },
-            Call::Known(known) if is_first => KeyNews::Known(known),
-            Call::Known(_) => return,
+            Call::Known(known) => KeyNews::Known(known),
             Call::Other(known) => KeyNews::Other { known, seen: key },
         };
-        let address = Some(conversation.address);
+        let address = Some(where_it_is);
         self.events.push_back(Event::Key { owner: KeyOwner::Caller(nick), address, news });
     }
 

@@ -90,9 +90,9 @@ pub enum Meeting {
 pub enum Call {
     /// Neither the key nor the name was known: they are, from now on.
     New,
-    /// The key is known, perhaps by another name.
+    /// The key is known, perhaps by another name, and the name is nobody else's.
     Known(KnownKey),
-    /// The key is not known, and the name is another key's.
+    /// The name is another key's, and not this one's as well.
     Other(KnownKey),
 }
 
@@ -204,21 +204,26 @@ impl Trust {
     /// are free to everybody.
     pub fn call(&mut self, at: WallTime, name: &str, key: PublicKey, address: Option<&str>) -> Call {
         let by = KnownBy::caller(name);
-        let is_called =
-            |known: &&KnownKey| known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name));
-        // Under several entries it is the one of that name that says most.
-        let of_key = || self.in_person().filter(|known| known.key == key);
-        if let Some(known) = of_key().find(is_called).or_else(|| of_key().next()).cloned() {
-            return Call::Known(known);
-        }
-        let other = self.in_person().find(is_called).cloned();
-        if let Some(other) = other {
+        // First of all: nobody gets around the warning by having called under another name before.
+        if let Some(other) = self.holder_besides(name, key).cloned() {
             self.note_seen(by, key);
             return Call::Other(other);
+        }
+        // Under several entries it is the one of that name that says most.
+        let of_key = || self.in_person().filter(|known| known.key == key);
+        if let Some(known) = of_key().find(|it| is_called(it, name)).or_else(|| of_key().next()).cloned() {
+            return Call::Known(known);
         }
         let (nick, address) = (Some(name.to_owned()), address.map(str::to_owned));
         self.learn(&by, KnownKey { key, nick, since: at, address });
         Call::New
+    }
+
+    /// Whose name it is, if it is another key's and not this one's as well.
+    pub fn holder_besides(&self, name: &str, key: PublicKey) -> Option<&KnownKey> {
+        let mut holders = self.in_person().filter(|known| is_called(known, name));
+        let first = holders.next()?;
+        (first.key != key && holders.all(|known| known.key != key)).then_some(first)
     }
 
     /// A key was seen where another one is known. Nothing changes but what [`Trust::accept`] would accept.
@@ -296,6 +301,11 @@ impl Trust {
         }
         self.seen.insert(by, SeenKey::new(key));
     }
+}
+
+/// Whether its owner goes by this name.
+fn is_called(known: &KnownKey, name: &str) -> bool {
+    known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name))
 }
 
 /// Sees to it that one more entry fits: the oldest of its kind goes, but members stay. Tells whether it does.
@@ -404,6 +414,18 @@ mod tests {
         trust.accept(at(10), &KnownBy::caller("cid")).unwrap();
         assert_eq!(trust.call(at(11), "cid", key(4), None), Call::Known(known(4, Some("cid"), 10)));
         assert_eq!(trust.expected(&cid), Some(key(3)), "where it lives is another matter");
+    }
+
+    #[test]
+    fn a_name_is_another_keys_whatever_else_the_caller_was_called() {
+        let mut trust = Trust::default();
+        assert_eq!(trust.call(at(1), "bob", key(1), None), Call::New);
+        assert_eq!(trust.call(at(2), "eva", key(2), None), Call::New);
+        for second in [3, 4] {
+            assert_eq!(trust.call(at(second), "Bob", key(2), None), Call::Other(known(1, Some("bob"), 1)));
+        }
+        assert_eq!(trust.call(at(5), "bob", key(1), None), Call::Known(known(1, Some("bob"), 1)));
+        assert_eq!(trust.call(at(6), "eva", key(2), None), Call::Known(known(2, Some("eva"), 2)));
     }
 
     #[test]

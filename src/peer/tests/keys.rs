@@ -207,6 +207,29 @@ fn a_caller_with_another_key_does_not_join_a_conversation() {
 }
 
 #[test]
+fn a_known_side_that_takes_anothers_name_is_told() {
+    let mut town = Town::sealed();
+    let [bob, cid] = [1, 2].map(|to| town.call(0, to, None));
+    for to in [bob, cid] {
+        town.say(0, to, "hello");
+    }
+    town.run(500);
+    town.log.clear();
+    for nick in ["robert", "cid"] {
+        town.tell(1, Command::Rename { nick: nick.to_owned() }).unwrap();
+        town.run(500);
+    }
+    town.expect(&[
+        "ana: bob is now robert",
+        "ana: key of Caller(\"robert\"): known",
+        "ana: robert is now cid",
+        "ana: key of Caller(\"cid\"): another of that name",
+    ]);
+    let bobs = town.peers[0].trust().known(&KnownBy::address("bob:6000")).unwrap();
+    assert_eq!(bobs.nick.as_deref(), Some("robert"), "it does not get the name");
+}
+
+#[test]
 fn an_answer_does_not_go_to_whoever_has_the_address_now() {
     let mut town = Town::sealed();
     let bob = town.open(1, 0);
