@@ -301,7 +301,21 @@ impl Peer {
             }
         };
         self.tell_key(id, KeyNews::Accepted { before, key: seen });
+        self.call_anew(now, id);
         Ok(())
+    }
+
+    /// A call under way asks for the key that was right before: words that are said from now on must not ride on it.
+    fn call_anew(&mut self, now: Now, id: ConversationId) {
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(call) = conversation.primary.filter(|call| self.dialled.contains(call)) else { return };
+        // Nobody is told of its end, for the call goes on; what waited for it has its fate already.
+        conversation.primary = None;
+        self.by_handle.remove(&call);
+        self.dialled.remove(&call);
+        self.endpoint.abort(now, call, Closed::ByUs);
+        // If there is no room for it, the next words call.
+        let _ = self.connect_if_needed(now, id);
     }
 
     fn accept_seen(&mut self, now: Now, by: &KnownBy, owner: KeyOwner) -> Result<(), CommandError> {

@@ -144,6 +144,33 @@ fn of_one_attempt_the_first_wrong_key_is_told_and_is_the_one_to_accept() {
     assert_eq!(town.peers[0].show_seen(&Trusted::Conversation(bob)), Some(key(8)));
 }
 
+// UC-KEY-009
+#[test]
+fn who_accepts_a_key_while_the_call_goes_on_talks_to_it_at_once() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.tell(0, Command::Close { conversation: bob }).unwrap();
+    town.run(500);
+    town.log.clear();
+    town.replace(1, 9);
+    town.say(0, bob, "for bob alone");
+    town.run(500);
+    town.tell(0, Command::Trust { who: Trusted::Address("bob:6000".to_owned()) }).unwrap();
+    town.say(0, bob, "for you");
+    town.run(5_000);
+    town.expect(&[
+        "ana: key of Address(\"bob:6000\"): CHANGED",
+        "ana: failed: another key answered, so it was not sent",
+        "ana: key of Address(\"bob:6000\"): accepted",
+        "bob: ana is there",
+        "bob: key of Caller(\"ana\"): new",
+        "bob: ana says for you",
+        "ana: bob is there",
+        "ana: delivered after 40ms",
+    ]);
+}
+
 // UC-KEY-010
 #[test]
 fn a_typed_key_counts_more_than_a_known_one() {
