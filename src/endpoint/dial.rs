@@ -39,7 +39,7 @@ struct SealedDial {
     message: Vec<u8>,
     /// The only key that will do.
     expected: Option<PublicKey>,
-    /// Another one that answered.
+    /// The first other one that answered.
     seen: Option<PublicKey>,
     /// How many requests for a cookie were heeded.
     retries: u32,
@@ -182,7 +182,9 @@ impl Endpoint {
         if dial.expected.is_some_and(|expected| expected != session.remote) {
             dial.initiator.begin_again(&sealing.keys);
             let seen = session.remote;
-            if dial.seen.replace(seen).is_none() {
+            if dial.seen.is_none() {
+                // The first one is told, so it is the one that may be accepted and that the end of the attempt names.
+                dial.seen = Some(seen);
                 let handle = Handle { serial: entry.serial, index };
                 self.events.push_back(Event::WrongKey { handle, seen });
             }

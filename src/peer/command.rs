@@ -195,6 +195,8 @@ pub enum CommandError {
     NoMember,
     /// No other key was seen than the one that is known.
     NothingToTrust,
+    /// Another key than the one that the user looked at came since.
+    AnotherKeyCame,
     /// The conversation is with a relay, where words are for a room or for a member.
     NoPlace,
 }
@@ -229,6 +231,9 @@ impl fmt::Display for CommandError {
             }
             Self::NothingToTrust => {
                 f.write_str("no key of theirs was refused, so there is none to accept; /verify shows the one that is known")
+            }
+            Self::AnotherKeyCame => {
+                f.write_str("another key came meanwhile; /verify again, and accept it if the words are theirs")
             }
             Self::BadNick => f.write_str("a nick has 1 to 32 visible characters, without spaces"),
         }

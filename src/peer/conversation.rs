@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::again::Again;
 use super::membership::Member;
+use super::trust::SeenKey;
 use super::{Named, Quote};
 use crate::chat::MessageId;
 use crate::endpoint::Handle;
@@ -23,7 +24,7 @@ pub(super) struct Conversation {
     /// The key that the other side has proved.
     pub(super) key: Option<PublicKey>,
     /// Another key that answered in its place.
-    pub(super) wrong: Option<PublicKey>,
+    pub(super) wrong: Option<SeenKey>,
     /// When the attempt to which it answered ends.
     pub(super) wrong_until: Option<Instant>,
     /// The connection that words go out on.

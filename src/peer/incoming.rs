@@ -263,8 +263,9 @@ impl Peer {
         } else if let Some(nick) = conversation.nick.clone()
             && before.as_ref() != Some(&nick)
         {
+            let is_first = before.is_none();
             self.events.push_back(Event::Renamed { conversation: id, before, nick });
-            self.greet(now, id, false);
+            self.greet(now, id, is_first);
         }
     }
 

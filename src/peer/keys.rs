@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::conversation::Conversation;
-use super::trust::{Accepted, Call, KnownBy, KnownKey, Meeting};
+use super::trust::{Accepted, Call, KnownBy, KnownKey, Meeting, SeenKey};
 use super::{CommandError, ConversationId, Event, KeyNews, KeyOwner, Peer, Trusted};
 use crate::arq::Closed;
 use crate::endpoint::Handle;
@@ -21,6 +21,14 @@ pub struct Named {
     pub address: Option<String>,
     /// The key, if it was typed as well; it counts more than what is known.
     pub key: Option<PublicKey>,
+}
+
+/// Where a key that was seen in place of another one waits to be accepted.
+enum Waits {
+    /// With a conversation.
+    At(ConversationId),
+    /// With what is known.
+    For(KnownBy, KeyOwner),
 }
 
 impl Named {
@@ -156,19 +164,28 @@ impl Peer {
     pub(super) fn greet(&mut self, now: Now, id: ConversationId, is_first: bool) {
         let Some(conversation) = self.conversations.get(&id) else { return };
         let (Some(key), Some(nick)) = (conversation.key, conversation.nick.clone()) else { return };
-        let place = conversation.address.to_string();
+        let where_it_is = conversation.address;
+        let place = where_it_is.to_string();
         let known_by = conversation.named.known_by();
-        if let Some(by) = known_by.filter(|by| self.trust.expected(by) == Some(key)) {
+        let is_free = self.trust.holder_besides(&nick, key).is_none();
+        let known = known_by.and_then(|by| Some((self.trust.known(&by)?.clone(), by)));
+        if let Some((known, by)) = known.filter(|(known, _)| known.key == key && is_free) {
             self.trust.meet(now.wall, &by, key, Some(&nick), Some(&place));
+            if !is_first {
+                self.events.push_back(Event::Key {
+                    owner: KeyOwner::Caller(nick),
+                    address: Some(where_it_is),
+                    news: KeyNews::Known(known),
+                });
+            }
             return;
         }
         let news = match self.trust.call(now.wall, &nick, key, Some(&place)) {
             Call::New => KeyNews::New { key },
-            Call::Known(known) if is_first => KeyNews::Known(known),
-            Call::Known(_) => return,
+            Call::Known(known) => KeyNews::Known(known),
             Call::Other(known) => KeyNews::Other { known, seen: key },
         };
-        let address = Some(conversation.address);
+        let address = Some(where_it_is);
         self.events.push_back(Event::Key { owner: KeyOwner::Caller(nick), address, news });
     }
 
@@ -182,7 +199,10 @@ impl Peer {
     pub(super) fn tell_wrong_key(&mut self, now: Now, id: ConversationId, seen: PublicKey) {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         conversation.wrong_until.get_or_insert(now.instant + Self::WRONG_KEY_GRACE);
-        let was_told = conversation.wrong.replace(seen) == Some(seen) && conversation.again.is_lost();
+        let is_known_wrong = conversation.wrong.is_some();
+        let wrong = conversation.wrong.get_or_insert(SeenKey::new(seen));
+        let was_told = is_known_wrong && wrong.latest() == seen && conversation.again.is_lost();
+        wrong.note(seen);
         let conversation = &self.conversations[&id];
         let Some(expected) = self.expected(conversation) else { return };
         let by = conversation.named.known_by();
@@ -205,44 +225,69 @@ impl Peer {
             let Some(conversation) = self.conversations.get_mut(&id) else { continue };
             conversation.wrong_until = None;
             let attempts: Vec<Handle> = conversation.handles().collect();
-            let Some(seen) = conversation.wrong else { continue };
+            let Some(seen) = conversation.wrong.map(SeenKey::latest) else { continue };
             for handle in attempts.into_iter().filter(|handle| self.dialled.contains(handle)) {
                 self.endpoint.abort(now, handle, Closed::WrongKey { seen });
             }
         }
     }
 
-    /// The user trusts the key that was seen in place of another one.
-    pub(super) fn trust_seen(&mut self, now: Now, who: Trusted) -> Result<(), CommandError> {
-        match who {
-            Trusted::Conversation(id) => self.trust_conversation(now, id),
-            Trusted::Address(typed) => {
-                let by = KnownBy::address(&typed);
-                let at = self.conversations.iter().find(|(_, conversation)| {
-                    let is_there = || conversation.address.to_string() == typed;
-                    let by_name = conversation.named.known_by();
-                    conversation.wrong.is_some() && by_name.map_or_else(is_there, |name| name == by)
-                });
-                match at.map(|(&id, _)| id) {
-                    Some(id) => self.trust_conversation(now, id),
-                    None => self.accept_seen(now, &by, KeyOwner::Address(typed)),
+    /// The user looks at the key that was seen in place of another one, and may accept this very key from now on.
+    pub fn show_seen(&mut self, who: &Trusted) -> Option<PublicKey> {
+        match self.where_seen(who).ok()? {
+            Waits::At(id) => self.conversations.get_mut(&id)?.wrong.as_mut().map(SeenKey::show),
+            Waits::For(by, _) => {
+                if let Trusted::Conversation(id) = who {
+                    // Somebody else of that name is none of this conversation.
+                    let key = self.conversations.get(id)?.key;
+                    self.trust.seen(&by).filter(|seen| Some(seen.latest()) == key)?;
                 }
-            }
-            Trusted::Caller(nick) => self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick)),
-            Trusted::Member { relay, nick } => {
-                let relay = self.key_of(relay).ok_or(CommandError::NothingToTrust)?;
-                self.accept_seen(now, &KnownBy::member(relay, &nick), KeyOwner::Member(nick))
+                self.trust.show_seen(&by)
             }
         }
     }
 
+    /// The user trusts the key that was seen in place of another one.
+    pub(super) fn trust_seen(&mut self, now: Now, who: &Trusted) -> Result<(), CommandError> {
+        match self.where_seen(who)? {
+            Waits::At(id) => self.trust_conversation(now, id),
+            Waits::For(by, owner) => self.accept_seen(now, &by, owner),
+        }
+    }
+
+    /// Where a key that was seen would wait to be accepted.
+    fn where_seen(&self, who: &Trusted) -> Result<Waits, CommandError> {
+        let of_caller = |nick: &str| Waits::For(KnownBy::caller(nick), KeyOwner::Caller(nick.to_owned()));
+        Ok(match who {
+            Trusted::Conversation(id) => {
+                let conversation = self.conversations.get(id).ok_or(CommandError::NoConversation)?;
+                if conversation.wrong.is_some() {
+                    return Ok(Waits::At(*id));
+                }
+                of_caller(conversation.nick.as_ref().ok_or(CommandError::NothingToTrust)?)
+            }
+            Trusted::Address(typed) => {
+                let by = KnownBy::address(typed);
+                let at = self.conversations.iter().find(|(_, conversation)| {
+                    let is_there = || conversation.address.to_string() == *typed;
+                    let by_name = conversation.named.known_by();
+                    conversation.wrong.is_some() && by_name.map_or_else(is_there, |name| name == by)
+                });
+                at.map_or_else(|| Waits::For(by, KeyOwner::Address(typed.clone())), |(&id, _)| Waits::At(id))
+            }
+            Trusted::Caller(nick) => of_caller(nick),
+            Trusted::Member { relay, nick } => {
+                let relay = self.key_of(*relay).ok_or(CommandError::NothingToTrust)?;
+                Waits::For(KnownBy::member(relay, nick), KeyOwner::Member(nick.clone()))
+            }
+        })
+    }
+
     fn trust_conversation(&mut self, now: Now, id: ConversationId) -> Result<(), CommandError> {
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
-        let Some(seen) = conversation.wrong.take() else {
-            let nick = conversation.nick.clone().ok_or(CommandError::NothingToTrust)?;
-            return self.accept_seen(now, &KnownBy::caller(&nick), KeyOwner::Caller(nick));
-        };
-        conversation.key = None;
+        let seen = conversation.wrong.ok_or(CommandError::NothingToTrust)?;
+        let seen = seen.acceptable().ok_or(CommandError::AnotherKeyCame)?;
+        (conversation.wrong, conversation.key) = (None, None);
         // What was said before was for the old one.
         self.unbind_words(id);
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
@@ -256,11 +301,26 @@ impl Peer {
             }
         };
         self.tell_key(id, KeyNews::Accepted { before, key: seen });
+        self.call_anew(now, id);
         Ok(())
     }
 
+    /// A call under way asks for the key that was right before: words that are said from now on must not ride on it.
+    fn call_anew(&mut self, now: Now, id: ConversationId) {
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Some(call) = conversation.primary.filter(|call| self.dialled.contains(call)) else { return };
+        // Nobody is told of its end, for the call goes on; what waited for it has its fate already.
+        conversation.primary = None;
+        self.by_handle.remove(&call);
+        self.dialled.remove(&call);
+        self.endpoint.abort(now, call, Closed::ByUs);
+        // If there is no room for it, the next words call.
+        let _ = self.connect_if_needed(now, id);
+    }
+
     fn accept_seen(&mut self, now: Now, by: &KnownBy, owner: KeyOwner) -> Result<(), CommandError> {
-        let Accepted { before, key } = self.trust.accept(now.wall, by).ok_or(CommandError::NothingToTrust)?;
+        self.trust.seen(by).ok_or(CommandError::NothingToTrust)?;
+        let Accepted { before, key } = self.trust.accept(now.wall, by).ok_or(CommandError::AnotherKeyCame)?;
         let news = KeyNews::Accepted { before, key };
         self.events.push_back(Event::Key { owner, address: None, news });
         Ok(())

@@ -90,9 +90,9 @@ pub enum Meeting {
 pub enum Call {
     /// Neither the key nor the name was known: they are, from now on.
     New,
-    /// The key is known, perhaps by another name.
+    /// The key is known, perhaps by another name, and the name is nobody else's.
     Known(KnownKey),
-    /// The key is not known, and the name is another key's.
+    /// The name is another key's, and not this one's as well.
     Other(KnownKey),
 }
 
@@ -105,12 +105,49 @@ pub struct Accepted {
     pub key: PublicKey,
 }
 
+/// What was seen in the place of a known key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenKey {
+    latest: PublicKey,
+    /// What the user looked at: the first one that was told, or the one that was compared since. Whoever comes between the look
+    /// and the word is not meant by it.
+    shown: PublicKey,
+}
+
+impl SeenKey {
+    /// The first one, which is told at once.
+    pub const fn new(key: PublicKey) -> Self {
+        Self { latest: key, shown: key }
+    }
+
+    /// The one that came last.
+    pub const fn latest(self) -> PublicKey {
+        self.latest
+    }
+
+    /// One came, perhaps another one.
+    pub const fn note(&mut self, key: PublicKey) {
+        self.latest = key;
+    }
+
+    /// The user looks at the one that came last.
+    pub const fn show(&mut self) -> PublicKey {
+        self.shown = self.latest;
+        self.latest
+    }
+
+    /// What the user may accept; None: another one came since the user looked.
+    pub fn acceptable(self) -> Option<PublicKey> {
+        (self.latest == self.shown).then_some(self.latest)
+    }
+}
+
 /// Every key that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     known: BTreeMap<KnownBy, KnownKey>,
     /// What was seen in place of a known key, until it is accepted.
-    seen: BTreeMap<KnownBy, PublicKey>,
+    seen: BTreeMap<KnownBy, SeenKey>,
     /// What is to be kept on disk and was not asked for yet.
     changed: BTreeSet<KnownBy>,
 }
@@ -156,6 +193,10 @@ impl Trust {
         if *known != before {
             self.changed.insert(by.clone());
         }
+        if matches!(by, KnownBy::Address(_)) {
+            // The right one is there after all. Of a member it may be an old letter that comes late.
+            self.seen.remove(by);
+        }
         Meeting::Known { since: before.since }
     }
 
@@ -163,21 +204,26 @@ impl Trust {
     /// are free to everybody.
     pub fn call(&mut self, at: WallTime, name: &str, key: PublicKey, address: Option<&str>) -> Call {
         let by = KnownBy::caller(name);
-        let is_called =
-            |known: &&KnownKey| known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name));
-        // Under several entries it is the one of that name that says most.
-        let of_key = || self.in_person().filter(|known| known.key == key);
-        if let Some(known) = of_key().find(is_called).or_else(|| of_key().next()).cloned() {
-            return Call::Known(known);
-        }
-        let other = self.in_person().find(is_called).cloned();
-        if let Some(other) = other {
+        // First of all: nobody gets around the warning by having called under another name before.
+        if let Some(other) = self.holder_besides(name, key).cloned() {
             self.note_seen(by, key);
             return Call::Other(other);
+        }
+        // Under several entries it is the one of that name that says most.
+        let of_key = || self.in_person().filter(|known| known.key == key);
+        if let Some(known) = of_key().find(|it| is_called(it, name)).or_else(|| of_key().next()).cloned() {
+            return Call::Known(known);
         }
         let (nick, address) = (Some(name.to_owned()), address.map(str::to_owned));
         self.learn(&by, KnownKey { key, nick, since: at, address });
         Call::New
+    }
+
+    /// Whose name it is, if it is another key's and not this one's as well.
+    pub fn holder_besides(&self, name: &str, key: PublicKey) -> Option<&KnownKey> {
+        let mut holders = self.in_person().filter(|known| is_called(known, name));
+        let first = holders.next()?;
+        (first.key != key && holders.all(|known| known.key != key)).then_some(first)
     }
 
     /// A key was seen where another one is known. Nothing changes but what [`Trust::accept`] would accept.
@@ -187,9 +233,19 @@ impl Trust {
         }
     }
 
-    /// The user says that the key that was seen last is the right one. None: none was.
+    /// What was seen in the place of the known key.
+    pub fn seen(&self, by: &KnownBy) -> Option<SeenKey> {
+        self.seen.get(by).copied()
+    }
+
+    /// The user looks at what was seen.
+    pub fn show_seen(&mut self, by: &KnownBy) -> Option<PublicKey> {
+        self.seen.get_mut(by).map(SeenKey::show)
+    }
+
+    /// The user says that the key that was seen is the right one. None: none was, or another one since the user looked.
     pub fn accept(&mut self, at: WallTime, by: &KnownBy) -> Option<Accepted> {
-        let key = self.seen.remove(by)?;
+        let key = self.seen(by)?.acceptable()?;
         Some(self.pin(at, by, key))
     }
 
@@ -237,11 +293,19 @@ impl Trust {
     }
 
     fn note_seen(&mut self, by: KnownBy, key: PublicKey) {
+        if let Some(seen) = self.seen.get_mut(&by) {
+            return seen.note(key);
+        }
         if self.seen.len() >= MAX_SEEN {
             self.seen.pop_first();
         }
-        self.seen.insert(by, key);
+        self.seen.insert(by, SeenKey::new(key));
     }
+}
+
+/// Whether its owner goes by this name.
+fn is_called(known: &KnownKey, name: &str) -> bool {
+    known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name))
 }
 
 /// Sees to it that one more entry fits: the oldest of its kind goes, but members stay. Tells whether it does.
@@ -308,6 +372,20 @@ mod tests {
         assert_eq!(trust.accept(at(5), &bob), None, "once");
     }
 
+    // UC-KEY-009
+    #[test]
+    fn only_what_the_user_looked_at_is_accepted() {
+        let mut trust = Trust::default();
+        let bob = KnownBy::member(key(9), "bob");
+        for number in [1, 2, 3] {
+            trust.meet(at(1), &bob, key(number), None, None);
+        }
+        assert_eq!(trust.accept(at(2), &bob), None, "the user was told of another one first");
+        assert_eq!(trust.show_seen(&bob), Some(key(3)));
+        assert_eq!(trust.accept(at(2), &bob).map(|accepted| accepted.key), Some(key(3)));
+        assert_eq!(trust.show_seen(&bob), None);
+    }
+
     #[test]
     fn a_name_at_one_relay_is_not_that_name_at_another() {
         let mut trust = Trust::default();
@@ -336,6 +414,18 @@ mod tests {
         trust.accept(at(10), &KnownBy::caller("cid")).unwrap();
         assert_eq!(trust.call(at(11), "cid", key(4), None), Call::Known(known(4, Some("cid"), 10)));
         assert_eq!(trust.expected(&cid), Some(key(3)), "where it lives is another matter");
+    }
+
+    #[test]
+    fn a_name_is_another_keys_whatever_else_the_caller_was_called() {
+        let mut trust = Trust::default();
+        assert_eq!(trust.call(at(1), "bob", key(1), None), Call::New);
+        assert_eq!(trust.call(at(2), "eva", key(2), None), Call::New);
+        for second in [3, 4] {
+            assert_eq!(trust.call(at(second), "Bob", key(2), None), Call::Other(known(1, Some("bob"), 1)));
+        }
+        assert_eq!(trust.call(at(5), "bob", key(1), None), Call::Known(known(1, Some("bob"), 1)));
+        assert_eq!(trust.call(at(6), "eva", key(2), None), Call::Known(known(2, Some("eva"), 2)));
     }
 
     #[test]

@@ -193,6 +193,7 @@ pub(super) const fn word_of(error: CommandError) -> &'static str {
         CommandError::BadNick => "bad-nick",
         CommandError::NoMember => "no-member",
         CommandError::NoPlace => "no-place",
+        CommandError::AnotherKeyCame => "another-key-came",
         CommandError::NothingToTrust => "nothing-to-trust",
     }
 }

@@ -150,6 +150,8 @@ pub enum Notice {
         ours: PublicKey,
         /// Theirs.
         theirs: PublicKey,
+        /// Whether theirs was seen in place of the known one, and waits to be accepted.
+        is_seen: bool,
     },
     /// Who we are.
     Identity(PublicKey),

@@ -21,8 +21,14 @@ pub fn describe(notice: &Notice) -> Vec<Line> {
     match notice {
         Notice::Key { owner, news, can_type, .. } => key(owner, news, *can_type),
         // UC-KEY-011
-        Notice::Verification { who, ours, theirs } => plain(&[
-            format!("* compare with {who}, by voice or face to face:"),
+        Notice::Verification { who, ours, theirs, is_seen } => plain(&[
+            if *is_seen {
+                format!(
+                    "* words for the key seen now, not the known one; compare with {who}, by voice or face to face:"
+                )
+            } else {
+                format!("* compare with {who}, by voice or face to face:")
+            },
             format!("    {}", comparison_words(ours, theirs)),
             "  the same words on both sides: nobody is in between. Other words: somebody is".to_owned(),
             format!("  your key   {ours}"),
@@ -156,6 +162,9 @@ pub(super) enum Object<'a> {
         words: String,
         key: PublicKey,
         their_key: PublicKey,
+        /// Only where it is another one than the known one.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        seen: bool,
     },
     Id {
         key: PublicKey,
@@ -186,8 +195,9 @@ pub fn identity_json(key: PublicKey) -> String {
 pub(super) fn object(notice: &Notice) -> Option<Object<'_>> {
     Some(match notice {
         Notice::Key { owner, address, news, .. } => key_object(owner, *address, news),
-        Notice::Verification { who, ours, theirs } => {
-            Object::Verify { who, words: comparison_words(ours, theirs), key: *ours, their_key: *theirs }
+        Notice::Verification { who, ours, theirs, is_seen } => {
+            let words = comparison_words(ours, theirs);
+            Object::Verify { who, words, key: *ours, their_key: *theirs, seen: *is_seen }
         }
         Notice::Identity(key) => identity(*key),
         _ => return None,
@@ -284,9 +294,13 @@ mod tests {
     #[test]
     fn both_sides_are_shown_the_same_words() {
         let [ours, theirs] = keys();
-        let notice = |ours, theirs| Notice::Verification { who: "bob".to_owned(), ours, theirs };
+        let notice =
+            |ours, theirs| Notice::Verification { who: "bob".to_owned(), ours, theirs, is_seen: false };
         let [here, there] = [notice(ours, theirs), notice(theirs, ours)].map(|notice| lines(&notice));
         assert_eq!(here[1], there[1]);
         assert_eq!(here[1].trim(), comparison_words(&ours, &theirs));
+        let seen = Notice::Verification { who: "bob".to_owned(), ours, theirs, is_seen: true };
+        assert!(lines(&seen)[0].starts_with("* words for the key seen now, not the known one"));
+        assert!(encode(&super::object(&seen).unwrap()).ends_with(r#","seen":true}"#));
     }
 }

@@ -13,18 +13,46 @@ use crate::ui::relay::RelayState;
 use crate::ui::text;
 
 impl Talk {
-    /// Shows the words that are the same on both sides if nobody is in between.
-    pub(super) fn verify(&mut self, peer: &Peer, who: Option<&str>) -> Result<(), Obstacle> {
+    /// Shows the words that are the same on both sides if nobody is in between: for the key that `/trust` would accept, if one
+    /// waits for that.
+    pub(super) fn verify(&mut self, peer: &mut Peer, who: Option<&str>) -> Result<(), Obstacle> {
         let ours = peer.own_key().ok_or(Obstacle::Clear)?;
-        let (who, theirs) = match who {
-            Some(who) => (filter::nick(who), self.key_of_named(peer, who)?),
+        let (who, seen, known) = match who {
+            Some(who) => {
+                let seen = self.trusted(who).find_map(|trusted| peer.show_seen(&trusted));
+                let known = if seen.is_some() { None } else { self.key_of_named(peer, who)? };
+                (filter::nick(who), seen, known)
+            }
             None => {
                 let to = self.model.receiver().ok_or(Obstacle::NoReceiver)?;
-                self.key_of(peer, to)
+                let trusted = match to {
+                    Destination::Member { relay, nick } => {
+                        Trusted::Member { relay: *relay, nick: nick.clone() }
+                    }
+                    Destination::Peer(conversation) => Trusted::Conversation(*conversation),
+                    Destination::Room { relay, .. } | Destination::Everyone { relay } => {
+                        Trusted::Conversation(*relay)
+                    }
+                };
+                let (who, known) = self.key_of(peer, to);
+                (who, peer.show_seen(&trusted), known)
             }
         };
-        let theirs = theirs.ok_or_else(|| Obstacle::NoKey(who.clone()))?;
-        self.tell(Notice::Verification { who, ours, theirs })
+        let theirs = seen.or(known).ok_or_else(|| Obstacle::NoKey(who.clone()))?;
+        let is_seen = seen.is_some();
+        self.tell(Notice::Verification { who, ours, theirs, is_seen })
+    }
+
+    /// Whom a name may mean, in the order in which `/verify` and `/trust` look for a key that was seen.
+    fn trusted(&self, who: &str) -> impl Iterator<Item = Trusted> + use<> {
+        let address = who.parse::<Target>().ok().map(|target| Trusted::Address(target.to_string()));
+        let relay = self.model.relay().map(RelayState::conversation);
+        let is_name = address.is_none();
+        let member = relay.map(|relay| Trusted::Member { relay, nick: who.to_owned() });
+        let caller = Trusted::Caller(who.to_owned());
+        let open = self.directory.find_open(&self.model, who).ok().map(Trusted::Conversation);
+        let named = member.into_iter().chain([caller]).chain(open);
+        address.into_iter().chain(named.filter(move |_| is_name))
     }
 
     /// Shows who we are.
@@ -64,26 +92,20 @@ impl Talk {
     /// Accepts the key that was seen in place of the known one.
     pub(super) fn trust(&mut self, now: Now, peer: &mut Peer, who: &str) -> Result<(), Obstacle> {
         peer.own_key().ok_or(Obstacle::Clear)?;
-        let relay = self.model.relay().map(RelayState::conversation);
         if let Ok(target) = who.parse::<Target>() {
             let typed = target.to_string();
             self.command(now, peer, Command::Trust { who: Trusted::Address(typed) })?;
             return self.call_trusted_relay(now, peer, &target);
         }
-        if let Some(relay) = relay {
-            let member = Trusted::Member { relay, nick: who.to_owned() };
-            match self.command(now, peer, Command::Trust { who: member }) {
+        for who in self.trusted(who) {
+            match self.command(now, peer, Command::Trust { who }) {
                 Err(Obstacle::Refused(CommandError::NothingToTrust)) => {}
                 done => return done.map(drop),
             }
         }
-        let caller = Command::Trust { who: Trusted::Caller(who.to_owned()) };
-        match self.command(now, peer, caller) {
-            Err(Obstacle::Refused(CommandError::NothingToTrust)) => {}
-            done => return done.map(drop),
-        }
-        let conversation = self.directory.find_open(&self.model, who)?;
-        self.command(now, peer, Command::Trust { who: Trusted::Conversation(conversation) }).map(drop)
+        // Whether nobody is called that, or nothing of theirs was seen.
+        self.directory.find_open(&self.model, who)?;
+        Err(Obstacle::Refused(CommandError::NothingToTrust))
     }
 
     /// A relay that was given up for its key is called again.

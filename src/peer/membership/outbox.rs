@@ -228,7 +228,7 @@ impl Outbox {
             else {
                 return false;
             };
-            !entry.may_have_arrived() && receiver.to_lowercase() == folded(nick)
+            !entry.may_have_arrived() && folded(receiver) == folded(nick)
         })
     }
 

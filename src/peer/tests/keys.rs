@@ -98,6 +98,79 @@ fn a_changed_key_gets_no_words_until_it_is_accepted() {
     assert_eq!(kept.iter().map(|(by, known)| (by, known.key)).collect::<Vec<_>>(), [(&by, key(9))]);
 }
 
+// UC-KEY-009
+#[test]
+fn a_key_that_comes_after_the_look_is_not_accepted() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.tell(0, Command::Close { conversation: bob }).unwrap();
+    town.run(500);
+    let who = Trusted::Address("bob:6000".to_owned());
+    assert_eq!(town.peers[0].show_seen(&who), None);
+    for number in [8, 9] {
+        town.replace(1, number);
+        town.say(0, bob, "secret");
+        town.run(3_000);
+    }
+    let trust = |town: &mut Town| town.tell(0, Command::Trust { who: who.clone() });
+    assert_eq!(trust(&mut town), Err(CommandError::AnotherKeyCame));
+    assert_eq!(town.peers[0].show_seen(&who), Some(key(9)));
+    trust(&mut town).unwrap();
+    assert_eq!(town.peers[0].trust().expected(&KnownBy::address("bob:6000")), Some(key(9)));
+    assert_eq!(town.peers[0].show_seen(&who), None);
+}
+
+// UC-KEY-009
+#[test]
+fn of_one_attempt_the_first_wrong_key_is_told_and_is_the_one_to_accept() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.tell(0, Command::Close { conversation: bob }).unwrap();
+    town.run(500);
+    town.log.clear();
+    town.replace(1, 8);
+    town.say(0, bob, "secret");
+    town.run(500);
+    town.replace(1, 9);
+    town.run(2_000);
+    let closed = format!("ana: closed: somebody with another key answered: {}", key(8));
+    town.expect(&[
+        "ana: key of Address(\"bob:6000\"): CHANGED",
+        "ana: failed: another key answered, so it was not sent",
+        &closed,
+    ]);
+    assert_eq!(town.peers[0].show_seen(&Trusted::Conversation(bob)), Some(key(8)));
+}
+
+// UC-KEY-009
+#[test]
+fn who_accepts_a_key_while_the_call_goes_on_talks_to_it_at_once() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.tell(0, Command::Close { conversation: bob }).unwrap();
+    town.run(500);
+    town.log.clear();
+    town.replace(1, 9);
+    town.say(0, bob, "for bob alone");
+    town.run(500);
+    town.tell(0, Command::Trust { who: Trusted::Address("bob:6000".to_owned()) }).unwrap();
+    town.say(0, bob, "for you");
+    town.run(5_000);
+    town.expect(&[
+        "ana: key of Address(\"bob:6000\"): CHANGED",
+        "ana: failed: another key answered, so it was not sent",
+        "ana: key of Address(\"bob:6000\"): accepted",
+        "bob: ana is there",
+        "bob: key of Caller(\"ana\"): new",
+        "bob: ana says for you",
+        "ana: bob is there",
+        "ana: delivered after 40ms",
+    ]);
+}
+
 // UC-KEY-010
 #[test]
 fn a_typed_key_counts_more_than_a_known_one() {
@@ -158,6 +231,29 @@ fn a_caller_with_another_key_does_not_join_a_conversation() {
     let heard: Vec<&String> = town.log.iter().filter(|line| line.starts_with("bob: ana says")).collect();
     assert_eq!(heard, ["bob: ana says hello, whoever you are to \"it is me, bob\""]);
     assert!(town.log.contains(&"ana: failed: another key answered, so it was not sent".to_owned()));
+}
+
+#[test]
+fn a_known_side_that_takes_anothers_name_is_told() {
+    let mut town = Town::sealed();
+    let [bob, cid] = [1, 2].map(|to| town.call(0, to, None));
+    for to in [bob, cid] {
+        town.say(0, to, "hello");
+    }
+    town.run(500);
+    town.log.clear();
+    for nick in ["robert", "cid"] {
+        town.tell(1, Command::Rename { nick: nick.to_owned() }).unwrap();
+        town.run(500);
+    }
+    town.expect(&[
+        "ana: bob is now robert",
+        "ana: key of Caller(\"robert\"): known",
+        "ana: robert is now cid",
+        "ana: key of Caller(\"cid\"): another of that name",
+    ]);
+    let bobs = town.peers[0].trust().known(&KnownBy::address("bob:6000")).unwrap();
+    assert_eq!(bobs.nick.as_deref(), Some("robert"), "it does not get the name");
 }
 
 #[test]

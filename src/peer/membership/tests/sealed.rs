@@ -114,6 +114,8 @@ fn a_changed_key_stops_letters_until_it_is_trusted() {
     stage.write_to("bob", "third");
     stage.run(50);
     stage.expect(&[failed]);
+    let who = Trusted::Member { relay: stage.relay_id(), nick: "bob".to_owned() };
+    assert_eq!(stage.peers[ANA].show_seen(&who), Some(key(EVAS)));
     stage.trust("bob");
     stage.write_to("bob", "fourth");
     stage.run(50);
@@ -140,6 +142,8 @@ fn a_name_without_a_key_gets_no_letters() {
     for (nick, code, words) in [
         ("eva", RefusalCode::NoSuchName, "nobody was ever called eva here"),
         ("bob", RefusalCode::NoKey, "bob was here in the clear, and has no key"),
+        // Full-width letters are the same name in another form, and what waits for it is found.
+        ("\u{ff22}\u{ff4f}\u{ff42}", RefusalCode::NoKey, "bob was here in the clear, and has no key"),
     ] {
         stage.write_to(nick, "oi");
         stage.run(50);
