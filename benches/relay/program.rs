@@ -41,6 +41,16 @@ impl RelayProgram {
         (self.child, self.address) = spawn(&self.flags, &self.folder, &self.address.to_string());
     }
 
+    /// Gives it the first processor and everybody else here the second, where `taskset` can.
+    pub fn keep_to_itself(&self) {
+        for (processor, id) in [("0", self.child.id()), ("1", std::process::id())] {
+            let pin = Command::new("taskset").args(["-a", "-p", "-c", processor, &id.to_string()]).output();
+            if !pin.is_ok_and(|pin| pin.status.success()) {
+                println!("flood: processes are not kept apart");
+            }
+        }
+    }
+
     pub fn usage(&self) -> Usage {
         let id = self.child.id();
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();

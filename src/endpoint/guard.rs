@@ -106,6 +106,14 @@ impl Guard {
         }
     }
 
+    /// Whether a hello without a cookie would be dropped now: then it need not be read.
+    pub(super) fn is_exhausted(&self, now: Instant) -> bool {
+        let is_empty = |bucket: Bucket, rate: Rate| bucket.without_one(now, rate).is_err();
+        self.mint.is_some()
+            && is_empty(self.unproven, self.limits.unproven)
+            && is_empty(self.retries, self.limits.retries)
+    }
+
     /// Whether there is time left for work that no hello paid for.
     pub(super) fn admits_work(&mut self, now: Instant) -> bool {
         self.total.take(now, self.limits.total).is_ok()

@@ -142,6 +142,10 @@ impl Endpoint {
 
     /// One datagram arrived. Whatever it is, it is counted once, and nothing is returned: noise is no error (UC-WIRE-014).
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        if self.guard.is_exhausted(now.instant) && wire::looks_like_bare_hello(datagram) {
+            self.statistics.count(Disposition::Overload, datagram.len());
+            return;
+        }
         let mut sealed = None;
         let disposition = match wire::decode(datagram) {
             Ok(Datagram::Packet(packet)) => self.handle_packet(now.instant, path, &packet, datagram.len()),

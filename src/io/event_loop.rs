@@ -12,7 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
 use super::signals::{Signal, Signals};
-use super::socket::{MAX_DATAGRAM_BYTES, Received, Socket};
+use super::socket::{Received, Socket};
 use super::trace::{Direction, Trace};
 use crate::machine::{Path, Transmit};
 use crate::peer::Peer;
@@ -105,7 +105,6 @@ pub struct EventLoop {
     waker: Arc<Waker>,
     clock: Clock,
     trace: Option<Trace>,
-    incoming: Vec<u8>,
     outgoing: Vec<u8>,
 }
 
@@ -132,8 +131,7 @@ impl EventLoop {
         socket.register(poll.registry(), SOCKET)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let incoming = vec![0; MAX_DATAGRAM_BYTES];
-        Ok(Self { poll, socket, signals, waker, clock, trace, incoming, outgoing: Vec::new() })
+        Ok(Self { poll, socket, signals, waker, clock, trace, outgoing: Vec::new() })
     }
 
     /// What a thread needs to give the loop a turn.
@@ -196,13 +194,13 @@ impl EventLoop {
     }
 
     fn receive<M: Machine>(&mut self, machine: &mut M) -> More {
+        let local = self.socket.local_address();
         for _ in 0..DATAGRAMS_PER_TURN {
             let now = self.clock.now();
-            match self.socket.receive(now.instant, &mut self.incoming) {
-                Received::Datagram { length, path } => {
-                    let datagram = &mut self.incoming[..length];
+            match self.socket.receive(now.instant) {
+                Received::Datagram { datagram, path } => {
                     if let Some(trace) = &mut self.trace {
-                        trace.record(now.wall, Direction::In, self.socket.local_address(), path, datagram);
+                        trace.record(now.wall, Direction::In, local, path, datagram);
                     }
                     machine.handle_datagram(now, path, datagram);
                 }

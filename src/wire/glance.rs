@@ -53,6 +53,17 @@ pub fn glance(datagram: &[u8]) -> Option<Glance<'_>> {
     serde_json::Deserializer::from_slice(head).deserialize_map(GlanceVisitor).ok()
 }
 
+/// Whether this looks like a hello that brings no cookie, so much cheaper than reading it that a flood can be left unread. A hello
+/// that hides its words behind JSON's escapes is not seen.
+pub fn looks_like_bare_hello(datagram: &[u8]) -> bool {
+    let head = &datagram[..datagram.len().min(MAX_HELLO_HEAD_BYTES)];
+    let holds = |word: &[u8]| head.windows(word.len()).any(|window| window == word);
+    holds(b"\"t\":\"hello\"") && !holds(b"\"cookie\"")
+}
+
+/// More than any hello's head has in front of its padding: id, form, key, cookie.
+const MAX_HELLO_HEAD_BYTES: usize = 320;
+
 struct GlanceVisitor;
 
 impl<'de> Visitor<'de> for GlanceVisitor {
@@ -100,6 +111,17 @@ mod tests {
         assert_eq!(seen.to.as_deref(), Some("k3f9q2a1"));
         assert_eq!(seen.number, Some(42));
         assert_eq!(seen.kinds.iter().collect::<Vec<_>>(), [Kind::Ack, Kind::Msg]);
+    }
+
+    #[test]
+    fn only_a_hello_without_a_cookie_looks_like_one() {
+        let hello = br#"{"v":1,"c":"685a7254","f":[{"t":"hello","id":"b7x0m4zz","mode":"sealed"},{"t":"pad","len":400}]}"#;
+        let proven = br#"{"v":1,"c":"685a7254","f":[{"t":"hello","id":"b7x0m4zz","cookie":"00"},{"t":"pad","len":400}]}"#;
+        assert!(looks_like_bare_hello(hello));
+        assert!(!looks_like_bare_hello(proven));
+        for other in [&b""[..], b"hello", br#"{"v":1,"to":"b7x0m4zz","n":1}"#] {
+            assert!(!looks_like_bare_hello(other));
+        }
     }
 
     #[test]

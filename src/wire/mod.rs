@@ -24,7 +24,7 @@ pub use frame::{
     Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Refuse, SealedHello, Skip,
     Welcome, Window, Wish,
 };
-pub use glance::{Glance, Kinds, glance};
+pub use glance::{Glance, Kinds, glance, looks_like_bare_hello};
 pub use id::ConnectionId;
 pub use kind::Kind;
 pub use object::object;

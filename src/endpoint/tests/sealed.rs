@@ -266,6 +266,8 @@ fn a_flood_from_addresses_that_nobody_has_leaves_members_alone() {
     }
     let limits = HandshakeLimits::default();
     let victim = &pair.ends[1];
+    let answered = u64::from(limits.unproven.burst + limits.retries.burst);
+    assert_eq!(counted(victim, Disposition::Overload), 10_000 - answered);
     assert_eq!(counted(victim, Disposition::Hello), 1 + u64::from(limits.unproven.burst));
     assert_eq!(counted(victim, Disposition::Retry), u64::from(limits.retries.burst));
     assert!(victim.half_open_count() <= victim.config.max_half_open);

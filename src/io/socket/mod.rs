@@ -1,17 +1,22 @@
 //! The UDP socket: bound once, read until it would block, written without ever waiting.
 //!
 //! Addresses leave and enter here in one form only: an IPv4 address that comes through a dual-stack socket is shown as IPv4.
-//! No error of the network is fatal: it is counted, and the protocol repairs what was lost.
+//! Many datagrams are read with one call, and many to one address written with one, where the system can. No error of the
+//! network is fatal: it is counted, and the protocol repairs what was lost.
+
+mod batch;
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use batch::Batch;
 use mio::{Interest, Registry, Token};
+use quinn_udp::{EcnCodepoint, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
 
 use super::bind_error::BindError;
 use super::local_ip::LocalIps;
-use crate::machine::{Path, Transmit};
+use crate::machine::{Ecn, Path, Transmit};
 use crate::time::Instant;
 
 /// Asked of the system for each direction: a second of 30 Mbit/s while the process is not scheduled. The system gives what
@@ -20,6 +25,9 @@ const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// No UDP datagram is longer.
 pub const MAX_DATAGRAM_BYTES: usize = 65_535;
+
+/// The most that one call may send, headers of IPv4 and UDP taken off.
+const MAX_PAYLOAD_BYTES: usize = MAX_DATAGRAM_BYTES - 28;
 
 /// What went wrong at the socket since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +46,9 @@ pub struct SocketCounters {
 #[derive(Debug)]
 pub struct Socket {
     socket: mio::net::UdpSocket,
+    /// What the system can do with it. It joins datagrams, so nothing else may read from the socket.
+    state: UdpSocketState,
+    incoming: Batch,
     local: SocketAddr,
     reach: Reach,
     local_ips: LocalIps,
@@ -72,7 +83,8 @@ impl Reach {
 /// What the system had no room for.
 #[derive(Debug)]
 struct Held {
-    remote: SocketAddr,
+    path: Path,
+    ecn: Option<Ecn>,
     bytes: Vec<u8>,
     segment_size: usize,
 }
@@ -94,10 +106,13 @@ impl Socket {
         let _ = socket.set_send_buffer_size(BUFFER_BYTES);
         socket.set_nonblocking(true).map_err(failed)?;
         socket.bind(&local.into()).map_err(failed)?;
+        let state = UdpSocketState::new((&socket).into()).map_err(failed)?;
         let socket = mio::net::UdpSocket::from_std(socket.into());
         let local = socket.local_addr().map_err(failed)?;
         Ok(Self {
             socket,
+            state,
+            incoming: Batch::new(),
             local,
             reach,
             local_ips: LocalIps::default(),
@@ -151,19 +166,32 @@ impl Socket {
         registry.reregister(&mut self.socket, token, interest)
     }
 
-    /// Puts the next datagram at the front of `buffer`.
-    pub fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> Received {
-        match self.socket.recv_from(buffer) {
-            Ok((length, remote)) => {
-                let remote = canonical(remote);
-                Received::Datagram { length, path: Path { remote, local_ip: self.local_ip(remote, now) } }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Empty,
-            Err(error) => {
-                self.count_receive_error(&error);
-                Received::Error
+    /// The next datagram. It may be changed where it lies: it is not read again.
+    pub fn receive(&mut self, now: Instant) -> Received<'_> {
+        if self.incoming.is_empty() {
+            let (socket, state) = (&self.socket, &self.state);
+            let filled = self
+                .incoming
+                .fill(|slices, messages| socket.try_io(|| state.recv(socket.into(), slices, messages)));
+            match filled {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Received::Empty,
+                Err(error) => {
+                    self.count_receive_error(&error);
+                    return Received::Error;
+                }
             }
         }
+        let bound = self.local.ip();
+        let Some((message, datagram)) = self.incoming.take() else { return Received::Empty };
+        let remote = canonical(message.addr);
+        let local_ip = if bound.is_unspecified() {
+            let told = message.dst_ip.map(|ip| ip.to_canonical()).filter(|&ip| is_of_one_machine(ip));
+            told.or_else(|| self.local_ips.towards(remote.ip(), now))
+        } else {
+            Some(bound)
+        };
+        Received::Datagram { datagram, path: Path { remote, local_ip } }
     }
 
     /// Our address as `remote` sees it, as best we know.
@@ -177,10 +205,10 @@ impl Socket {
         debug_assert!(!self.is_blocked(), "one transmit is held at most");
         let bytes = &bytes[..transmit.length];
         let segment_size = transmit.segment_size.unwrap_or(bytes.len()).max(1);
-        let sent = self.send_segments(transmit.path.remote, bytes, segment_size);
+        let sent = self.send_segments(transmit.path, transmit.ecn, bytes, segment_size);
         if sent < bytes.len() {
             let bytes = bytes[sent..].to_vec();
-            self.held = Some(Held { remote: transmit.path.remote, bytes, segment_size });
+            self.held = Some(Held { path: transmit.path, ecn: transmit.ecn, bytes, segment_size });
         }
     }
 
@@ -192,7 +220,7 @@ impl Socket {
     /// Tries the waiting send again.
     pub fn send_held(&mut self) {
         if let Some(held) = self.held.take() {
-            let sent = self.send_segments(held.remote, &held.bytes, held.segment_size);
+            let sent = self.send_segments(held.path, held.ecn, &held.bytes, held.segment_size);
             if sent < held.bytes.len() {
                 self.held = Some(Held { bytes: held.bytes[sent..].to_vec(), ..held });
             }
@@ -200,24 +228,47 @@ impl Socket {
     }
 
     /// Returns how many bytes need not be sent again.
-    fn send_segments(&mut self, remote: SocketAddr, bytes: &[u8], segment_size: usize) -> usize {
-        let to = self.native(remote);
+    fn send_segments(&mut self, path: Path, ecn: Option<Ecn>, bytes: &[u8], segment_size: usize) -> usize {
         let mut sent = 0;
-        for segment in bytes.chunks(segment_size) {
-            let result = loop {
-                match self.socket.send_to(segment, to) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    result => break result,
-                }
-            };
-            match result {
-                Ok(_) => {}
+        while sent < bytes.len() {
+            // The system cuts no more than this many, and none of them when it once could not.
+            let most = self.state.max_gso_segments().min(MAX_PAYLOAD_BYTES / segment_size).max(1);
+            let chunk = &bytes[sent..bytes.len().min(sent + most * segment_size)];
+            match self.send_at_once(path, ecn, chunk, segment_size) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return sent,
-                Err(error) => self.count_send_error(remote, segment.len(), &error),
+                // The system's network card cannot cut; the library asks it no more, and now they go one by one.
+                Err(_) if chunk.len() > segment_size && self.state.max_gso_segments() == 1 => continue,
+                Err(error) => self.count_send_error(path.remote, chunk.len(), &error),
             }
-            sent += segment.len();
+            sent += chunk.len();
         }
         sent
+    }
+
+    fn send_at_once(
+        &self,
+        path: Path,
+        ecn: Option<Ecn>,
+        bytes: &[u8],
+        segment_size: usize,
+    ) -> io::Result<()> {
+        let try_send = |src_ip| {
+            let transmit = quinn_udp::Transmit {
+                destination: self.native(path.remote),
+                ecn: ecn.map(codepoint),
+                contents: bytes,
+                segment_size: (bytes.len() > segment_size).then_some(segment_size),
+                src_ip,
+            };
+            self.socket.try_io(|| self.state.try_send((&self.socket).into(), &transmit))
+        };
+        let src_ip = path.local_ip.filter(|_| self.local.ip().is_unspecified()).map(|ip| self.native_ip(ip));
+        match try_send(src_ip) {
+            // An address that was ours is gone: a laptop changed its network. Any other will do.
+            Err(error) if src_ip.is_some() && is_about_our_address(&error) => try_send(None),
+            result => result,
+        }
     }
 
     /// The form of an address that the system wants for this socket.
@@ -230,12 +281,19 @@ impl Socket {
         }
     }
 
+    fn native_ip(&self, ip: IpAddr) -> IpAddr {
+        match ip {
+            IpAddr::V4(v4) if self.reach == Reach::Both => v4.to_ipv6_mapped().into(),
+            other => other,
+        }
+    }
+
     fn count_send_error(&mut self, remote: SocketAddr, length: usize, error: &io::Error) {
         log::debug!("{length} bytes to {remote} were not sent: {error}");
         if error.kind() == io::ErrorKind::ConnectionRefused {
             // The refusal was meant for an earlier datagram; the protocol repeats this one.
             self.counters.refused += 1;
-        } else if is_message_size(error) {
+        } else if quinn_udp::is_msg_size_err(error) {
             self.counters.too_long += 1;
         } else {
             self.counters.send_errors += 1;
@@ -255,12 +313,12 @@ impl Socket {
 }
 
 /// What one attempt to receive gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received<'a> {
     /// A datagram.
     Datagram {
-        /// How many bytes of the buffer.
-        length: usize,
+        /// Its bytes.
+        datagram: &'a mut [u8],
         /// Where from, and to which of our addresses.
         path: Path,
     },
@@ -281,18 +339,23 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-#[cfg(unix)]
-fn is_message_size(error: &io::Error) -> bool {
-    /// The number of EMSGSIZE, where the standard library has no kind for it.
-    const MESSAGE_SIZE: i32 = if cfg!(target_os = "linux") { 90 } else { 40 };
-    error.raw_os_error() == Some(MESSAGE_SIZE)
+/// Whether an address is one machine's, so that an answer may come from it: not a broadcast or a group.
+fn is_of_one_machine(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-#[cfg(not(unix))]
-fn is_message_size(error: &io::Error) -> bool {
-    /// WSAEMSGSIZE.
-    const MESSAGE_SIZE: i32 = 10_040;
-    error.raw_os_error() == Some(MESSAGE_SIZE)
+/// Whether the system may have refused a datagram for the address that it was to leave from.
+fn is_about_our_address(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkUnreachable};
+    matches!(error.kind(), AddrNotAvailable | HostUnreachable | InvalidInput | NetworkUnreachable)
+}
+
+fn codepoint(ecn: Ecn) -> EcnCodepoint {
+    match ecn {
+        Ecn::Capable0 => EcnCodepoint::Ect0,
+        Ecn::Capable1 => EcnCodepoint::Ect1,
+        Ecn::CongestionExperienced => EcnCodepoint::Ce,
+    }
 }
 
 /// The wildcard address that can send to all of `targets`: dual-stack if any of them is IPv6.
@@ -312,14 +375,15 @@ mod tests {
         Socket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback can be bound")
     }
 
-    fn receive_soon(socket: &mut Socket, buffer: &mut [u8]) -> Received {
+    fn receive_soon(socket: &mut Socket) -> Option<(Vec<u8>, Path)> {
         for _ in 0..1_000 {
-            match socket.receive(Instant::ZERO, buffer) {
+            match socket.receive(Instant::ZERO) {
                 Received::Empty => std::thread::sleep(std::time::Duration::from_millis(1)),
-                received => return received,
+                Received::Datagram { datagram, path } => return Some((datagram.to_vec(), path)),
+                Received::Error => {}
             }
         }
-        Received::Empty
+        None
     }
 
     fn datagram(remote: SocketAddr, length: usize, segment_size: Option<usize>) -> Transmit {
@@ -330,16 +394,47 @@ mod tests {
     fn segments_arrive_as_datagrams_of_their_own() {
         let (mut sender, mut receiver) = (loopback(), loopback());
         sender.send(&datagram(receiver.local_address(), 5, Some(2)), b"abcde-not-sent");
-        let mut buffer = [0; 16];
         for expected in [&b"ab"[..], b"cd", b"e"] {
-            let Received::Datagram { length, path } = receive_soon(&mut receiver, &mut buffer) else {
-                panic!("nothing arrived")
-            };
-            assert_eq!(&buffer[..length], expected);
+            let (datagram, path) = receive_soon(&mut receiver).expect("it arrives");
+            assert_eq!(datagram, expected);
             assert_eq!(path.remote, sender.local_address());
             assert_eq!(path.local_ip, Some(receiver.local_address().ip()));
         }
-        assert_eq!(receiver.receive(Instant::ZERO, &mut buffer), Received::Empty);
+        assert_eq!(receiver.receive(Instant::ZERO), Received::Empty);
+    }
+
+    #[test]
+    fn more_segments_than_the_system_cuts_at_once_arrive_all() {
+        let (mut sender, mut receiver) = (loopback(), loopback());
+        let bytes: Vec<u8> = (0..200_u8).flat_map(|number| [number; 1_000]).collect();
+        sender.send(&datagram(receiver.local_address(), bytes.len(), Some(1_000)), &bytes);
+        for number in 0..200 {
+            let (datagram, _) = receive_soon(&mut receiver).expect("it arrives");
+            assert_eq!(datagram, [number; 1_000]);
+        }
+    }
+
+    /// Every address of 127.0.0.0/8 is this machine's.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_answer_leaves_from_the_address_that_was_asked() {
+        let (mut asking, mut wildcard) = (loopback(), Socket::bind(([0, 0, 0, 0], 0).into()).expect("any"));
+        let asked = SocketAddr::from(([127, 9, 8, 7], wildcard.local_address().port()));
+        asking.send(&datagram(asked, 2, None), b"hi");
+        let (_, path) = receive_soon(&mut wildcard).expect("it arrives");
+        assert_eq!(path.local_ip, Some(asked.ip()));
+        wildcard.send(&Transmit { path, length: 2, segment_size: None, ecn: None }, b"yo");
+        let (answer, path) = receive_soon(&mut asking).expect("it arrives");
+        assert_eq!((answer.as_slice(), path.remote), (&b"yo"[..], asked));
+    }
+
+    #[test]
+    fn an_address_that_is_no_longer_ours_is_given_up() {
+        let (mut receiver, mut wildcard) = (loopback(), Socket::bind(([0, 0, 0, 0], 0).into()).expect("any"));
+        let gone = Path { remote: receiver.local_address(), local_ip: Some(IpAddr::from([192, 0, 2, 1])) };
+        wildcard.send(&Transmit { path: gone, length: 2, segment_size: None, ecn: None }, b"hi");
+        assert_eq!(receive_soon(&mut receiver).expect("it arrives").0, b"hi");
+        assert_eq!(wildcard.counters(), SocketCounters::default());
     }
 
     #[test]
@@ -352,14 +447,9 @@ mod tests {
         }
         let mut v4 = loopback();
         both.send(&datagram(v4.local_address(), 2, None), b"hi");
-        let mut buffer = [0; 16];
-        let Received::Datagram { path, .. } = receive_soon(&mut v4, &mut buffer) else {
-            panic!("nothing arrived")
-        };
+        let (_, path) = receive_soon(&mut v4).expect("it arrives");
         v4.send(&datagram(path.remote, 2, None), b"yo");
-        let Received::Datagram { path, .. } = receive_soon(&mut both, &mut buffer) else {
-            panic!("nothing arrived")
-        };
+        let (_, path) = receive_soon(&mut both).expect("it arrives");
         assert_eq!(path.remote, v4.local_address());
         assert_eq!(path.local_ip, Some(v4.local_address().ip()));
     }
