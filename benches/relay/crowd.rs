@@ -169,7 +169,7 @@ impl Guests {
         let mut secret = [7; 32];
         secret[..8].copy_from_slice(&(index as u64).to_be_bytes());
         let protection = if self.plan.sealed {
-            Protection::Sealed { keys: Arc::new(KeyPair::from_secret(secret)), seed: secret }
+            Protection::Sealed { keys: Arc::new(KeyPair::from_secret(secret)), seed: secret.into() }
         } else {
             Protection::Clear
         };

@@ -1,12 +1,13 @@
 //! How an endpoint behaves, and whether it seals.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::HandshakeLimits;
 use crate::arq::Config;
-use crate::secure::KeyPair;
+use crate::secure::{KeyPair, Seed};
 
 /// How an endpoint behaves.
 #[derive(Clone, Debug)]
@@ -39,9 +40,20 @@ pub enum Protection {
     Sealed {
         /// Who this side is.
         keys: Arc<KeyPair>,
-        /// What all keys of this run are made from. Secret, and never the same for two endpoints.
-        seed: [u8; 32],
+        /// What all keys of this run are made from. Secret, and never the same for two endpoints. Whoever makes the endpoint keeps
+        /// none of it: see [`EndpointConfig::hand_over`].
+        seed: Seed,
     },
+}
+
+impl EndpointConfig {
+    /// The same with the protection, for the endpoint alone. What stays here is for questions about limits: a seed that lay about
+    /// for as long as the program runs would tell every key that was ever made from it.
+    #[must_use]
+    pub fn hand_over(&mut self) -> Self {
+        let protection = mem::take(&mut self.protection);
+        Self { protection, ..self.clone() }
+    }
 }
 
 impl fmt::Debug for Protection {

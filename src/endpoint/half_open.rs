@@ -74,7 +74,7 @@ impl HalfOpenTable {
         self.order.push_back(id);
     }
 
-    fn remove_expired(&mut self, now: Instant) {
+    pub(super) fn remove_expired(&mut self, now: Instant) {
         while self
             .order
             .front()

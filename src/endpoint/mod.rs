@@ -20,6 +20,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::mem;
 use std::sync::Arc;
 
 pub use config::{EndpointConfig, Protection};
@@ -99,14 +100,12 @@ struct Entry {
 
 impl Endpoint {
     /// An endpoint without connections; every identifier that it will choose follows from `seed`.
-    pub fn new(config: EndpointConfig, seed: u64) -> Self {
-        let sealing = match &config.protection {
+    pub fn new(mut config: EndpointConfig, seed: u64) -> Self {
+        // Taken out: the generator forgets the seed at its first step, and so must everybody.
+        let mut sealing = match mem::take(&mut config.protection) {
             Protection::Clear => None,
-            Protection::Sealed { keys, seed } => {
-                Some(Sealing { keys: Arc::clone(keys), entropy: Entropy::from_seed(*seed) })
-            }
+            Protection::Sealed { keys, seed } => Some(Sealing { keys, entropy: Entropy::from_seed(seed) }),
         };
-        let mut sealing = sealing;
         let guard = Guard::new(config.handshakes, sealing.as_mut().map(|sealing| &mut sealing.entropy));
         Self {
             sealing,
@@ -167,9 +166,20 @@ impl Endpoint {
         self.statistics.count(disposition, datagram.len());
     }
 
+    /// Fresh bytes of the system's randomness, which nobody outside can know: the keys of all later handshakes depend on them too
+    /// (UC-SEAL-015). In the clear there are none.
+    pub fn stir(&mut self, now: Now, fresh: &[u8; 32]) {
+        self.half_open.remove_expired(now.instant);
+        if let Some(sealing) = &mut self.sealing {
+            sealing.entropy.stir(fresh);
+        }
+    }
+
     /// A deadline passed, or may have.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = now.instant;
+        // The secrets of handshakes that nobody finished go too.
+        self.half_open.remove_expired(now);
         while let Some(&Reverse((at, _, index, serial))) = self.timers.peek() {
             if at > now {
                 return;

@@ -36,7 +36,8 @@ fn address(end: usize) -> SocketAddr {
 /// The configuration of a sealed endpoint, whose key follows from `seed`.
 fn sealed(seed: u8) -> EndpointConfig {
     let keys = Arc::new(KeyPair::from_secret([seed; 32]));
-    EndpointConfig { protection: Protection::Sealed { keys, seed: [seed; 32] }, ..EndpointConfig::default() }
+    let protection = Protection::Sealed { keys, seed: [seed; 32].into() };
+    EndpointConfig { protection, ..EndpointConfig::default() }
 }
 
 impl Pair {
