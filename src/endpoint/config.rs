@@ -14,10 +14,12 @@ use crate::secure::{KeyPair, Seed};
 pub struct EndpointConfig {
     /// How its connections behave.
     pub connection: Config,
-    /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more.
+    /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more. One key
+    /// begins a quarter of them at most.
     pub max_connections: usize,
-    /// The most half-open entries. Each is about three kilobytes; the oldest goes first. No fewer than the hellos that are answered at
-    /// once ([`HandshakeLimits`]), or an honest crowd would push itself out.
+    /// The most half-open entries, of which one neighbourhood has a quarter at most. Each is about three kilobytes; the oldest goes
+    /// first. No fewer than the hellos that are answered at once ([`HandshakeLimits`]), or an honest crowd would push itself out. As
+    /// many hellos that have done their work are remembered beside, at half a kilobyte each.
     pub max_half_open: usize,
     /// How long hellos are repeated before an attempt is given up.
     pub connect_timeout: Duration,

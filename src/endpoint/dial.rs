@@ -174,11 +174,6 @@ impl Endpoint {
             dial.initiator.begin_again(&sealing.keys);
             return Disposition::BadHandshake;
         };
-        if session.remote == sealing.keys.public() && self.half_open.has_granted(welcome.id) {
-            // Our own hello and welcome, thrown back at us. Another program of ours has the same key, and grants ids of its own.
-            dial.initiator.begin_again(&sealing.keys);
-            return Disposition::BadHandshake;
-        }
         if dial.expected.is_some_and(|expected| expected != session.remote) {
             dial.initiator.begin_again(&sealing.keys);
             let seen = session.remote;
@@ -221,6 +216,15 @@ impl Endpoint {
         dial.tries = 0;
         self.touch(index);
         Disposition::RetryHeeded
+    }
+
+    /// Whether a hello is one of ours, thrown back at us. To answer it would make us talk to ourselves under another's name
+    /// (UC-SEAL-013). An attempt can be completed by nothing but an answer to its own hello while it is open, and all that while the
+    /// hello is known here: no memory of what was granted can be too short. Another program of ours says hellos of its own.
+    pub(super) fn is_own_hello(&self, hello: &SealedHello<'_>) -> bool {
+        let entry = self.by_id.get(&hello.id).and_then(|&index| self.connections.get(index));
+        let dial = entry.and_then(|entry| entry.dial.as_ref()?.sealed.as_ref());
+        dial.is_some_and(|dial| dial.message == hello.message)
     }
 
     /// The attempt of ours that asked this very address.

@@ -1,8 +1,8 @@
 //! Many connections on one socket: which datagram is whose, who may begin one, and how it begins.
 //!
 //! The endpoint owns the handshake and the connections and hands their events up with a handle each. What it keeps for strangers
-//! is bounded: a half-open entry holds the welcome that it repeats and nothing else, and a connection exists only once the other
-//! side has shown that it received that welcome.
+//! is bounded, in all and for each neighbourhood and key: a half-open entry holds the welcome that it repeats and, sealed, the
+//! handshake that waits for its last message; a connection exists only once the other side has shown that it received that welcome.
 //!
 //! Sealed or clear is the endpoint's own choice, and one kind refuses the other: nobody can be talked down.
 //!
@@ -60,6 +60,8 @@ pub struct Endpoint {
     /// Attempts of ours that were under way when somebody looked last.
     dialling: BTreeSet<usize>,
     half_open: HalfOpenTable,
+    /// How many connections are remembered that each key began with us.
+    granted_to: BTreeMap<PublicKey, usize>,
     /// Handshake datagrams that wait to go out.
     outbox: VecDeque<(Path, Vec<u8>)>,
     /// Connections that may have something to send.
@@ -91,6 +93,8 @@ struct Entry {
     dial: Option<Dial>,
     /// The attempt that was begun because this connection fell silent.
     successor: Option<Handle>,
+    /// The key that began it with us; None if we did, and in the clear.
+    granted_to: Option<PublicKey>,
     in_transmit: bool,
     in_announce: bool,
     timer: Option<Instant>,
@@ -112,6 +116,7 @@ impl Endpoint {
             guard,
             held_bytes: 0,
             half_open: HalfOpenTable::new(config.max_half_open),
+            granted_to: BTreeMap::new(),
             config,
             random: Random::from_seed(seed),
             connections: Slab::new(),
@@ -454,6 +459,7 @@ impl Endpoint {
             connection,
             dial,
             successor: None,
+            granted_to: None,
             in_transmit: false,
             in_announce: false,
             timer: None,
@@ -473,6 +479,14 @@ impl Endpoint {
         if let Some(entry) = self.connections.try_remove(index) {
             self.held_bytes -= entry.held_bytes;
             self.by_id.remove(&entry.connection.local_id());
+            if let Some(key) = entry.granted_to
+                && let Some(count) = self.granted_to.get_mut(&key)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.granted_to.remove(&key);
+                }
+            }
         }
     }
 

@@ -4,11 +4,11 @@ use super::*;
 
 const KEYS: [u8; 2] = [1, 2];
 
-fn key(secret: u8) -> PublicKey {
+pub(super) fn key(secret: u8) -> PublicKey {
     KeyPair::from_secret([secret; 32]).public()
 }
 
-fn counted(endpoint: &Endpoint, disposition: Disposition) -> u64 {
+pub(super) fn counted(endpoint: &Endpoint, disposition: Disposition) -> u64 {
     endpoint.statistics().count_of(disposition)
 }
 
@@ -179,7 +179,8 @@ fn a_handshake_that_is_thrown_back_at_its_sender_has_no_other_side() {
         pair.now = pair.now.after(Duration::from_millis(60));
         end.handle_timeout(pair.now);
     }
-    assert!(counted(end, Disposition::BadHandshake) > 1);
+    assert!(counted(end, Disposition::Reflected) > 1);
+    assert_eq!(end.half_open_count(), 0);
 }
 
 #[test]
