@@ -384,6 +384,7 @@ impl Connection {
         Load {
             send_bytes: self.send.queued().0,
             receive_bytes: self.recv.held_bytes(),
+            receive_window: self.recv.charged_bytes(),
             receive_entries: self.recv.entries(),
             tracked_packets: self.sent.tracked(),
             arrival_ranges: self.arrivals.range_count(),
@@ -391,7 +392,7 @@ impl Connection {
         }
     }
 
-    /// Bytes that are held for the application or for their missing neighbours.
+    /// The memory that is taken by what waits for the application or for its missing neighbours.
     pub const fn held_bytes(&self) -> u64 {
         self.recv.held_bytes()
     }
@@ -463,8 +464,10 @@ impl Connection {
 pub struct Load {
     /// Bytes of messages that wait to arrive.
     pub send_bytes: usize,
-    /// Bytes of messages that wait to be taken or completed.
+    /// The memory that messages take which wait to be taken or completed.
     pub receive_bytes: u64,
+    /// How much of the window they use: a message that is not complete counts as far as it reaches.
+    pub receive_window: u64,
     /// Entries of all receive tables.
     pub receive_entries: usize,
     /// Packets that are remembered as sent.
