@@ -126,8 +126,8 @@ impl Endpoint {
             hint: None,
             old,
         };
-        let seed = self.random.next_u64();
-        let connection = Connection::new(now, &self.config.connection, id, first, true, seed);
+        let secrets = self.secrets();
+        let connection = Connection::new(now, &self.config.connection, id, first, true, secrets);
         Ok(self.insert(connection, Some(dial)))
     }
 
@@ -139,7 +139,7 @@ impl Endpoint {
         to: ConnectionId,
         welcome: &Welcome,
     ) -> Disposition {
-        let Some(index) = self.dialling(path, to) else {
+        let Some(index) = self.attempt(path, to) else {
             return Disposition::StaleHandshake;
         };
         if self.sealing.is_some() {
@@ -158,7 +158,7 @@ impl Endpoint {
         to: ConnectionId,
         message: &[u8],
     ) -> Disposition {
-        let Some(index) = self.dialling(path, to) else {
+        let Some(index) = self.attempt(path, to) else {
             return Disposition::StaleHandshake;
         };
         let entry = &mut self.connections[index];
@@ -196,7 +196,7 @@ impl Endpoint {
         to: ConnectionId,
         cookie: &str,
     ) -> Disposition {
-        let Some(index) = self.dialling(path, to) else {
+        let Some(index) = self.attempt(path, to) else {
             return Disposition::StaleHandshake;
         };
         let Some(dial) = &mut self.connections[index].dial else {
@@ -228,7 +228,7 @@ impl Endpoint {
     }
 
     /// The attempt of ours that asked this very address.
-    fn dialling(&self, path: Path, to: ConnectionId) -> Option<usize> {
+    fn attempt(&self, path: Path, to: ConnectionId) -> Option<usize> {
         let &index = self.by_id.get(&to)?;
         let dial = self.connections[index].dial.as_ref()?;
         dial.paths.iter().any(|asked| asked.remote == path.remote).then_some(index)

@@ -385,8 +385,8 @@ impl Endpoint {
         session: Option<Session>,
     ) -> Option<usize> {
         let (remote_id, limits) = self.half_open.settle(now, id)?;
-        let seed = self.random.next_u64();
-        let mut connection = Connection::new(now, &self.config.connection, id, path, false, seed);
+        let secrets = self.secrets();
+        let mut connection = Connection::new(now, &self.config.connection, id, path, false, secrets);
         if let Some(session) = session {
             connection.protect(session, None);
         }

@@ -13,6 +13,7 @@ mod dial;
 mod event;
 mod guard;
 mod half_open;
+mod sealing;
 mod statistics;
 
 #[cfg(test)]
@@ -31,12 +32,13 @@ pub use statistics::{Disposition, Statistics};
 use crate::arq::{self, Closed, Connection, Received, SendError, SendOptions};
 use crate::machine::{Path, Transmit};
 use crate::random::Random;
-use crate::secure::{Entropy, KeyPair, OpenError, PublicKey};
+use crate::secure::{OpenError, PublicKey};
 use crate::time::{Instant, Now};
-use crate::wire::{self, ConnectionId, Datagram, Handshake, Mode, Packet, SealedHead};
+use crate::wire::{self, ConnectionId, Datagram, Handshake, Packet, SealedHead};
 use dial::Dial;
 use guard::Guard;
 use half_open::HalfOpenTable;
+use sealing::Sealing;
 use slab::Slab;
 
 /// Names a connection of an endpoint, also after it has ended; never used twice in one run.
@@ -78,13 +80,6 @@ pub struct Endpoint {
     statistics: Statistics,
 }
 
-/// What a sealed endpoint makes its handshakes with.
-#[derive(Debug)]
-struct Sealing {
-    keys: Arc<KeyPair>,
-    entropy: Entropy,
-}
-
 #[derive(Debug)]
 struct Entry {
     serial: u64,
@@ -105,11 +100,7 @@ struct Entry {
 impl Endpoint {
     /// An endpoint without connections; every identifier that it will choose follows from `seed`.
     pub fn new(mut config: EndpointConfig, seed: u64) -> Self {
-        // Taken out: the generator forgets the seed at its first step, and so must everybody.
-        let mut sealing = match mem::take(&mut config.protection) {
-            Protection::Clear => None,
-            Protection::Sealed { keys, seed } => Some(Sealing { keys, entropy: Entropy::from_seed(seed) }),
-        };
+        let mut sealing = Sealing::new(mem::take(&mut config.protection));
         let guard = Guard::new(config.handshakes, sealing.as_mut().map(|sealing| &mut sealing.entropy));
         Self {
             sealing,
@@ -169,15 +160,6 @@ impl Endpoint {
         let disposition =
             sealed.map_or(disposition, |head| self.handle_sealed(now.instant, path, &head, datagram));
         self.statistics.count(disposition, datagram.len());
-    }
-
-    /// Fresh bytes of the system's randomness, which nobody outside can know: the keys of all later handshakes depend on them too
-    /// (UC-SEAL-015). In the clear there are none.
-    pub fn stir(&mut self, now: Now, fresh: &[u8; 32]) {
-        self.half_open.remove_expired(now.instant);
-        if let Some(sealing) = &mut self.sealing {
-            sealing.entropy.stir(fresh);
-        }
     }
 
     /// A deadline passed, or may have.
@@ -292,9 +274,7 @@ impl Endpoint {
     pub fn take(&mut self, handle: Handle, stream: u32) -> Option<Received> {
         let entry = self.entry_mut(handle)?;
         let received = entry.connection.take(stream)?;
-        let held_bytes = entry.connection.held_bytes();
-        let before = std::mem::replace(&mut entry.held_bytes, held_bytes);
-        self.held_bytes = self.held_bytes + held_bytes - before;
+        self.note_held(handle.index);
         self.touch(handle.index);
         Some(received)
     }
@@ -490,39 +470,29 @@ impl Endpoint {
         }
     }
 
-    /// Takes note of how much a connection holds for us, and closes the one that holds most if all together hold too much.
+    /// Takes note of how much a connection holds for us.
+    fn note_held(&mut self, index: usize) {
+        if let Some(entry) = self.connections.get_mut(index) {
+            let held_bytes = entry.connection.held_bytes();
+            let before = mem::replace(&mut entry.held_bytes, held_bytes);
+            self.held_bytes = self.held_bytes + held_bytes - before;
+        }
+    }
+
+    /// Takes note of it after a packet, and closes the one that holds most if all together hold too much.
     fn count_held(&mut self, now: Instant, index: usize) {
-        let Some(entry) = self.connections.get_mut(index) else {
-            return;
-        };
-        let held_bytes = entry.connection.held_bytes();
-        self.held_bytes = self.held_bytes - entry.held_bytes + held_bytes;
-        entry.held_bytes = held_bytes;
+        self.note_held(index);
         if self.held_bytes <= self.config.receive_bytes {
             return;
         }
         let greediest = self.connections.iter().max_by_key(|(_, entry)| entry.held_bytes);
         if let Some((greediest, _)) = greediest {
             let entry = &mut self.connections[greediest];
-            self.held_bytes -= std::mem::take(&mut entry.held_bytes);
+            self.held_bytes -= mem::take(&mut entry.held_bytes);
             entry.connection.give_up(now, "busy", "no memory is left for messages that are not complete");
             entry.connection.drop_received();
             self.touch(greediest);
         }
-    }
-
-    fn mode(&self) -> Mode {
-        if self.sealing.is_some() { Mode::Sealed } else { Mode::Clear }
-    }
-
-    /// Whose secret the other side of a connection has shown to have; None in the clear, and before the handshake.
-    pub fn remote_key(&self, handle: Handle) -> Option<PublicKey> {
-        self.connection(handle)?.remote_key()
-    }
-
-    /// Who this side is; None in the clear.
-    pub fn local_key(&self) -> Option<PublicKey> {
-        self.sealing.as_ref().map(|sealing| sealing.keys.public())
     }
 
     fn forget_if_over(&mut self, now: Instant, index: usize) {
@@ -540,10 +510,10 @@ impl Endpoint {
         let Some(entry) = self.connections.get_mut(index) else {
             return;
         };
-        if !std::mem::replace(&mut entry.in_transmit, true) {
+        if !mem::replace(&mut entry.in_transmit, true) {
             self.to_transmit.push_back(index);
         }
-        if !std::mem::replace(&mut entry.in_announce, true) {
+        if !mem::replace(&mut entry.in_announce, true) {
             self.to_announce.push_back(index);
         }
     }

@@ -28,7 +28,7 @@ use super::send::{SendOptions, SendStreams};
 use super::sent::SentPackets;
 use super::statistics::Statistics;
 use crate::machine::Path;
-use crate::random::Random;
+use crate::secure::Entropy;
 use crate::time::Instant;
 use crate::wire::{ConnectionId, Limits};
 
@@ -53,7 +53,8 @@ pub struct Connection {
     candidate: Option<Candidate>,
     /// Challenges to answer, each where it came from.
     answers: VecDeque<(Path, u64)>,
-    random: Random,
+    /// What challenges are drawn from: the other side sees some of them and must not foresee the next.
+    secrets: Entropy,
 
     arrivals: Arrivals,
     sent: SentPackets,
@@ -137,7 +138,7 @@ impl Connection {
         local_id: ConnectionId,
         path: Path,
         wanted: bool,
-        seed: u64,
+        secrets: Entropy,
     ) -> Self {
         Self {
             config: config.clone(),
@@ -150,7 +151,7 @@ impl Connection {
             path,
             candidate: None,
             answers: VecDeque::new(),
-            random: Random::from_seed(seed),
+            secrets,
             arrivals: Arrivals::new(Duration::from_micros(config.limits.ack_delay_us)),
             sent: SentPackets::new(),
             loss: LossDetector::new(),

@@ -355,3 +355,17 @@ fn nothing_keeps_what_handshakes_were_made_from() {
     pair.ends[1].stir(pair.now, &[0; 32]);
     assert_eq!(pair.ends[1].half_open_count(), 0);
 }
+
+// UC-PATH-003
+#[test]
+fn what_nobody_must_foresee_does_not_follow_from_what_ids_follow_from() {
+    let now = Pair::new(|_, _| false).now;
+    let drawn = |secret: u8, stirs: &[[u8; 32]]| {
+        let mut end = Endpoint::new(sealed(secret), 7);
+        stirs.iter().for_each(|fresh| end.stir(now, fresh));
+        end.secrets().bytes::<32>()
+    };
+    assert_eq!(drawn(1, &[]), drawn(1, &[]));
+    let all = [drawn(1, &[]), drawn(2, &[]), drawn(1, &[[1; 32]]), drawn(1, &[[2; 32]])];
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+}
