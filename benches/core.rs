@@ -87,7 +87,7 @@ impl Form {
             Self::Clear => Protection::Clear,
             Self::Sealed => {
                 let keys = Arc::new(KeyPair::from_secret([seed; 32]));
-                Protection::Sealed { keys, seed: [seed; 32] }
+                Protection::Sealed { keys, seed: [seed; 32].into() }
             }
         };
         EndpointConfig { protection, ..EndpointConfig::default() }

@@ -100,7 +100,7 @@ fn a_partner_that_seals_is_understood() {
 fn hear(socket: &UdpSocket, keys: KeyPair, partner: &mut Child) -> Vec<String> {
     let handshakes =
         HandshakeLimits { unproven: Rate { burst: 1, per_second: 1 }, ..HandshakeLimits::default() };
-    let protection = Protection::Sealed { keys: Arc::new(keys), seed: [1; 32] };
+    let protection = Protection::Sealed { keys: Arc::new(keys), seed: [1; 32].into() };
     let endpoint = EndpointConfig { protection, handshakes, ..EndpointConfig::default() };
     let clock = Clock::new();
     let now = || clock.now();

@@ -169,7 +169,7 @@ impl Guests {
         let mut secret = [7; 32];
         secret[..8].copy_from_slice(&(index as u64).to_be_bytes());
         let protection = if self.plan.sealed {
-            Protection::Sealed { keys: Arc::new(KeyPair::from_secret(secret)), seed: secret }
+            Protection::Sealed { keys: Arc::new(KeyPair::from_secret(secret)), seed: secret.into() }
         } else {
             Protection::Clear
         };
@@ -294,6 +294,10 @@ impl Machine for Guests {
         let Some(&index) = to.and_then(|to| self.by_id.get(&to)) else { return };
         self.members[index].endpoint.handle_datagram(now, path, datagram);
         self.follow(now, index);
+    }
+
+    fn stir(&mut self, _now: Now, _fresh: &[u8; 32]) {
+        // Their keys keep nobody's secrets.
     }
 
     fn handle_timeout(&mut self, now: Now) {

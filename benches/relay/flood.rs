@@ -89,7 +89,7 @@ fn send(relay: SocketAddr, rate: u32, is_over: &AtomicBool) -> u64 {
 
 fn hello(relay: SocketAddr) -> Vec<u8> {
     let keys = Arc::new(KeyPair::from_secret([66; 32]));
-    let protection = Protection::Sealed { keys, seed: [66; 32] };
+    let protection = Protection::Sealed { keys, seed: [66; 32].into() };
     let mut endpoint = Endpoint::new(EndpointConfig { protection, ..EndpointConfig::default() }, 66);
     let now = Now { instant: time::Instant::from_nanos(1), wall: WallTime::default() };
     endpoint.connect(now, &[Path::to(relay)], None).unwrap();

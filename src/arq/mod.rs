@@ -6,6 +6,7 @@
 //! This module must never name a socket, read a clock, or decide what a message means.
 
 mod ack;
+mod assembly;
 mod config;
 mod congestion;
 mod connection;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::assembly::Assembly;
 use super::event::Violation;
 use super::flow::Grant;
 use super::ranges::Ranges;
@@ -13,6 +14,9 @@ pub struct RecvStreams {
     streams: BTreeMap<u32, RecvStream>,
     grant: Grant,
     limits: Limits,
+    /// The memory that whatever waits takes: whole messages, and of others what came of them. The grant counts what the other side
+    /// may have charged instead, which is more where a message has holes.
+    held_bytes: u64,
     /// Streams that got something to take since the last poll.
     readable: VecDeque<u32>,
 }
@@ -40,14 +44,6 @@ struct RecvStream {
     seq_edge: u64,
 }
 
-/// A message of which some is here.
-#[derive(Debug, Default)]
-struct Assembly {
-    body: Vec<u8>,
-    have: Ranges,
-    length: Option<u64>,
-}
-
 impl RecvStreams {
     /// Nothing received; `limits` are what we told the other side.
     pub const fn new(limits: Limits) -> Self {
@@ -55,6 +51,7 @@ impl RecvStreams {
             streams: BTreeMap::new(),
             grant: Grant::new(limits.connection_bytes, limits.message_bytes),
             limits,
+            held_bytes: 0,
             readable: VecDeque::new(),
         }
     }
@@ -80,23 +77,24 @@ impl RecvStreams {
         if !stream.admits(part.seq)? {
             return Ok(());
         }
-        let known_length = stream.partial.get(&part.seq).and_then(|assembly| assembly.length);
-        let extent = stream.partial.get(&part.seq).map_or(0, |assembly| assembly.body.len() as u64);
-        let contradicts = known_length.is_some_and(|length| end > length || (part.last && end != length));
-        if contradicts || (part.last && extent > end) {
+        if stream.partial.get(&part.seq).is_some_and(|assembly| assembly.contradicts(part)) {
             return Err(Violation::PartMismatch);
         }
         self.charge(part.stream, part.seq, end)?;
         let stream = self.stream(part.stream)?;
         let assembly = stream.partial.entry(part.seq).or_default();
+        let before = assembly.held_bytes();
         assembly.insert(part);
+        let (after, is_whole) = (assembly.held_bytes(), assembly.is_whole());
         if assembly.is_scattered() {
             return Err(Violation::Scattered);
         }
-        if assembly.is_whole() {
-            let body = std::mem::take(&mut assembly.body);
-            stream.partial.remove(&part.seq);
-            self.complete(part.stream, part.seq, part.unordered, body);
+        let whole = if is_whole { stream.partial.remove(&part.seq) } else { None };
+        // It may be less than before: pieces that became one cost only once.
+        self.held_bytes = self.held_bytes + after - before;
+        if let Some(assembly) = whole {
+            self.held_bytes -= after;
+            self.complete(part.stream, part.seq, part.unordered, assembly.into_body());
         }
         Ok(())
     }
@@ -111,11 +109,13 @@ impl RecvStreams {
             self.charge(skip.stream, seq, size)?;
             let stream = self.stream(skip.stream)?;
             // What it had charged is given back: nobody will take it.
-            let had = stream.partial.remove(&seq).map_or(0, |assembly| assembly.body.len() as u64);
+            let partial = stream.partial.remove(&seq);
+            let (had, held) = partial.map_or((0, 0), |partial| (partial.extent(), partial.held_bytes()));
             let charged = size.max(had);
             stream.grant.consume(charged);
             stream.settled.insert(seq);
             self.grant.consume(charged);
+            self.held_bytes -= held;
             self.advance(skip.stream);
         }
         Ok(())
@@ -129,6 +129,7 @@ impl RecvStreams {
         let bytes = received.body.len() as u64;
         state.grant.consume(bytes);
         self.grant.consume(bytes);
+        self.held_bytes -= bytes;
         Some(received)
     }
 
@@ -179,8 +180,13 @@ impl RecvStreams {
         }
     }
 
-    /// Bytes that are held for the application or for their missing neighbours, for the bound's checker.
+    /// The memory that is taken by what waits for the application or for its missing neighbours.
     pub const fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// How much of the connection's window is in use, for the bound's checker.
+    pub const fn charged_bytes(&self) -> u64 {
         self.grant.held()
     }
 
@@ -189,7 +195,7 @@ impl RecvStreams {
         self.streams
             .values()
             .map(|state| {
-                let holes: usize = state.partial.values().map(|part| part.have.as_slice().len()).sum();
+                let holes: usize = state.partial.values().map(Assembly::entries).sum();
                 holes + state.held.len() + state.ready.len() + state.settled.as_slice().len()
             })
             .sum()
@@ -218,7 +224,7 @@ impl RecvStreams {
     /// Charges what a message has newly shown of its length. An unfinished message counts up to its furthest byte.
     fn charge(&mut self, stream: u32, seq: u64, extent: u64) -> Result<(), Violation> {
         let state = self.stream(stream)?;
-        let known = state.partial.get(&seq).map_or(0, |assembly| assembly.body.len() as u64);
+        let known = state.partial.get(&seq).map_or(0, Assembly::extent);
         let more = extent.saturating_sub(known);
         let within_stream = state.grant.receive(more);
         if within_stream && self.grant.receive(more) { Ok(()) } else { Err(Violation::WindowOverrun) }
@@ -229,7 +235,9 @@ impl RecvStreams {
             return;
         };
         state.settled.insert(seq);
-        state.partial.remove(&seq);
+        // It may have begun in fragments and come whole.
+        let replaced = state.partial.remove(&seq).map_or(0, |partial| partial.held_bytes());
+        self.held_bytes = self.held_bytes + body.len() as u64 - replaced;
         if unordered {
             state.ready.push_back(Received { seq, body });
             self.readable.push_back(stream);
@@ -275,29 +283,6 @@ impl RecvStream {
     fn next_seq_edge(&self, window: u64) -> Option<u64> {
         let edge = (self.floor + window).saturating_sub(self.ready.len() as u64);
         (edge >= self.seq_edge + window.div_ceil(4)).then_some(edge)
-    }
-}
-
-impl Assembly {
-    fn insert(&mut self, part: &Part<'_>) {
-        let end = part.offset as usize + part.body.len();
-        if self.body.len() < end {
-            self.body.resize(end, 0);
-        }
-        self.body[part.offset as usize..end].copy_from_slice(part.body);
-        self.have.insert_range(part.offset, end as u64 - 1);
-        if part.last {
-            self.length = Some(end as u64);
-        }
-    }
-
-    /// Whether its holes are more than honest parts can leave (UC-STR-006): each costs an entry, and no window covers entries.
-    fn is_scattered(&self) -> bool {
-        self.have.as_slice().len() > 64 + self.body.len() / crate::wire::LEAST_PART_BYTES
-    }
-
-    fn is_whole(&self) -> bool {
-        self.length.is_some_and(|length| self.have.as_slice() == [[0, length - 1]])
     }
 }
 
@@ -356,6 +341,25 @@ mod tests {
         streams.on_part(&part(0, false, b"ab")).unwrap();
         assert_eq!(taken(&mut streams), Vec::<String>::new());
         assert_eq!(streams.held_bytes(), 0);
+    }
+
+    // UC-STR-009
+    #[test]
+    fn what_is_held_is_what_came_and_what_is_charged_is_how_far_it_reaches() {
+        let mut streams = RecvStreams::new(LIMITS);
+        streams.on_part(&part(90, false, b"far")).unwrap();
+        let held = streams.held_bytes();
+        assert!((3..=100).contains(&held), "{held}");
+        assert_eq!(streams.charged_bytes(), 93);
+        streams.on_part(&part(0, false, b"near")).unwrap();
+        assert_eq!((streams.held_bytes(), streams.charged_bytes()), (held + 4, 93));
+        streams.on_messages(&message(2, true, b"whole")).unwrap();
+        assert_eq!((streams.held_bytes(), streams.charged_bytes()), (held + 9, 98));
+        // The same message comes whole after all: what came of it in fragments goes.
+        streams.on_messages(&message(1, true, &[b'w'; 93])).unwrap();
+        assert_eq!((streams.held_bytes(), streams.charged_bytes()), (98, 98));
+        taken_bytes(&mut streams);
+        assert_eq!((streams.held_bytes(), streams.charged_bytes()), (0, 0));
     }
 
     // UC-STR-011

@@ -21,6 +21,8 @@ pub struct Statistics {
     pub unknown_frames: u64,
     /// Acks for packets that were never sent; they change nothing.
     pub dishonest_acks: u64,
+    /// Answers to path challenges that are not the one that is waited for: wrong, late, or from elsewhere; they change nothing.
+    pub stray_path_answers: u64,
     /// Unreliable messages dropped here: past their deadline, or nobody took them.
     pub grams_dropped: u64,
     /// Messages that arrived whole at the other side.

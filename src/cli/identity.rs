@@ -128,7 +128,7 @@ impl Identity {
 /// How connections are protected with these keys; in the clear without.
 pub(super) fn protection(keys: Option<Arc<KeyPair>>) -> Result<Protection, Failure> {
     Ok(match keys {
-        Some(keys) => Protection::Sealed { keys, seed: entropy::key_seed().map_err(Failure::failed)? },
+        Some(keys) => Protection::Sealed { keys, seed: entropy::key_seed().map_err(Failure::failed)?.into() },
         None => Protection::Clear,
     })
 }

@@ -1,22 +1,25 @@
 //! How an endpoint behaves, and whether it seals.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::HandshakeLimits;
 use crate::arq::Config;
-use crate::secure::KeyPair;
+use crate::secure::{KeyPair, Seed};
 
 /// How an endpoint behaves.
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
     /// How its connections behave.
     pub connection: Config,
-    /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more.
+    /// The most connections, begun from either side. A thousand conversations are more than a person has; a relay sets more. One key
+    /// begins a quarter of them at most.
     pub max_connections: usize,
-    /// The most half-open entries. Each is about three kilobytes; the oldest goes first. No fewer than the hellos that are answered at
-    /// once ([`HandshakeLimits`]), or an honest crowd would push itself out.
+    /// The most half-open entries, of which one neighbourhood has a quarter at most. Each is about three kilobytes; the oldest goes
+    /// first. No fewer than the hellos that are answered at once ([`HandshakeLimits`]), or an honest crowd would push itself out. As
+    /// many hellos that have done their work are remembered beside, at half a kilobyte each.
     pub max_half_open: usize,
     /// How long hellos are repeated before an attempt is given up.
     pub connect_timeout: Duration,
@@ -39,9 +42,20 @@ pub enum Protection {
     Sealed {
         /// Who this side is.
         keys: Arc<KeyPair>,
-        /// What all keys of this run are made from. Secret, and never the same for two endpoints.
-        seed: [u8; 32],
+        /// What all keys of this run are made from. Secret, and never the same for two endpoints. Whoever makes the endpoint keeps
+        /// none of it: see [`EndpointConfig::hand_over`].
+        seed: Seed,
     },
+}
+
+impl EndpointConfig {
+    /// The same with the protection, for the endpoint alone. What stays here is for questions about limits: a seed that lay about
+    /// for as long as the program runs would tell every key that was ever made from it.
+    #[must_use]
+    pub fn hand_over(&mut self) -> Self {
+        let protection = mem::take(&mut self.protection);
+        Self { protection, ..self.clone() }
+    }
 }
 
 impl fmt::Debug for Protection {

@@ -126,8 +126,8 @@ impl Endpoint {
             hint: None,
             old,
         };
-        let seed = self.random.next_u64();
-        let connection = Connection::new(now, &self.config.connection, id, first, true, seed);
+        let secrets = self.secrets();
+        let connection = Connection::new(now, &self.config.connection, id, first, true, secrets);
         Ok(self.insert(connection, Some(dial)))
     }
 
@@ -139,7 +139,7 @@ impl Endpoint {
         to: ConnectionId,
         welcome: &Welcome,
     ) -> Disposition {
-        let Some(index) = self.dialling(path, to) else {
+        let Some(index) = self.attempt(path, to) else {
             return Disposition::StaleHandshake;
         };
         if self.sealing.is_some() {
@@ -158,7 +158,7 @@ impl Endpoint {
         to: ConnectionId,
         message: &[u8],
     ) -> Disposition {
-        let Some(index) = self.dialling(path, to) else {
+        let Some(index) = self.attempt(path, to) else {
             return Disposition::StaleHandshake;
         };
         let entry = &mut self.connections[index];
@@ -174,11 +174,6 @@ impl Endpoint {
             dial.initiator.begin_again(&sealing.keys);
             return Disposition::BadHandshake;
         };
-        if session.remote == sealing.keys.public() && self.half_open.has_granted(welcome.id) {
-            // Our own hello and welcome, thrown back at us. Another program of ours has the same key, and grants ids of its own.
-            dial.initiator.begin_again(&sealing.keys);
-            return Disposition::BadHandshake;
-        }
         if dial.expected.is_some_and(|expected| expected != session.remote) {
             dial.initiator.begin_again(&sealing.keys);
             let seen = session.remote;
@@ -201,7 +196,7 @@ impl Endpoint {
         to: ConnectionId,
         cookie: &str,
     ) -> Disposition {
-        let Some(index) = self.dialling(path, to) else {
+        let Some(index) = self.attempt(path, to) else {
             return Disposition::StaleHandshake;
         };
         let Some(dial) = &mut self.connections[index].dial else {
@@ -223,8 +218,17 @@ impl Endpoint {
         Disposition::RetryHeeded
     }
 
+    /// Whether a hello is one of ours, thrown back at us. To answer it would make us talk to ourselves under another's name
+    /// (UC-SEAL-013). An attempt can be completed by nothing but an answer to its own hello while it is open, and all that while the
+    /// hello is known here: no memory of what was granted can be too short. Another program of ours says hellos of its own.
+    pub(super) fn is_own_hello(&self, hello: &SealedHello<'_>) -> bool {
+        let entry = self.by_id.get(&hello.id).and_then(|&index| self.connections.get(index));
+        let dial = entry.and_then(|entry| entry.dial.as_ref()?.sealed.as_ref());
+        dial.is_some_and(|dial| dial.message == hello.message)
+    }
+
     /// The attempt of ours that asked this very address.
-    fn dialling(&self, path: Path, to: ConnectionId) -> Option<usize> {
+    fn attempt(&self, path: Path, to: ConnectionId) -> Option<usize> {
         let &index = self.by_id.get(&to)?;
         let dial = self.connections[index].dial.as_ref()?;
         dial.paths.iter().any(|asked| asked.remote == path.remote).then_some(index)

@@ -1,6 +1,7 @@
 //! Hellos that were answered and whose senders have not been heard since.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use super::guard::Admission;
 use super::{Disposition, Endpoint, Event};
 use crate::arq::Connection;
 use crate::bucket::{Bucket, Rate};
-use crate::machine::Path;
-use crate::secure::{Responder, Session};
+use crate::machine::{Path, neighbourhood};
+use crate::secure::{PublicKey, Responder, Session};
 use crate::time::Instant;
 use crate::wire::{
     self, ConnectionId, Handshake, Hello, Limits, Mode, Refuse, SealedHead, SealedHello, VERSION, Welcome,
@@ -18,17 +19,25 @@ use crate::wire::{
 
 /// A bounded table of half-open connections, keyed by the whole hello (a sealed one's handshake message, which stays the same under
 /// every cookie): one that was damaged or forged is another entry and changes nothing about this one (UC-HS-005).
+///
+/// One neighbourhood holds no more than its share of the places, so that others find some; whoever has its share loses its own
+/// oldest. A connection that has begun holds none.
 #[derive(Debug)]
 pub(super) struct HalfOpenTable {
     by_id: BTreeMap<ConnectionId, HalfOpen>,
     by_hello: BTreeMap<(Path, Vec<u8>), ConnectionId>,
-    /// Oldest first.
-    order: VecDeque<ConnectionId>,
+    /// By the time of their making, so that the oldest is first.
+    order: BTreeMap<u64, ConnectionId>,
+    /// The same of each neighbourhood that has a share. This machine has none: who is on it can take its memory anyway.
+    homes: BTreeMap<IpAddr, BTreeSet<u64>>,
+    next_serial: u64,
     capacity: usize,
+    settled: Settled,
 }
 
 #[derive(Debug)]
 struct HalfOpen {
+    serial: u64,
     path: Path,
     hello: Vec<u8>,
     remote_id: ConnectionId,
@@ -38,11 +47,18 @@ struct HalfOpen {
     responder: Option<Responder>,
     /// How often a third message may be tried.
     finishes: Bucket,
-    /// Whether one was.
-    has_failed: bool,
+    /// Whether one was: the next is paid for by nobody.
+    was_tried: bool,
     expires_at: Instant,
-    /// Its sender was heard: it is a connection now, and only kept to know the hello's late copies.
-    is_promoted: bool,
+}
+
+/// Hellos that have done their work, so that their late copies are known. Bounded like the table; the oldest goes first, and a copy
+/// that comes even later costs one entry that expires.
+#[derive(Debug, Default)]
+struct Settled {
+    hellos: BTreeSet<(Path, Vec<u8>)>,
+    /// Oldest first.
+    order: VecDeque<(Instant, (Path, Vec<u8>))>,
 }
 
 /// A hello's late copies come within the time in which it is repeated.
@@ -51,45 +67,123 @@ const LIFETIME: Duration = Duration::from_secs(15);
 /// Third messages that are tried for one hello: the first may be damaged, so the next has a chance at once.
 const FINISHES: Rate = Rate { burst: 2, per_second: 1 };
 
+/// One of so many parts of a table is what one neighbourhood, or one key, may have of it: four flooders have to agree, and a class
+/// behind one address finds room for all at once.
+const SHARES: usize = 4;
+
+/// No share is smaller: the programs of one person, and what is left of those that were started anew.
+const LEAST_SHARE: usize = 16;
+
+/// What one may have of so many places.
+fn share(places: usize) -> usize {
+    (places / SHARES).max(LEAST_SHARE)
+}
+
 impl HalfOpenTable {
-    pub(super) const fn new(capacity: usize) -> Self {
-        Self { by_id: BTreeMap::new(), by_hello: BTreeMap::new(), order: VecDeque::new(), capacity }
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            by_hello: BTreeMap::new(),
+            order: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            next_serial: 0,
+            capacity,
+            settled: Settled::default(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Whether the id is one that was granted here of late.
-    pub(super) fn has_granted(&self, id: ConnectionId) -> bool {
-        self.by_id.contains_key(&id)
-    }
-
-    fn insert(&mut self, id: ConnectionId, entry: HalfOpen) {
-        if self.order.len() >= self.capacity {
-            self.remove_oldest();
+    /// Tells whether another of the same neighbourhood had to go for it.
+    fn insert(&mut self, id: ConnectionId, mut entry: HalfOpen) -> bool {
+        let home = home(entry.path);
+        let share = share(self.capacity);
+        let own = home.and_then(|home| self.homes.get(&home)).filter(|own| own.len() >= share);
+        let crowding = own.and_then(|own| own.first()).and_then(|serial| self.order.get(serial)).copied();
+        if let Some(oldest) = crowding {
+            self.remove(oldest);
         }
+        if self.order.len() >= self.capacity
+            && let Some((_, &oldest)) = self.order.first_key_value()
+        {
+            self.remove(oldest);
+        }
+        entry.serial = self.next_serial;
+        self.next_serial += 1;
+        if let Some(home) = home {
+            self.homes.entry(home).or_default().insert(entry.serial);
+        }
+        self.order.insert(entry.serial, id);
         self.by_hello.insert((entry.path, entry.hello.clone()), id);
         self.by_id.insert(id, entry);
-        self.order.push_back(id);
+        crowding.is_some()
+    }
+
+    fn remove(&mut self, id: ConnectionId) -> Option<HalfOpen> {
+        let mut entry = self.by_id.remove(&id)?;
+        self.order.remove(&entry.serial);
+        if let Some(home) = home(entry.path)
+            && let Some(own) = self.homes.get_mut(&home)
+        {
+            own.remove(&entry.serial);
+            if own.is_empty() {
+                self.homes.remove(&home);
+            }
+        }
+        let place = (entry.path, std::mem::take(&mut entry.hello));
+        self.by_hello.remove(&place);
+        entry.hello = place.1;
+        Some(entry)
+    }
+
+    /// The hello has done its work: its place is free, and its secrets go. Its late copies are known for a while.
+    fn settle(&mut self, now: Instant, id: ConnectionId) -> Option<(ConnectionId, Limits)> {
+        let entry = self.remove(id)?;
+        self.settled.insert(now + LIFETIME, (entry.path, entry.hello), self.capacity);
+        Some((entry.remote_id, entry.limits))
+    }
+
+    /// Forgets what nobody can use any more.
+    pub(super) fn remove_expired(&mut self, now: Instant) {
+        while let Some((_, &id)) = self.order.first_key_value() {
+            if self.by_id.get(&id).is_some_and(|entry| entry.expires_at > now) {
+                break;
+            }
+            self.remove(id);
+        }
+        self.settled.remove_expired(now);
+    }
+}
+
+impl Settled {
+    fn insert(&mut self, expires_at: Instant, hello: (Path, Vec<u8>), capacity: usize) {
+        if self.order.len() >= capacity {
+            self.remove_oldest();
+        }
+        if self.hellos.insert(hello.clone()) {
+            self.order.push_back((expires_at, hello));
+        }
     }
 
     fn remove_expired(&mut self, now: Instant) {
-        while self
-            .order
-            .front()
-            .and_then(|id| self.by_id.get(id))
-            .is_some_and(|entry| entry.expires_at <= now)
-        {
+        while self.order.front().is_some_and(|(expires_at, _)| *expires_at <= now) {
             self.remove_oldest();
         }
     }
 
     fn remove_oldest(&mut self) {
-        if let Some(entry) = self.order.pop_front().and_then(|id| self.by_id.remove(&id)) {
-            self.by_hello.remove(&(entry.path, entry.hello));
+        if let Some((_, hello)) = self.order.pop_front() {
+            self.hellos.remove(&hello);
         }
     }
+}
+
+/// The neighbourhood that an entry counts for.
+fn home(path: Path) -> Option<IpAddr> {
+    let ip = path.remote.ip();
+    (!ip.is_loopback()).then(|| neighbourhood(ip))
 }
 
 impl Endpoint {
@@ -129,6 +223,9 @@ impl Endpoint {
             self.refuse(now, path, Some(hello.id), "mode");
             return Disposition::Refused;
         }
+        if self.is_own_hello(hello) {
+            return Disposition::Reflected;
+        }
         if let Some(disposition) = self.answer_again(now, path, hello.message) {
             return disposition;
         }
@@ -162,11 +259,12 @@ impl Endpoint {
     /// A hello that is known gets its answer again, unless it has done its work.
     fn answer_again(&mut self, now: Instant, path: Path, hello: &[u8]) -> Option<Disposition> {
         self.half_open.remove_expired(now);
-        let id = self.half_open.by_hello.get(&(path, hello.to_vec()))?;
-        let entry = self.half_open.by_id.get(id)?;
-        if entry.is_promoted {
+        let place = (path, hello.to_vec());
+        if self.half_open.settled.hellos.contains(&place) {
             return Some(Disposition::StaleHandshake);
         }
+        let id = self.half_open.by_hello.get(&place)?;
+        let entry = self.half_open.by_id.get(id)?;
         let welcome = entry.welcome.clone();
         self.answer(path, welcome);
         Some(Disposition::Hello)
@@ -183,9 +281,10 @@ impl Endpoint {
             connection.is_open()
         });
         // The other side may have been cut off between our welcome and its first packet: that connection can still begin.
-        let can_begin = wish.old.and_then(|old| self.half_open.by_id.get(&old)).is_some_and(|entry| {
-            !entry.is_promoted && entry.path.remote == path.remote && entry.expires_at > now
-        });
+        let can_begin = wish
+            .old
+            .and_then(|old| self.half_open.by_id.get(&old))
+            .is_some_and(|entry| entry.path.remote == path.remote && entry.expires_at > now);
         let id = self.fresh_id();
         let limits = self.config.connection.limits;
         Some((id, Welcome { id, limits, alive: alive || can_begin }))
@@ -204,6 +303,7 @@ impl Endpoint {
     ) -> Disposition {
         self.answer(path, welcome.clone());
         let entry = HalfOpen {
+            serial: 0,
             path,
             hello: hello.to_vec(),
             remote_id: wish.id,
@@ -211,12 +311,10 @@ impl Endpoint {
             welcome,
             responder,
             finishes: Bucket::new(),
-            has_failed: false,
+            was_tried: false,
             expires_at: now + LIFETIME,
-            is_promoted: false,
         };
-        self.half_open.insert(id, entry);
-        Disposition::Hello
+        if self.half_open.insert(id, entry) { Disposition::Crowd } else { Disposition::Hello }
     }
 
     /// A packet to a half-open id: its sender received the welcome, so it is where it says it is (UC-HS-008).
@@ -247,18 +345,27 @@ impl Endpoint {
         // The first try was paid for with the hello. Each failure means that the handshake is computed anew: whoever fails is
         // made to wait, and the true message comes again with every packet (UC-SEAL-011).
         let is_due = entry.finishes.take(now, FINISHES).is_ok();
-        if !is_due || (entry.has_failed && !self.guard.admits_work(now)) {
+        if !is_due || (entry.was_tried && !self.guard.admits_work(now)) {
             return Err(Disposition::Overload);
         }
-        entry.has_failed = true;
+        entry.was_tried = true;
         let mut session = responder.finish(&sealing.keys, message).map_err(|_| Disposition::BadHandshake)?;
         let Ok(text) = session.opener.open(head.number, head.epoch, datagram, head.sealed_at) else {
             responder.begin_again(&sealing.keys);
             return Err(Disposition::BadSeal);
         };
-        entry.responder = None;
+        if self.has_its_share(&session.remote) {
+            self.half_open.settle(now, head.to);
+            return Err(Disposition::KeyCrowd);
+        }
         let index = self.begin(now, path, head.to, Some(session)).ok_or(Disposition::UnknownConnection)?;
         Ok((index, text))
+    }
+
+    /// Whether a key has as many connections as one may have. Whoever has a key can prove it as often as the guard lets them, and
+    /// is not to take every place; what stands goes on.
+    fn has_its_share(&self, key: &PublicKey) -> bool {
+        self.granted_to.get(key).is_some_and(|&count| count >= share(self.config.max_connections))
     }
 
     /// Whether a packet on this path can make a half-open connection a real one.
@@ -266,7 +373,7 @@ impl Endpoint {
         let has_room = self.connections.len() < self.config.max_connections;
         let entry = self.half_open.by_id.get(&id)?;
         // The answer went to this address and to no other, so a packet from elsewhere proves nothing.
-        let proved = entry.path.remote == path.remote && !entry.is_promoted && entry.expires_at > now;
+        let proved = entry.path.remote == path.remote && entry.expires_at > now;
         (proved && has_room).then_some(())
     }
 
@@ -277,16 +384,19 @@ impl Endpoint {
         id: ConnectionId,
         session: Option<Session>,
     ) -> Option<usize> {
-        let entry = self.half_open.by_id.get_mut(&id)?;
-        entry.is_promoted = true;
-        let (remote_id, limits) = (entry.remote_id, entry.limits);
-        let seed = self.random.next_u64();
-        let mut connection = Connection::new(now, &self.config.connection, id, path, false, seed);
+        let (remote_id, limits) = self.half_open.settle(now, id)?;
+        let secrets = self.secrets();
+        let mut connection = Connection::new(now, &self.config.connection, id, path, false, secrets);
         if let Some(session) = session {
             connection.protect(session, None);
         }
         connection.establish(now, remote_id, &limits, path);
+        let key = connection.remote_key();
         let handle = self.insert(connection, None);
+        if let Some(key) = key {
+            self.connections[handle.index].granted_to = Some(key);
+            *self.granted_to.entry(key).or_default() += 1;
+        }
         self.events.push_back(Event::Accepted { handle });
         Some(handle.index)
     }

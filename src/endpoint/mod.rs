@@ -1,8 +1,8 @@
 //! Many connections on one socket: which datagram is whose, who may begin one, and how it begins.
 //!
 //! The endpoint owns the handshake and the connections and hands their events up with a handle each. What it keeps for strangers
-//! is bounded: a half-open entry holds the welcome that it repeats and nothing else, and a connection exists only once the other
-//! side has shown that it received that welcome.
+//! is bounded, in all and for each neighbourhood and key: a half-open entry holds the welcome that it repeats and, sealed, the
+//! handshake that waits for its last message; a connection exists only once the other side has shown that it received that welcome.
 //!
 //! Sealed or clear is the endpoint's own choice, and one kind refuses the other: nobody can be talked down.
 //!
@@ -13,6 +13,7 @@ mod dial;
 mod event;
 mod guard;
 mod half_open;
+mod sealing;
 mod statistics;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::mem;
 use std::sync::Arc;
 
 pub use config::{EndpointConfig, Protection};
@@ -30,12 +32,13 @@ pub use statistics::{Disposition, Statistics};
 use crate::arq::{self, Closed, Connection, Received, SendError, SendOptions};
 use crate::machine::{Path, Transmit};
 use crate::random::Random;
-use crate::secure::{Entropy, KeyPair, OpenError, PublicKey};
+use crate::secure::{OpenError, PublicKey};
 use crate::time::{Instant, Now};
-use crate::wire::{self, ConnectionId, Datagram, Handshake, Mode, Packet, SealedHead};
+use crate::wire::{self, ConnectionId, Datagram, Handshake, Packet, SealedHead};
 use dial::Dial;
 use guard::Guard;
 use half_open::HalfOpenTable;
+use sealing::Sealing;
 use slab::Slab;
 
 /// Names a connection of an endpoint, also after it has ended; never used twice in one run.
@@ -59,6 +62,8 @@ pub struct Endpoint {
     /// Attempts of ours that were under way when somebody looked last.
     dialling: BTreeSet<usize>,
     half_open: HalfOpenTable,
+    /// How many connections are remembered that each key began with us.
+    granted_to: BTreeMap<PublicKey, usize>,
     /// Handshake datagrams that wait to go out.
     outbox: VecDeque<(Path, Vec<u8>)>,
     /// Connections that may have something to send.
@@ -75,13 +80,6 @@ pub struct Endpoint {
     statistics: Statistics,
 }
 
-/// What a sealed endpoint makes its handshakes with.
-#[derive(Debug)]
-struct Sealing {
-    keys: Arc<KeyPair>,
-    entropy: Entropy,
-}
-
 #[derive(Debug)]
 struct Entry {
     serial: u64,
@@ -90,6 +88,8 @@ struct Entry {
     dial: Option<Dial>,
     /// The attempt that was begun because this connection fell silent.
     successor: Option<Handle>,
+    /// The key that began it with us; None if we did, and in the clear.
+    granted_to: Option<PublicKey>,
     in_transmit: bool,
     in_announce: bool,
     timer: Option<Instant>,
@@ -99,20 +99,15 @@ struct Entry {
 
 impl Endpoint {
     /// An endpoint without connections; every identifier that it will choose follows from `seed`.
-    pub fn new(config: EndpointConfig, seed: u64) -> Self {
-        let sealing = match &config.protection {
-            Protection::Clear => None,
-            Protection::Sealed { keys, seed } => {
-                Some(Sealing { keys: Arc::clone(keys), entropy: Entropy::from_seed(*seed) })
-            }
-        };
-        let mut sealing = sealing;
+    pub fn new(mut config: EndpointConfig, seed: u64) -> Self {
+        let mut sealing = Sealing::new(mem::take(&mut config.protection));
         let guard = Guard::new(config.handshakes, sealing.as_mut().map(|sealing| &mut sealing.entropy));
         Self {
             sealing,
             guard,
             held_bytes: 0,
             half_open: HalfOpenTable::new(config.max_half_open),
+            granted_to: BTreeMap::new(),
             config,
             random: Random::from_seed(seed),
             connections: Slab::new(),
@@ -174,6 +169,8 @@ impl Endpoint {
     /// A deadline passed, or may have.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = now.instant;
+        // The secrets of handshakes that nobody finished go too.
+        self.half_open.remove_expired(now);
         while let Some(&Reverse((at, _, index, serial))) = self.timers.peek() {
             if at > now {
                 return;
@@ -281,9 +278,7 @@ impl Endpoint {
     pub fn take(&mut self, handle: Handle, stream: u32) -> Option<Received> {
         let entry = self.entry_mut(handle)?;
         let received = entry.connection.take(stream)?;
-        let held_bytes = entry.connection.held_bytes();
-        let before = std::mem::replace(&mut entry.held_bytes, held_bytes);
-        self.held_bytes = self.held_bytes + held_bytes - before;
+        self.note_held(handle.index);
         self.touch(handle.index);
         Some(received)
     }
@@ -448,6 +443,7 @@ impl Endpoint {
             connection,
             dial,
             successor: None,
+            granted_to: None,
             in_transmit: false,
             in_announce: false,
             timer: None,
@@ -467,42 +463,40 @@ impl Endpoint {
         if let Some(entry) = self.connections.try_remove(index) {
             self.held_bytes -= entry.held_bytes;
             self.by_id.remove(&entry.connection.local_id());
+            if let Some(key) = entry.granted_to
+                && let Some(count) = self.granted_to.get_mut(&key)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.granted_to.remove(&key);
+                }
+            }
         }
     }
 
-    /// Takes note of how much a connection holds for us, and closes the one that holds most if all together hold too much.
+    /// Takes note of how much a connection holds for us.
+    fn note_held(&mut self, index: usize) {
+        if let Some(entry) = self.connections.get_mut(index) {
+            let held_bytes = entry.connection.held_bytes();
+            let before = mem::replace(&mut entry.held_bytes, held_bytes);
+            self.held_bytes = self.held_bytes + held_bytes - before;
+        }
+    }
+
+    /// Takes note of it after a packet, and closes the one that holds most if all together hold too much.
     fn count_held(&mut self, now: Instant, index: usize) {
-        let Some(entry) = self.connections.get_mut(index) else {
-            return;
-        };
-        let held_bytes = entry.connection.held_bytes();
-        self.held_bytes = self.held_bytes - entry.held_bytes + held_bytes;
-        entry.held_bytes = held_bytes;
+        self.note_held(index);
         if self.held_bytes <= self.config.receive_bytes {
             return;
         }
         let greediest = self.connections.iter().max_by_key(|(_, entry)| entry.held_bytes);
         if let Some((greediest, _)) = greediest {
             let entry = &mut self.connections[greediest];
-            self.held_bytes -= std::mem::take(&mut entry.held_bytes);
+            self.held_bytes -= mem::take(&mut entry.held_bytes);
             entry.connection.give_up(now, "busy", "no memory is left for messages that are not complete");
             entry.connection.drop_received();
             self.touch(greediest);
         }
-    }
-
-    fn mode(&self) -> Mode {
-        if self.sealing.is_some() { Mode::Sealed } else { Mode::Clear }
-    }
-
-    /// Whose secret the other side of a connection has shown to have; None in the clear, and before the handshake.
-    pub fn remote_key(&self, handle: Handle) -> Option<PublicKey> {
-        self.connection(handle)?.remote_key()
-    }
-
-    /// Who this side is; None in the clear.
-    pub fn local_key(&self) -> Option<PublicKey> {
-        self.sealing.as_ref().map(|sealing| sealing.keys.public())
     }
 
     fn forget_if_over(&mut self, now: Instant, index: usize) {
@@ -520,10 +514,10 @@ impl Endpoint {
         let Some(entry) = self.connections.get_mut(index) else {
             return;
         };
-        if !std::mem::replace(&mut entry.in_transmit, true) {
+        if !mem::replace(&mut entry.in_transmit, true) {
             self.to_transmit.push_back(index);
         }
-        if !std::mem::replace(&mut entry.in_announce, true) {
+        if !mem::replace(&mut entry.in_announce, true) {
             self.to_announce.push_back(index);
         }
     }

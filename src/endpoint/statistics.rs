@@ -13,6 +13,12 @@ pub enum Disposition {
     Duplicate,
     /// A hello that was answered.
     Hello,
+    /// A hello that was answered in the place of an older one from the same neighbourhood, which had its share.
+    Crowd,
+    /// A handshake by a key that has as many connections as one may have.
+    KeyCrowd,
+    /// Our own hello, thrown back at us.
+    Reflected,
     /// A welcome that completed a handshake.
     Welcome,
     /// A refusal, kept as a hint.
@@ -50,6 +56,9 @@ impl Disposition {
             Self::Packet => "packet",
             Self::Duplicate => "duplicate",
             Self::Hello => "hello",
+            Self::Crowd => "crowd",
+            Self::KeyCrowd => "key-crowd",
+            Self::Reflected => "reflected",
             Self::Welcome => "welcome",
             Self::Refuse => "refuse",
             Self::StaleHandshake => "stale-handshake",

@@ -11,6 +11,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
+use super::entropy::Freshness;
 use super::signals::{Signal, Signals};
 use super::socket::{Received, Socket};
 use super::trace::{Direction, Trace};
@@ -35,6 +36,8 @@ pub trait Machine {
     type Event;
     /// A datagram arrived.
     fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]);
+    /// Fresh randomness for keys to come.
+    fn stir(&mut self, now: Now, fresh: &[u8; 32]);
     /// A deadline passed.
     fn handle_timeout(&mut self, now: Now);
     /// The next datagram to send, in `buffer`.
@@ -50,6 +53,10 @@ impl Machine for Peer {
 
     fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
         Self::handle_datagram(self, now, path, datagram);
+    }
+
+    fn stir(&mut self, now: Now, fresh: &[u8; 32]) {
+        Self::stir(self, now, fresh);
     }
 
     fn handle_timeout(&mut self, now: Now) {
@@ -104,6 +111,7 @@ pub struct EventLoop {
     signals: Signals,
     waker: Arc<Waker>,
     clock: Clock,
+    freshness: Freshness,
     trace: Option<Trace>,
     outgoing: Vec<u8>,
 }
@@ -131,7 +139,8 @@ impl EventLoop {
         socket.register(poll.registry(), SOCKET)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        Ok(Self { poll, socket, signals, waker, clock, trace, outgoing: Vec::new() })
+        let freshness = Freshness::since(clock.now().instant);
+        Ok(Self { poll, socket, signals, waker, clock, freshness, trace, outgoing: Vec::new() })
     }
 
     /// What a thread needs to give the loop a turn.
@@ -152,8 +161,13 @@ impl EventLoop {
     {
         let mut events = Events::with_capacity(8);
         loop {
-            // 1. Deadlines first: they were due before anything that came in meanwhile.
             let now = self.clock.now();
+            // 0. Fresh randomness, before anything can be made of what is there. Nothing is made while the loop sleeps, so it need
+            // not wake up for this.
+            if let Some(fresh) = self.freshness.take_if_due(now.instant) {
+                machine.stir(now, &fresh);
+            }
+            // 1. Deadlines first: they were due before anything that came in meanwhile.
             if machine.poll_timeout().is_some_and(|deadline| deadline <= now.instant) {
                 machine.handle_timeout(now);
             }

@@ -174,7 +174,7 @@ impl Peer {
         // 41 random bits tell runs apart, like connections; the eight characters are readable.
         let run = ConnectionId::random(&mut random).to_string();
         Self {
-            endpoint: Endpoint::new(config.endpoint.clone(), random.next_u64()),
+            endpoint: Endpoint::new(config.endpoint.hand_over(), random.next_u64()),
             trust: std::mem::take(&mut config.trust),
             shown: std::mem::take(&mut config.shown),
             outbox: Outbox::default(),
@@ -199,6 +199,15 @@ impl Peer {
             last_memories: BTreeMap::new(),
             seal,
             seen_letters,
+        }
+    }
+
+    /// Fresh bytes of the system's randomness; see [`Endpoint::stir`]. Letters' keys depend on them too.
+    pub fn stir(&mut self, now: Now, fresh: &[u8; 32]) {
+        let mut source = Entropy::from_seed(*fresh);
+        self.endpoint.stir(now, &source.split());
+        if let Some(seal) = &mut self.seal {
+            seal.stir(&source.split());
         }
     }
 
@@ -529,7 +538,7 @@ impl Peer {
 /// What letters are sealed with. The endpoint's randomness and theirs follow from one seed, and neither tells the other.
 fn split_seal(protection: &mut Protection) -> Option<membership::Seal> {
     let Protection::Sealed { keys, seed } = protection else { return None };
-    let mut entropy = Entropy::from_seed(*seed);
+    let mut entropy = Entropy::from_seed(seed.clone());
     *seed = entropy.split();
     Some(membership::Seal::new(Arc::clone(keys), entropy))
 }

@@ -132,11 +132,11 @@ impl Relay {
     const EXPIRE_INTERVAL: Duration = Duration::from_secs(3600);
 
     /// A relay without members, on what its ledger holds; its ids follow from `seed`.
-    pub fn new(config: RelayConfig, foundation: Foundation, seed: u64, now: Now) -> Self {
+    pub fn new(mut config: RelayConfig, foundation: Foundation, seed: u64, now: Now) -> Self {
         let mut random = Random::from_seed(seed);
         let run = ConnectionId::random(&mut random).to_string();
         Self {
-            endpoint: Endpoint::new(config.endpoint.clone(), random.next_u64()),
+            endpoint: Endpoint::new(config.endpoint.hand_over(), random.next_u64()),
             config,
             run,
             log_id: foundation.log_id,
@@ -163,6 +163,11 @@ impl Relay {
             next_trouble_at: Instant::ZERO,
             unreadable: 0,
         }
+    }
+
+    /// Fresh bytes of the system's randomness; see [`Endpoint::stir`].
+    pub fn stir(&mut self, now: Now, fresh: &[u8; 32]) {
+        self.endpoint.stir(now, fresh);
     }
 
     /// One datagram arrived. The bytes may be changed in place.

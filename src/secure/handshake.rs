@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::noise::{HANDSHAKE, HANDSHAKE_PROLOGUE, builder};
 use super::packet_key::{Opener, Sealer};
-use super::{Entropy, KeyPair, PublicKey};
+use super::{Entropy, KeyPair, PublicKey, Seed};
 use crate::wire::FINISH_BYTES;
 
 /// An ephemeral key in the clear; what follows is the payload.
@@ -43,7 +43,7 @@ impl std::error::Error for HandshakeError {}
 pub struct Initiator {
     state: HandshakeState,
     /// All that the state follows from, beside our keys: see [`Initiator::begin_again`].
-    seed: [u8; 32],
+    seed: Seed,
     payload: Vec<u8>,
 }
 
@@ -51,13 +51,13 @@ impl Initiator {
     /// Begins: the first message carries `payload`, which everybody can read and nobody change unnoticed.
     pub fn begin(keys: &KeyPair, entropy: &mut Entropy, payload: &[u8]) -> (Self, Vec<u8>) {
         let seed = entropy.split();
-        let (state, message) = first(keys, seed, payload);
+        let (state, message) = first(keys, &seed, payload);
         (Self { state, seed, payload: payload.to_vec() }, message)
     }
 
     /// Waits for another answer to the same first message, after one that verified and was not wanted.
     pub fn begin_again(&mut self, keys: &KeyPair) {
-        self.state = first(keys, self.seed, &self.payload).0;
+        self.state = first(keys, &self.seed, &self.payload).0;
     }
 
     /// Reads the answer; its payload, and the third message. After an error the handshake waits for a better answer; after success
@@ -91,7 +91,7 @@ impl Initiator {
 pub struct Responder {
     state: HandshakeState,
     /// All that the state follows from, beside our keys: see [`Responder::finish`].
-    seed: [u8; 32],
+    seed: Seed,
     first: Vec<u8>,
     payload: Vec<u8>,
 }
@@ -104,7 +104,7 @@ impl Responder {
         message: &[u8],
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
         let seed = entropy.split();
-        let mut state = start(keys, seed, false);
+        let mut state = start(keys, &seed, false);
         let mut payload = vec![0; message.len()];
         let length = state.read_message(message, &mut payload).map_err(|_| HandshakeError)?;
         payload.truncate(length);
@@ -139,7 +139,7 @@ impl Responder {
 
     /// Waits for another third message, after one that verified and behind which nothing did.
     pub fn begin_again(&mut self, keys: &KeyPair) {
-        self.state = start(keys, self.seed, false);
+        self.state = start(keys, &self.seed, false);
         let (first, payload) = (std::mem::take(&mut self.first), std::mem::take(&mut self.payload));
         let mut heard = vec![0; first.len()];
         // It could be read before, and the same answer follows from the same seed.
@@ -162,7 +162,7 @@ impl fmt::Debug for Responder {
 }
 
 /// The state that has written its first message, and the message.
-fn first(keys: &KeyPair, seed: [u8; 32], payload: &[u8]) -> (HandshakeState, Vec<u8>) {
+fn first(keys: &KeyPair, seed: &Seed, payload: &[u8]) -> (HandshakeState, Vec<u8>) {
     let mut state = start(keys, seed, true);
     let mut message = vec![0; FIRST_OVERHEAD_BYTES + payload.len() + 16];
     // It is our turn, and the buffer has room for what snow asks.
@@ -171,8 +171,8 @@ fn first(keys: &KeyPair, seed: [u8; 32], payload: &[u8]) -> (HandshakeState, Vec
     (state, message)
 }
 
-fn start(keys: &KeyPair, seed: [u8; 32], asks: bool) -> HandshakeState {
-    let builder = builder(HANDSHAKE, seed);
+fn start(keys: &KeyPair, seed: &Seed, asks: bool) -> HandshakeState {
+    let builder = builder(HANDSHAKE, seed.clone());
     // Both are set once, the key has the right length, and XX needs no other.
     let builder = builder.local_private_key(keys.secret()).expect("set once");
     let builder = builder.prologue(HANDSHAKE_PROLOGUE).expect("set once");

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::noise::{LETTER, builder};
-use super::{Entropy, KeyPair, PublicKey};
+use super::{Entropy, KeyPair, PublicKey, Seed};
 
 /// What sealing adds: an ephemeral key, the sender's key with its tag, the text's tag.
 pub const LETTER_OVERHEAD_BYTES: usize = 96;
@@ -63,7 +63,7 @@ impl Letter<'_> {
     pub fn open(&self, keys: &KeyPair, sealed: &[u8]) -> Result<Vec<u8>, LetterError> {
         let prologue = self.prologue();
         // Reading draws no random number.
-        let mut state = builder(LETTER, [0; 32])
+        let mut state = builder(LETTER, Seed::from([0; 32]))
             .local_private_key(keys.secret())
             .and_then(|builder| builder.prologue(&prologue)?.build_responder())
             .expect("X needs nothing but these");

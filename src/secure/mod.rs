@@ -19,7 +19,7 @@ mod secret;
 mod words;
 
 pub use cookie::CookieMint;
-pub use entropy::Entropy;
+pub use entropy::{Entropy, Seed};
 pub use handshake::{HandshakeError, Initiator, Responder, Session};
 pub use key::{BadKey, KeyPair, PublicKey};
 pub use letter::{LETTER_OVERHEAD_BYTES, Letter, LetterError, MAX_LETTER_BYTES};

@@ -5,7 +5,7 @@ use snow::resolvers::{CryptoResolver, DefaultResolver, RingResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, Error};
 
-use super::Entropy;
+use super::{Entropy, Seed};
 
 /// The handshake of a connection (UC-SEAL-001).
 pub(super) const HANDSHAKE: &str = "Noise_XX_25519_AESGCM_SHA256";
@@ -17,7 +17,7 @@ pub(super) const LETTER: &str = "Noise_X_25519_AESGCM_SHA256";
 pub(super) const HANDSHAKE_PROLOGUE: &[u8] = b"udpchat 1";
 
 /// A builder whose randomness follows from `seed`.
-pub(super) fn builder(pattern: &str, seed: [u8; 32]) -> Builder<'static> {
+pub(super) fn builder(pattern: &str, seed: Seed) -> Builder<'static> {
     // The names are constants that snow knows; the tests build each of them.
     let params: NoiseParams = pattern.parse().expect("a pattern that snow knows");
     Builder::with_resolver(params, Box::new(Resolver { seed }))
@@ -31,12 +31,12 @@ pub(super) fn x25519() -> Box<dyn Dh> {
 /// Ciphers and hashes from ring, X25519 from curve25519-dalek (ring's own takes no key that outlives one use), and randomness from
 /// a seed.
 struct Resolver {
-    seed: [u8; 32],
+    seed: Seed,
 }
 
 impl CryptoResolver for Resolver {
     fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(Seeded(Entropy::from_seed(self.seed))))
+        Some(Box::new(Seeded(Entropy::from_seed(self.seed.clone()))))
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {

@@ -43,6 +43,7 @@ impl Coverage {
             self.add("packet-sent", statistics.packets_sent);
             self.add("packet-lost", statistics.packets_lost);
             self.add("duplicate-packet", statistics.duplicates);
+            self.add("stray-path-answer", statistics.stray_path_answers);
             self.add("gram-dropped", statistics.grams_dropped);
         }
     }

@@ -113,8 +113,8 @@ impl Wiretap {
     /// A node's program begins, its first one or the next. A peer's endpoint has randomness that was made from the peer's.
     pub fn begin(&mut self, node: usize, protection: &Protection, is_peer: bool) {
         let (keys, seed) = match protection {
-            Protection::Clear => (None, [0; 32]),
-            Protection::Sealed { keys, seed } => (Some(Arc::clone(keys)), *seed),
+            Protection::Clear => (None, [0; 32].into()),
+            Protection::Sealed { keys, seed } => (Some(Arc::clone(keys)), seed.clone()),
         };
         let life = self.nodes.get(node).map_or(0, |secrets| secrets.life + 1);
         let mut entropy = Entropy::from_seed(seed);

@@ -531,7 +531,7 @@ fn start(
     let plan = &scenario.nodes[index];
     let protection = if plan.is_sealed {
         let keys = Arc::new(wiretap::keys_of(scenario.seed, index));
-        Protection::Sealed { keys, seed: wiretap::seed_of(seed) }
+        Protection::Sealed { keys, seed: wiretap::seed_of(seed).into() }
     } else {
         Protection::Clear
     };

@@ -23,7 +23,7 @@ fn keys(end: usize) -> KeyPair {
 }
 
 fn endpoint(end: usize) -> Endpoint {
-    let seed = [10 + u8::try_from(end).unwrap(); 32];
+    let seed = [10 + u8::try_from(end).unwrap(); 32].into();
     let mut config = EndpointConfig {
         protection: Protection::Sealed { keys: Arc::new(keys(end)), seed },
         max_half_open: 8,

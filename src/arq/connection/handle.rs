@@ -191,7 +191,7 @@ impl Connection {
             _ if is_newest => {
                 self.candidate = Some(Candidate {
                     path,
-                    token: self.random.below(MAX_NUMBER),
+                    token: self.secrets.below(MAX_NUMBER),
                     received_bytes: bytes,
                     sent_bytes: 0,
                     tries: 0,
@@ -218,6 +218,8 @@ impl Connection {
             self.candidate = None;
             self.path = path;
             self.events.push_back(Event::Moved { path });
+        } else {
+            self.statistics.stray_path_answers += 1;
         }
     }
 
@@ -266,4 +268,81 @@ fn urgency(frames: &[Frame<'_>]) -> Urgency {
         })
         .max()
         .unwrap_or(Urgency::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arq::Config;
+    use crate::random::Random;
+    use crate::secure::Entropy;
+    use crate::wire::{ConnectionId, Limits};
+
+    const NOW: Instant = Instant::from_nanos(1_000_000_000);
+
+    fn path(host: u8) -> Path {
+        Path::to(([10, 0, 0, host], 6_000).into())
+    }
+
+    /// An open connection with somebody at host 1, whose packets are written by hand.
+    struct Partner {
+        connection: Connection,
+    }
+
+    impl Partner {
+        fn new(seed: u8) -> Self {
+            let [here, there] = [1, 2].map(|seed| ConnectionId::random(&mut Random::from_seed(seed)));
+            let secrets = Entropy::from_seed([seed; 32]);
+            let mut connection = Connection::new(NOW, &Config::default(), here, path(1), false, secrets);
+            connection.establish(NOW, there, &Limits::default(), path(1));
+            Self { connection }
+        }
+
+        fn say(&mut self, number: u64, host: u8, frame: Frame<'_>) {
+            let to = self.connection.local_id();
+            let packet = Packet { to, number, low: None, frames: vec![frame], unknown_frames: 0 };
+            self.connection.handle_packet(NOW, path(host), &packet, 1_000);
+        }
+
+        fn answer(&mut self, number: u64, host: u8, token: u64) -> (Path, u64) {
+            self.say(number, host, Frame::Path(PathFrame::Answer(token)));
+            (self.connection.path(), self.connection.statistics().stray_path_answers)
+        }
+
+        /// What was asked of the other address last.
+        fn token(&self) -> u64 {
+            self.connection.candidate.as_ref().unwrap().token
+        }
+    }
+
+    // UC-PATH-001, UC-PATH-003
+    #[test]
+    fn a_wrong_answer_to_a_challenge_proves_nothing_and_is_counted() {
+        let mut partner = Partner::new(1);
+        partner.say(2, 9, Frame::Ping);
+        let token = partner.token();
+        for (number, wrong) in (3..).zip([token ^ 1, 0, MAX_NUMBER, token + 1]) {
+            assert_eq!(partner.answer(number, 9, wrong), (path(1), number - 2));
+        }
+        assert_eq!(partner.answer(1, 8, token), (path(1), 5), "the right one from elsewhere, overtaken");
+        assert_eq!(partner.answer(7, 8, token), (path(1), 6), "that address has a challenge of its own");
+        let token = partner.token();
+        assert_eq!(partner.answer(8, 8, token), (path(8), 6));
+        assert_eq!(partner.answer(9, 8, token), (path(8), 7), "nobody waits for it any more");
+    }
+
+    // UC-PATH-003
+    #[test]
+    fn challenges_that_were_seen_do_not_tell_the_next() {
+        let mut partner = Partner::new(1);
+        let mut tokens = Vec::new();
+        for host in 2..=9 {
+            partner.say(host.into(), host, Frame::Ping);
+            tokens.push(partner.token());
+        }
+        // They are one step of the generator each, which keeps nothing of the steps before.
+        let mut secrets = Entropy::from_seed([1; 32]);
+        assert!(tokens.iter().all(|token| *token == secrets.below(MAX_NUMBER)));
+        assert_eq!(tokens.iter().collect::<std::collections::BTreeSet<_>>().len(), tokens.len());
+    }
 }

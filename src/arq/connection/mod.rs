@@ -28,7 +28,7 @@ use super::send::{SendOptions, SendStreams};
 use super::sent::SentPackets;
 use super::statistics::Statistics;
 use crate::machine::Path;
-use crate::random::Random;
+use crate::secure::Entropy;
 use crate::time::Instant;
 use crate::wire::{ConnectionId, Limits};
 
@@ -53,7 +53,8 @@ pub struct Connection {
     candidate: Option<Candidate>,
     /// Challenges to answer, each where it came from.
     answers: VecDeque<(Path, u64)>,
-    random: Random,
+    /// What challenges are drawn from: the other side sees some of them and must not foresee the next.
+    secrets: Entropy,
 
     arrivals: Arrivals,
     sent: SentPackets,
@@ -137,7 +138,7 @@ impl Connection {
         local_id: ConnectionId,
         path: Path,
         wanted: bool,
-        seed: u64,
+        secrets: Entropy,
     ) -> Self {
         Self {
             config: config.clone(),
@@ -150,7 +151,7 @@ impl Connection {
             path,
             candidate: None,
             answers: VecDeque::new(),
-            random: Random::from_seed(seed),
+            secrets,
             arrivals: Arrivals::new(Duration::from_micros(config.limits.ack_delay_us)),
             sent: SentPackets::new(),
             loss: LossDetector::new(),
@@ -384,6 +385,7 @@ impl Connection {
         Load {
             send_bytes: self.send.queued().0,
             receive_bytes: self.recv.held_bytes(),
+            receive_window: self.recv.charged_bytes(),
             receive_entries: self.recv.entries(),
             tracked_packets: self.sent.tracked(),
             arrival_ranges: self.arrivals.range_count(),
@@ -391,7 +393,7 @@ impl Connection {
         }
     }
 
-    /// Bytes that are held for the application or for their missing neighbours.
+    /// The memory that is taken by what waits for the application or for its missing neighbours.
     pub const fn held_bytes(&self) -> u64 {
         self.recv.held_bytes()
     }
@@ -463,8 +465,10 @@ impl Connection {
 pub struct Load {
     /// Bytes of messages that wait to arrive.
     pub send_bytes: usize,
-    /// Bytes of messages that wait to be taken or completed.
+    /// The memory that messages take which wait to be taken or completed.
     pub receive_bytes: u64,
+    /// How much of the window they use: a message that is not complete counts as far as it reaches.
+    pub receive_window: u64,
     /// Entries of all receive tables.
     pub receive_entries: usize,
     /// Packets that are remembered as sent.

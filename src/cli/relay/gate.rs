@@ -43,6 +43,10 @@ impl Machine for Gate {
         self.relay.handle_datagram(now, path, datagram);
     }
 
+    fn stir(&mut self, now: Now, fresh: &[u8; 32]) {
+        self.relay.stir(now, fresh);
+    }
+
     fn handle_timeout(&mut self, now: Now) {
         self.relay.handle_timeout(now);
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+mod crowds;
 mod sealed;
 
 use super::*;
+use crate::secure::KeyPair;
 use crate::time::WallTime;
 
 /// Two endpoints, `a` and `b`, 10 ms apart, on a clock of their own.
@@ -36,7 +38,8 @@ fn address(end: usize) -> SocketAddr {
 /// The configuration of a sealed endpoint, whose key follows from `seed`.
 fn sealed(seed: u8) -> EndpointConfig {
     let keys = Arc::new(KeyPair::from_secret([seed; 32]));
-    EndpointConfig { protection: Protection::Sealed { keys, seed: [seed; 32] }, ..EndpointConfig::default() }
+    let protection = Protection::Sealed { keys, seed: [seed; 32].into() };
+    EndpointConfig { protection, ..EndpointConfig::default() }
 }
 
 impl Pair {
@@ -505,4 +508,38 @@ fn fragments_of_a_byte_each_do_not_fill_the_memory() {
         "a Closed(ByPeer { code: \"violation\", reason: \"its fragments are too short and too far apart\" })",
         "b Closed(Violation(Scattered))",
     ]);
+}
+
+// UC-STR-006
+#[test]
+fn fragments_of_far_away_count_as_what_they_are_long() {
+    let mut pair = Pair::clear(|_, _| false);
+    pair.ends[1] = Endpoint::new(EndpointConfig { receive_bytes: 10_000, ..EndpointConfig::default() }, 2);
+    pair.connect();
+    pair.run(100);
+    pair.log.clear();
+    let (handle, connection) = pair.ends[1].connections().next().unwrap();
+    let id = connection.local_id();
+    let say = |pair: &mut Pair, number: u64, offset: u64| {
+        let (mut head, mut bytes) = (Vec::new(), Vec::new());
+        let mut writer = wire::PacketWriter::new(&mut head, &mut bytes, id, number, None, 1_200);
+        let body = &[7; 1_000];
+        let part = wire::Part { stream: 0, seq: 1, unordered: false, offset, last: false, body };
+        assert!(writer.push(&wire::Frame::Part(part)));
+        writer.finish();
+        pair.ends[1].handle_datagram(pair.now, Path::to(address(0)), &mut head);
+        let load = pair.ends[1].connection(handle).unwrap().load();
+        (load.receive_bytes, load.receive_window, pair.ends[1].held_bytes)
+    };
+    let far = 16_000_000;
+    for (number, held) in (1..=9).zip((1_000..).step_by(1_000)) {
+        let (bytes, window, all) = say(&mut pair, 10 + number, far - 2_000 * number);
+        assert!((held..=held + 100 * number).contains(&bytes), "{bytes} for {held}");
+        assert_eq!((window, all), (far - 1_000, bytes));
+    }
+    let (bytes, _, all) = say(&mut pair, 30, 0);
+    assert_eq!((bytes, all), (0, 0), "now it is too much");
+    pair.run(2_000);
+    pair.log.retain(|line| line.starts_with("a Closed"));
+    assert!(pair.log[0].contains("no memory is left"), "{:?}", pair.log);
 }

@@ -4,11 +4,11 @@ use super::*;
 
 const KEYS: [u8; 2] = [1, 2];
 
-fn key(secret: u8) -> PublicKey {
+pub(super) fn key(secret: u8) -> PublicKey {
     KeyPair::from_secret([secret; 32]).public()
 }
 
-fn counted(endpoint: &Endpoint, disposition: Disposition) -> u64 {
+pub(super) fn counted(endpoint: &Endpoint, disposition: Disposition) -> u64 {
     endpoint.statistics().count_of(disposition)
 }
 
@@ -179,7 +179,8 @@ fn a_handshake_that_is_thrown_back_at_its_sender_has_no_other_side() {
         pair.now = pair.now.after(Duration::from_millis(60));
         end.handle_timeout(pair.now);
     }
-    assert!(counted(end, Disposition::BadHandshake) > 1);
+    assert!(counted(end, Disposition::Reflected) > 1);
+    assert_eq!(end.half_open_count(), 0);
 }
 
 #[test]
@@ -314,4 +315,59 @@ fn keys_change_in_the_middle_of_traffic_without_a_gap() {
     assert_eq!(got, 25 * 20);
     assert_eq!(pair.ends[0].connection(handle).unwrap().epochs(), Some((2, 2)));
     assert_eq!(counted(&pair.ends[1], Disposition::OldKey) + counted(&pair.ends[1], Disposition::BadSeal), 0);
+}
+
+/// The first hello of an endpoint that gets these stirs between its making and its call.
+fn hello_after(stirs: &[[u8; 32]]) -> Vec<u8> {
+    let mut end = Endpoint::new(sealed(1), 1);
+    let now = Pair::new(|_, _| false).now;
+    stirs.iter().for_each(|fresh| end.stir(now, fresh));
+    end.connect(now, &[Path::to(address(1))], None).unwrap();
+    let mut hello = Vec::new();
+    end.poll_transmit(now, &mut hello).unwrap();
+    hello
+}
+
+// UC-SEAL-015
+#[test]
+fn the_keys_to_come_depend_on_all_that_was_stirred_in() {
+    let stirs: [&[[u8; 32]]; 4] = [&[], &[[1; 32]], &[[2; 32]], &[[1; 32], [2; 32]]];
+    let hellos = stirs.map(hello_after);
+    for (at, hello) in hellos.iter().enumerate() {
+        assert_eq!(*hello, hello_after(stirs[at]));
+        assert!(!hellos[..at].contains(hello));
+    }
+}
+
+// UC-SEAL-015
+#[test]
+fn nothing_keeps_what_handshakes_were_made_from() {
+    let mut pair = Pair::new(|end, _| end == 1);
+    assert!(matches!(pair.ends[0].config.protection, Protection::Clear), "the endpoint's own seed is taken");
+    let mut config = sealed(3);
+    assert!(matches!(config.hand_over().protection, Protection::Sealed { .. }));
+    assert!(matches!(config.protection, Protection::Clear), "and nothing of it stays");
+    // Nobody finishes: the answer never arrives.
+    pair.connect();
+    pair.run(100);
+    assert_eq!(pair.ends[1].half_open_count(), 1);
+    pair.run(20_000);
+    assert!(pair.ends[0].connections.iter().all(|(_, entry)| entry.dial.is_none()));
+    assert_eq!(pair.ends[1].half_open_count(), 1, "there was nothing to wake it");
+    pair.ends[1].stir(pair.now, &[0; 32]);
+    assert_eq!(pair.ends[1].half_open_count(), 0);
+}
+
+// UC-PATH-003
+#[test]
+fn what_nobody_must_foresee_does_not_follow_from_what_ids_follow_from() {
+    let now = Pair::new(|_, _| false).now;
+    let drawn = |secret: u8, stirs: &[[u8; 32]]| {
+        let mut end = Endpoint::new(sealed(secret), 7);
+        stirs.iter().for_each(|fresh| end.stir(now, fresh));
+        end.secrets().bytes::<32>()
+    };
+    assert_eq!(drawn(1, &[]), drawn(1, &[]));
+    let all = [drawn(1, &[]), drawn(2, &[]), drawn(1, &[[1; 32]]), drawn(1, &[[2; 32]])];
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
 }

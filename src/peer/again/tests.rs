@@ -41,7 +41,7 @@ impl Street {
     /// Ends whoever is at `place` as a power cut would, and starts somebody there with what is on the disk.
     fn start(&mut self, place: usize, who: usize) {
         self.runs += 1;
-        let seed = [self.runs as u8; 32];
+        let seed = [self.runs as u8; 32].into();
         let protection = Protection::Sealed { keys: Arc::new(key(who)), seed };
         let config = PeerConfig {
             nick: Some(NAMES[who].to_owned()),

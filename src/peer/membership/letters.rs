@@ -63,6 +63,11 @@ impl Seal {
     pub(in crate::peer) const fn new(keys: Arc<KeyPair>, entropy: Entropy) -> Self {
         Self { keys, entropy }
     }
+
+    /// Everything random from here on depends on these bytes too.
+    pub(in crate::peer) fn stir(&mut self, fresh: &[u8; 32]) {
+        self.entropy.stir(fresh);
+    }
 }
 
 impl Peer {

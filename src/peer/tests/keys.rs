@@ -20,7 +20,7 @@ fn key(number: u8) -> PublicKey {
 fn sealed(index: usize, number: u8, run: u64, trust: Trust, now: Now) -> Peer {
     let mut config =
         PeerConfig { nick: Some(NAMES[index].to_owned()), local_port: 6_000, trust, ..PeerConfig::default() };
-    let seed = [number + 16 * u8::try_from(run).unwrap(); 32];
+    let seed = [number + 16 * u8::try_from(run).unwrap(); 32].into();
     config.endpoint.protection = Protection::Sealed { keys: Arc::new(pair(number)), seed };
     Peer::new(config, index as u64 + 10 * run, now)
 }

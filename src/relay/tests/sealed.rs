@@ -18,7 +18,7 @@ fn key(secret: u8) -> PublicKey {
 }
 
 fn protection(secret: u8, run: u8) -> Protection {
-    Protection::Sealed { keys: Arc::new(keys(secret)), seed: [run; 32] }
+    Protection::Sealed { keys: Arc::new(keys(secret)), seed: [run; 32].into() }
 }
 
 fn config(run: u8) -> RelayConfig {

@@ -46,7 +46,10 @@ impl Bounded {
             let load = connection.load();
             at_most("bytes to send", load.send_bytes, config.connection.send_queue_bytes)?;
             at_most("messages to send", connection.queued().1, config.connection.send_queue_messages)?;
-            at_most("bytes received", load.receive_bytes, limits.connection_bytes)?;
+            at_most("window in use", load.receive_window, limits.connection_bytes)?;
+            // What came of a message, and a little for each piece of it.
+            let memory = limits.connection_bytes + 96 * load.receive_entries as u64;
+            at_most("bytes received", load.receive_bytes, memory)?;
             at_most("entries received", load.receive_entries, entries)?;
             at_most("packets remembered", load.tracked_packets, MAX_TRACKED_PACKETS)?;
             at_most("ranges of arrivals", load.arrival_ranges, MAX_ARRIVAL_RANGES)?;

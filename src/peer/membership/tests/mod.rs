@@ -64,7 +64,7 @@ fn key(secret: u8) -> PublicKey {
 }
 
 fn endpoint_config(is_sealed: bool, secret: u8, run: u8) -> EndpointConfig {
-    let sealed = || Protection::Sealed { keys: Arc::new(keys(secret)), seed: [run; 32] };
+    let sealed = || Protection::Sealed { keys: Arc::new(keys(secret)), seed: [run; 32].into() };
     let protection = if is_sealed { sealed() } else { Protection::Clear };
     EndpointConfig { protection, ..EndpointConfig::default() }
 }
