@@ -106,7 +106,7 @@ impl Talk {
     ) -> Self {
         Self {
             front,
-            model: Model::with_commands(),
+            model: identity.note_folder(Model::with_commands()),
             directory,
             identity,
             keeping,

@@ -149,6 +149,8 @@ pub enum KeyNews {
     New {
         /// The key.
         key: PublicKey,
+        /// Whether it is; there may be no room for it.
+        is_kept: bool,
     },
     /// A caller proved a key that is known.
     Known(KnownKey),

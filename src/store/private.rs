@@ -2,12 +2,36 @@
 //!
 //! It must never leave half a file under its name, and never write through a file that somebody else put there.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Far more than any of these files takes; what is longer was not written by us.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Far more than any of these files takes: as many keys as are known at most, with the longest names, are a quarter of it. What is
+/// longer was not written by us.
+pub(super) const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The same in words.
+pub(super) const MAX_LENGTH: &str = "16 MiB";
+
+/// A file is longer than [`MAX_BYTES`], or would be.
+#[derive(Debug)]
+pub(super) struct TooLong {
+    /// It was to be written.
+    pub(super) is_planned: bool,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} longer than {MAX_LENGTH}", if self.is_planned { "it would be" } else { "it is" })
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+fn too_long(is_planned: bool) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, TooLong { is_planned })
+}
 
 /// The bytes of a file; None if there is no such file.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -17,8 +41,19 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(too_long(false));
+    }
     Ok(Some(bytes))
+}
+
+/// Puts another file in the place of `path`, which only we may read, and which [`read`] takes.
+pub(super) fn write_readable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(too_long(true));
+    }
+    write_whole(path, bytes)
 }
 
 /// Puts another file in the place of `path`, which only we may read.

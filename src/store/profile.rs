@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
-use super::private::{is_exposed, make_folder, open_lock, read, write_whole};
+use super::private::{
+    MAX_LENGTH, TooLong, is_exposed, make_folder, open_lock, read, write_readable, write_whole,
+};
 use crate::chat::{MAX_SECRET_BYTES, RefusalCode};
 use crate::peer::{RelayMemory, SeenLetter};
 
@@ -65,6 +67,13 @@ pub enum ProfileError {
         /// The file.
         path: PathBuf,
     },
+    /// A file is longer than any of ours.
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Whether it would be, had it been written.
+        is_planned: bool,
+    },
     /// Every number is in use.
     TooMany {
         /// The folder of the first.
@@ -96,6 +105,14 @@ impl fmt::Display for ProfileError {
                  meet everybody anew",
                 path.display()
             ),
+            Self::TooLong { path, is_planned: false } => write!(
+                f,
+                "{} is longer than {MAX_LENGTH}, so it is not as this program left it; put a copy in its place",
+                path.display()
+            ),
+            Self::TooLong { path, is_planned: true } => {
+                write!(f, "{} would be longer than {MAX_LENGTH}, so it stays as it is", path.display())
+            }
             Self::TooMany { path } => {
                 write!(f, "{} and {MAX_NUMBER} more are in use by other programs", path.display())
             }
@@ -173,7 +190,7 @@ impl Profile {
         };
         let path = self.memories_path();
         let bytes = serde_json::to_vec_pretty(&kept).map_err(|error| system(&path, error.into()))?;
-        write_whole(&path, &bytes).map_err(|error| system(&path, error))
+        write_readable(&path, &bytes).map_err(|error| system(&path, error))
     }
 
     /// The sealed letters that were shown last, oldest first (UC-LETTER-007).
@@ -284,7 +301,11 @@ fn token(path: &Path, fresh: &str) -> Result<String, ProfileError> {
 }
 
 pub(super) fn system(path: &Path, error: io::Error) -> ProfileError {
-    ProfileError::System { path: path.to_owned(), error }
+    let path = path.to_owned();
+    match error.get_ref().and_then(|error| error.downcast_ref::<TooLong>()) {
+        Some(&TooLong { is_planned }) => ProfileError::TooLong { path, is_planned },
+        None => ProfileError::System { path, error },
+    }
 }
 
 #[cfg(test)]

@@ -141,6 +141,8 @@ pub enum Notice {
         news: KeyNews,
         /// Whether commands can be typed here.
         can_type: bool,
+        /// Whether keys that are kept outlive the run.
+        is_lasting: bool,
     },
     /// What two people compare.
     Verification {

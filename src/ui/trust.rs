@@ -19,7 +19,7 @@ use crate::secure::{PublicKey, comparison_words, key_words};
 /// The lines that tell a person of a notice about keys.
 pub fn describe(notice: &Notice) -> Vec<Line> {
     match notice {
-        Notice::Key { owner, news, can_type, .. } => key(owner, news, *can_type),
+        Notice::Key { owner, news, can_type, is_lasting, .. } => key(owner, news, *can_type, *is_lasting),
         // UC-KEY-011
         Notice::Verification { who, ours, theirs, is_seen } => plain(&[
             if *is_seen {
@@ -71,13 +71,21 @@ fn shown(owner: &KeyOwner) -> String {
     filter::nick(name(owner))
 }
 
-fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool) -> Vec<Line> {
+fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool, is_lasting: bool) -> Vec<Line> {
     let who = shown(owner);
     match news {
-        KeyNews::New { key } => {
+        KeyNews::New { key, is_kept } => {
             let compare = if can_type { "; /verify compares" } else { "" };
             let words = key_words(key);
-            one(Tone::Doubt, format!("* {who} is met for the first time; the key is kept ({words}{compare})"))
+            let what = match (is_kept, is_lasting) {
+                (true, true) => "kept",
+                (true, false) => "kept until the end of this run",
+                (false, _) => "not kept, since there is no room for more",
+            };
+            one(
+                Tone::Doubt,
+                format!("* {who} is met for the first time; the key is {what} ({words}{compare})"),
+            )
         }
         KeyNews::Known(known) => {
             let since = date_and_time(known.since);
@@ -105,7 +113,8 @@ fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool) -> Vec<Line> {
             bad(lines)
         }
         KeyNews::Accepted { key, .. } => {
-            one(Tone::Doubt, format!("* the key of {who} is trusted from now on: {}", key_words(key)))
+            let until = if is_lasting { "from now on" } else { "until the end of this run" };
+            one(Tone::Doubt, format!("* the key of {who} is trusted {until}: {}", key_words(key)))
         }
     }
 }
@@ -152,6 +161,9 @@ pub(super) enum Object<'a> {
         addr: Option<SocketAddr>,
         key: PublicKey,
         words: String,
+        /// Of a new one, only where it is not: it is met as new the next time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kept: Option<bool>,
         #[serde(skip_serializing_if = "Option::is_none")]
         known: Option<Known<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,7 +206,9 @@ pub fn identity_json(key: PublicKey) -> String {
 /// The object of a notice about keys.
 pub(super) fn object(notice: &Notice) -> Option<Object<'_>> {
     Some(match notice {
-        Notice::Key { owner, address, news, .. } => key_object(owner, *address, news),
+        Notice::Key { owner, address, news, is_lasting, .. } => {
+            key_object(owner, *address, news, *is_lasting)
+        }
         Notice::Verification { who, ours, theirs, is_seen } => {
             let words = comparison_words(ours, theirs);
             Object::Verify { who, words, key: *ours, their_key: *theirs, seen: *is_seen }
@@ -204,9 +218,14 @@ pub(super) fn object(notice: &Notice) -> Option<Object<'_>> {
     })
 }
 
-fn key_object<'a>(owner: &'a KeyOwner, addr: Option<SocketAddr>, news: &'a KeyNews) -> Object<'a> {
+fn key_object<'a>(
+    owner: &'a KeyOwner,
+    addr: Option<SocketAddr>,
+    news: &'a KeyNews,
+    is_lasting: bool,
+) -> Object<'a> {
     let (state, key, known) = match news {
-        KeyNews::New { key } => ("new", *key, None),
+        KeyNews::New { key, .. } => ("new", *key, None),
         KeyNews::Known(known) => ("known", known.key, Some(self::known(known))),
         KeyNews::Changed { expected, known, seen } => {
             let of_this_run =
@@ -217,7 +236,9 @@ fn key_object<'a>(owner: &'a KeyOwner, addr: Option<SocketAddr>, news: &'a KeyNe
         KeyNews::Accepted { before, key } => ("accepted", *key, before.as_ref().map(self::known)),
     };
     let accept = matches!(news, KeyNews::Changed { .. } | KeyNews::Other { .. }).then(|| command(owner));
-    Object::Key { state, who: name(owner), addr, key, words: key_words(&key), known, accept }
+    let is_lost = matches!(news, KeyNews::New { is_kept, .. } if !is_kept || !is_lasting);
+    let kept = is_lost.then_some(false);
+    Object::Key { state, who: name(owner), addr, key, words: key_words(&key), kept, known, accept }
 }
 
 fn known(known: &KnownKey) -> Known<'_> {
@@ -237,7 +258,8 @@ mod tests {
     }
 
     fn notice(owner: KeyOwner, news: KeyNews, can_type: bool) -> Notice {
-        Notice::Key { owner, address: Some(([127, 0, 0, 1], 6000).into()), news, can_type }
+        let address = Some(([127, 0, 0, 1], 6000).into());
+        Notice::Key { owner, address, news, can_type, is_lasting: true }
     }
 
     fn lines(notice: &Notice) -> Vec<String> {
@@ -272,13 +294,35 @@ mod tests {
         assert_eq!(super::object(&notice).map(|object| encode(&object)), Some(object));
     }
 
+    // UC-KEY-012
+    #[test]
+    fn a_key_is_said_to_be_kept_only_if_it_is() {
+        let [key, _] = keys();
+        let shown = |is_kept, is_lasting| {
+            let (owner, news) = (KeyOwner::Caller("bob".to_owned()), KeyNews::New { key, is_kept });
+            let notice = Notice::Key { owner, address: None, news, can_type: false, is_lasting };
+            let object = encode(&super::object(&notice).unwrap());
+            (lines(&notice).concat(), object.contains(r#""kept":false"#))
+        };
+        let line =
+            |kept: &str| format!("* bob is met for the first time; the key is {kept} ({})", key_words(&key));
+        assert_eq!(shown(true, true), (line("kept"), false));
+        assert_eq!(shown(true, false), (line("kept until the end of this run"), true));
+        assert_eq!(shown(false, true), (line("not kept, since there is no room for more"), true));
+    }
+
     #[test]
     fn names_from_the_network_are_harmless() {
         let [key, seen] = keys();
-        let known =
-            KnownKey { key, nick: Some("\x1b[2J".to_owned()), since: WallTime::default(), address: None };
+        let known = KnownKey {
+            key,
+            nick: Some("\x1b[2J".to_owned()),
+            since: WallTime::default(),
+            address: None,
+            is_chosen: false,
+        };
         for news in [
-            KeyNews::New { key },
+            KeyNews::New { key, is_kept: true },
             KeyNews::Known(known.clone()),
             KeyNews::Other { known, seen },
             KeyNews::Accepted { before: None, key },

@@ -116,6 +116,7 @@ impl Peer {
         let json = letter_json(text, *at);
         match self.seal_letter(relay, key, &name, &json) {
             Ok(sealed) => {
+                self.trust.choose(&KnownBy::member(relay, &nick));
                 if let Some(member) = self.member_mut(id) {
                     member.outbox.keep_sealed(number, relay, sealed);
                 }
@@ -209,8 +210,8 @@ impl Peer {
         let nick = nick.to_owned();
         match self.trust.meet(now.wall, &by, key, Some(&nick), None) {
             Meeting::Known { .. } => true,
-            Meeting::New => {
-                self.tell_key_of(&nick, KeyNews::New { key });
+            Meeting::New { is_kept } => {
+                self.tell_key_of(&nick, KeyNews::New { key, is_kept });
                 if let Some(also) = also.filter(|also| folded(also) != folded(&nick)) {
                     self.tell_member(id, MemberEvent::SharedKey { nick, also });
                 }

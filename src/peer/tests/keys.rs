@@ -318,3 +318,29 @@ fn another_key_in_the_place_of_a_silent_side_is_told() {
     town.run(60_000);
     town.expect(&["ana: unknown", "ana: closed: the other side fell silent"]);
 }
+
+// UC-KEY-009
+#[test]
+fn what_is_said_after_the_key_was_accepted_goes_to_it_though_the_silent_side_is_connected() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.replace(1, 9);
+    town.log.clear();
+    town.say(0, bob, "for bob alone");
+    town.run(10_000);
+    town.expect(&["ana: silence", "ana: key of Address(\"bob:6000\"): CHANGED"]);
+    town.tell(0, Command::Trust { who: Trusted::Address("bob:6000".to_owned()) }).unwrap();
+    town.say(0, bob, "for you");
+    town.run(1_000);
+    town.expect(&[
+        "ana: key of Address(\"bob:6000\"): accepted",
+        "ana: unknown",
+        "ana: closed: closed here",
+        "bob: ana is there",
+        "bob: key of Caller(\"ana\"): new",
+        "bob: ana says for you",
+        "ana: bob is there",
+        "ana: delivered after 40ms",
+    ]);
+}
