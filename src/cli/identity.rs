@@ -130,6 +130,15 @@ impl Identity {
         }
     }
 
+    /// What other programs with the same profile have learned, or their users have accepted.
+    pub(super) fn poll_news(&mut self) -> Vec<(KnownBy, KnownKey)> {
+        let Some(kept) = self.kept.as_mut().filter(|_| self.keys.is_some()) else { return Vec::new() };
+        kept.poll_news().unwrap_or_else(|error| {
+            log::error!("keys that were accepted elsewhere are not known here: {error}");
+            Vec::new()
+        })
+    }
+
     /// When to call [`Identity::write`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let interval = match (self.has_failed, self.has_keys) {
@@ -257,6 +266,7 @@ fn unusable_keys(error: &ProfileError) -> Failure {
 const fn is_fatal(error: &ProfileError) -> bool {
     match error {
         ProfileError::Exposed { .. }
+        | ProfileError::Open { .. }
         | ProfileError::Damaged { .. }
         | ProfileError::NoKey { .. }
         | ProfileError::NoKnownKeys { .. }

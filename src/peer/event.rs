@@ -162,6 +162,8 @@ pub enum KeyNews {
         known: Option<KnownKey>,
         /// The key that answered.
         seen: PublicKey,
+        /// The user typed the expected one, so that it counts more than whatever is known.
+        is_typed: bool,
     },
     /// A caller has a name that is known under another key.
     Other {

@@ -35,6 +35,11 @@ impl Named {
     fn known_by(&self) -> Option<KnownBy> {
         self.address.as_deref().map(KnownBy::address)
     }
+
+    /// Whether the user typed the key together with the address: then no other will do, whatever is known (UC-KEY-010).
+    const fn is_typed(&self) -> bool {
+        self.address.is_some() && self.key.is_some()
+    }
 }
 
 impl Peer {
@@ -227,13 +232,14 @@ impl Peer {
         let conversation = &self.conversations[&id];
         let Some(expected) = self.expected(conversation) else { return };
         let by = conversation.named.known_by();
+        let is_typed = conversation.named.is_typed();
         if let Some(by) = &by {
             self.trust.note_wrong(by, seen);
         }
         let known = by.and_then(|by| self.trust.known(&by)).filter(|known| known.key == expected).cloned();
         // Whoever is called again and again for what waits answers as often, and one warning is enough.
         if !was_told {
-            self.tell_key(id, KeyNews::Changed { expected, known, seen });
+            self.tell_key(id, KeyNews::Changed { expected, known, seen, is_typed });
         }
     }
 
@@ -315,6 +321,45 @@ impl Peer {
         };
         self.take_key(now, id, before, seen);
         Ok(())
+    }
+
+    /// Takes in what another program of the same user keeps by now: a key that was accepted there is accepted here.
+    pub(super) fn learn_known(&mut self, now: Now, by: KnownBy, known: KnownKey) {
+        let key = known.key;
+        let before = self.trust.take(&by, known);
+        if self.trust.expected(&by) != Some(key) {
+            return;
+        }
+        let owner = match &by {
+            KnownBy::Address(typed) => {
+                let at: Vec<ConversationId> = self.refused_at(typed, key).collect();
+                if !at.is_empty() {
+                    at.into_iter().for_each(|id| self.take_key(now, id, before.clone(), key));
+                    return;
+                }
+                KeyOwner::Address(typed.clone())
+            }
+            KnownBy::Member { name, .. } => KeyOwner::Member(name.clone()),
+            KnownBy::Caller { name } => KeyOwner::Caller(name.clone()),
+        };
+        if before.is_some() {
+            let news = KeyNews::Accepted { before, key };
+            self.events.push_back(Event::Key { owner, address: None, news });
+        }
+    }
+
+    /// The conversations with whoever is at an address, as it was typed, for which another key than this one is expected.
+    fn refused_at(&self, typed: &str, key: PublicKey) -> impl Iterator<Item = ConversationId> {
+        let by = KnownBy::address(typed);
+        let is_at = move |it: &Conversation| match it.named.known_by() {
+            Some(named) => named == by,
+            None => it.wrong.is_some() && KnownBy::address(&it.address.to_string()) == by,
+        };
+        let is_other = move |it: &Conversation| it.named.key.or(it.key).is_some_and(|of| of != key);
+        let is_refused =
+            move |it: &Conversation| !it.named.is_typed() && (it.wrong.is_some() || is_other(it));
+        let all = self.conversations.iter();
+        all.filter(move |(_, it)| is_at(it) && is_refused(it)).map(|(&id, _)| id)
     }
 
     /// From now on this key is a conversation's, and no other.

@@ -277,6 +277,21 @@ impl Trust {
         Accepted { before, key }
     }
 
+    /// What another program of the same user keeps by now. Of two keys the one that was met or accepted later is right; tells what
+    /// was known, if that is another key now.
+    pub fn take(&mut self, by: &KnownBy, known: KnownKey) -> Option<KnownKey> {
+        let before = self.known.get(by).cloned();
+        match &before {
+            Some(before) if before.key == known.key || before.since > known.since => return None,
+            Some(_) => {}
+            None if make_room(&mut self.known, by, known.is_chosen) => {}
+            None => return None,
+        }
+        self.seen.remove(by);
+        self.known.insert(by.clone(), known);
+        before
+    }
+
     /// The user wrote to whoever is known by this.
     pub fn choose(&mut self, by: &KnownBy) {
         if let Some(known) = self.known.get_mut(by)

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::private;
-use super::profile::{ProfileError, system};
+use super::private::{self, Stamp};
+use super::profile::{ProfileError, open_folder, system};
 use crate::chat::{format_timestamp, parse_timestamp};
 use crate::peer::trust::{KnownBy, KnownKey, make_room};
 use crate::secure::{KeyPair, PublicKey};
@@ -29,15 +29,21 @@ pub struct Identity {
     folder: PathBuf,
     keys: KeyPair,
     known: BTreeMap<KnownBy, KnownKey>,
+    /// Which state of the file that is.
+    stamp: Option<Stamp>,
+    /// What other programs have changed meanwhile.
+    news: BTreeMap<KnownBy, KnownKey>,
 }
 
 impl Identity {
     /// What is in `folder`, which is made if need be, with a key from `seed` if there is none.
     pub fn open(folder: &Path, seed: [u8; 32]) -> Result<Self, ProfileError> {
-        private::make_folder(folder).map_err(|error| system(folder, error))?;
+        open_folder(folder)?;
         let keys = key_pair(folder, seed)?;
-        let known = read_known(&folder.join(KNOWN_FILE))?;
-        Ok(Self { folder: folder.to_owned(), keys, known })
+        let path = folder.join(KNOWN_FILE);
+        let stamp = private::stamp(&path);
+        let (known, news) = (read_known(&path)?, BTreeMap::new());
+        Ok(Self { folder: folder.to_owned(), keys, known, stamp, news })
     }
 
     /// Where it is kept.
@@ -70,8 +76,33 @@ impl Identity {
         let file = KnownFile { known: known.iter().map(Entry::new).collect() };
         let bytes = serde_json::to_vec_pretty(&file).map_err(|error| system(&path, error.into()))?;
         private::write_readable(&path, &bytes).map_err(|error| system(&path, error))?;
-        self.known = known;
+        self.stamp = private::stamp(&path);
+        self.take_in(known, learned);
         Ok(())
+    }
+
+    /// The keys that other programs with this folder have learned, or their users have accepted, since the last time. It costs one
+    /// question to the system where nothing changed.
+    pub fn poll_news(&mut self) -> Result<Vec<(KnownBy, KnownKey)>, ProfileError> {
+        let path = self.folder.join(KNOWN_FILE);
+        let stamp = private::stamp(&path);
+        if stamp.is_some() && stamp != self.stamp {
+            self.stamp = stamp;
+            // Whole at any moment, so that nobody has to wait for a lock.
+            self.take_in(read_known(&path)?, &BTreeMap::new());
+        }
+        Ok(std::mem::take(&mut self.news).into_iter().collect())
+    }
+
+    /// Notes what the file holds by now; what neither was there before nor comes from us is news.
+    fn take_in(&mut self, known: BTreeMap<KnownBy, KnownKey>, ours: &BTreeMap<KnownBy, KnownKey>) {
+        for (by, now) in &known {
+            let before = ours.get(by).or_else(|| self.known.get(by));
+            if before.is_none_or(|before| before.key != now.key) {
+                self.news.insert(by.clone(), now.clone());
+            }
+        }
+        self.known = known;
     }
 }
 
@@ -276,6 +307,26 @@ mod tests {
         fs::write(folder.join(KNOWN_FILE), long + "x").unwrap();
         let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
         assert!(error.contains("known.json is longer than 16 MiB"), "{error}");
+    }
+
+    #[test]
+    fn what_another_program_accepted_is_news_once() {
+        let folder = Folder::new();
+        let [mut one, mut two] = [(); 2].map(|()| Identity::open(&folder, [1; 32]).unwrap());
+        let learn = |it: &mut Identity, by: &str, key: KnownKey| {
+            it.keep(&BTreeMap::from([(KnownBy::address(by), key)])).unwrap();
+        };
+        learn(&mut one, "a:1", known(1, 1));
+        assert_eq!(one.poll_news().unwrap(), [], "it knows that itself");
+        assert_eq!(two.poll_news().unwrap(), [(KnownBy::address("a:1"), known(1, 1))]);
+        assert_eq!(two.poll_news().unwrap(), []);
+        learn(&mut two, "a:1", known(2, 2));
+        assert_eq!(one.poll_news().unwrap(), [(KnownBy::address("a:1"), known(2, 2))]);
+        // What is found while something else is written down is no less news.
+        learn(&mut two, "a:1", known(3, 3));
+        learn(&mut one, "b:1", known(4, 3));
+        assert_eq!(one.poll_news().unwrap(), [(KnownBy::address("a:1"), known(3, 3))]);
+        assert_eq!(two.poll_news().unwrap(), [(KnownBy::address("b:1"), known(4, 3))]);
     }
 
     #[test]

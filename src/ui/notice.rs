@@ -154,6 +154,8 @@ pub enum Notice {
         theirs: PublicKey,
         /// Whether theirs was seen in place of the known one, and waits to be accepted.
         is_seen: bool,
+        /// Whether it is the relay, which compares nothing: its key has words of its own, which its operator sees.
+        is_relay: bool,
     },
     /// Who we are.
     Identity(PublicKey),

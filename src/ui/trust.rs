@@ -21,7 +21,17 @@ pub fn describe(notice: &Notice) -> Vec<Line> {
     match notice {
         Notice::Key { owner, news, can_type, is_lasting, .. } => key(owner, news, *can_type, *is_lasting),
         // UC-KEY-011
-        Notice::Verification { who, ours, theirs, is_seen } => plain(&[
+        Notice::Verification { who, theirs, is_seen, is_relay: true, .. } => {
+            let now = if *is_seen { " seen now, not the known one," } else { "" };
+            plain(&[
+                format!("* the key{now} of {who}, in the words that its operator sees when it starts:"),
+                format!("    {}", key_words(theirs)),
+                format!("  {theirs}"),
+                "  ask the operator: the same words, and nobody is in between. Other words: somebody is"
+                    .to_owned(),
+            ])
+        }
+        Notice::Verification { who, ours, theirs, is_seen, is_relay: false } => plain(&[
             if *is_seen {
                 format!(
                     "* words for the key seen now, not the known one; compare with {who}, by voice or face to face:"
@@ -50,8 +60,16 @@ pub fn command(owner: &KeyOwner) -> String {
 pub fn script(owner: &KeyOwner, seen: &PublicKey) -> Option<String> {
     match owner {
         KeyOwner::Address(address) => {
-            Some(format!("udpchat trust {seen}@{address} (with the same --nick and --data)"))
+            Some(format!("in a shell udpchat trust {seen}@{address} (with the same --nick and --data)"))
         }
+        KeyOwner::Caller(_) | KeyOwner::Member(_) => None,
+    }
+}
+
+/// The same where the key was typed, which counts more than what a shell could say.
+fn typed(owner: &KeyOwner, seen: &PublicKey) -> Option<String> {
+    match owner {
+        KeyOwner::Address(address) => Some(format!("name this key: {seen}@{address}")),
         KeyOwner::Caller(_) | KeyOwner::Member(_) => None,
     }
 }
@@ -93,12 +111,14 @@ fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool, is_lasting: bool) -> Ve
             let name = other.map_or_else(String::new, |nick| format!("as {nick} "));
             one(Tone::Dim, format!("* {who} is known {name}since {since}, by the key"))
         }
-        KeyNews::Changed { expected, known, seen } => {
+        KeyNews::Changed { expected, known, seen, is_typed } => {
             let since = known.as_ref().map_or_else(
                 || "expected".to_owned(),
                 |known| format!("known since {}", date_and_time(known.since)),
             );
-            changed(owner, &since, expected, seen, can_type)
+            let shell = if *is_typed { typed(owner, seen) } else { script(owner, seen) };
+            let ways = can_type.then(|| command(owner)).into_iter().chain(shell);
+            changed(owner, &since, (expected, seen), ways)
         }
         KeyNews::Other { known, seen } => {
             let mut lines = vec![
@@ -122,11 +142,9 @@ fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool, is_lasting: bool) -> Ve
 fn changed(
     owner: &KeyOwner,
     since: &str,
-    expected: &PublicKey,
-    seen: &PublicKey,
-    can_type: bool,
+    (expected, seen): (&PublicKey, &PublicKey),
+    ways: impl Iterator<Item = String>,
 ) -> Vec<Line> {
-    let ways = can_type.then(|| command(owner)).into_iter().chain(script(owner, seen));
     let ways: Vec<String> = ways.map(|way| filter::visible(&way).into_owned()).collect();
     let what = match owner {
         KeyOwner::Member(_) => {
@@ -143,7 +161,7 @@ fn changed(
         format!("!   seen now: {}", key_words(seen)),
         "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:"
             .to_owned(),
-        format!("!   {}", ways.join(", or in a shell ")),
+        format!("!   {}", ways.join(", or ")),
     ])
 }
 
@@ -177,6 +195,9 @@ pub(super) enum Object<'a> {
         /// Only where it is another one than the known one.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         seen: bool,
+        /// Only of a relay: its words are those of its key alone.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        relay: bool,
     },
     Id {
         key: PublicKey,
@@ -209,9 +230,9 @@ pub(super) fn object(notice: &Notice) -> Option<Object<'_>> {
         Notice::Key { owner, address, news, is_lasting, .. } => {
             key_object(owner, *address, news, *is_lasting)
         }
-        Notice::Verification { who, ours, theirs, is_seen } => {
-            let words = comparison_words(ours, theirs);
-            Object::Verify { who, words, key: *ours, their_key: *theirs, seen: *is_seen }
+        Notice::Verification { who, ours, theirs, is_seen, is_relay } => {
+            let words = if *is_relay { key_words(theirs) } else { comparison_words(ours, theirs) };
+            Object::Verify { who, words, key: *ours, their_key: *theirs, seen: *is_seen, relay: *is_relay }
         }
         Notice::Identity(key) => identity(*key),
         _ => return None,
@@ -227,7 +248,7 @@ fn key_object<'a>(
     let (state, key, known) = match news {
         KeyNews::New { key, .. } => ("new", *key, None),
         KeyNews::Known(known) => ("known", known.key, Some(self::known(known))),
-        KeyNews::Changed { expected, known, seen } => {
+        KeyNews::Changed { expected, known, seen, .. } => {
             let of_this_run =
                 || Known { key: *expected, words: key_words(expected), nick: None, since: None };
             ("changed", *seen, Some(known.as_ref().map_or_else(of_this_run, self::known)))
@@ -270,8 +291,8 @@ mod tests {
     fn a_changed_key_is_loud_and_says_what_to_do() {
         let [expected, seen] = keys();
         let owner = || KeyOwner::Address("host:6000".to_owned());
-        let news = || KeyNews::Changed { expected, known: None, seen };
-        let shell = format!("udpchat trust {seen}@host:6000 (with the same --nick and --data)");
+        let news = |is_typed| KeyNews::Changed { expected, known: None, seen, is_typed };
+        let shell = format!("in a shell udpchat trust {seen}@host:6000 (with the same --nick and --data)");
         let shown = |last: &str| {
             vec![
                 "! ANOTHER KEY ANSWERS AT host:6000; nothing is sent to it".to_owned(),
@@ -282,15 +303,17 @@ mod tests {
                 format!("!   {last}"),
             ]
         };
-        let typed = format!("/trust host:6000, or in a shell {shell}");
-        assert_eq!(lines(&notice(owner(), news(), true)), shown(&typed));
-        assert_eq!(lines(&notice(owner(), news(), false)), shown(&shell));
+        let typed = format!("/trust host:6000, or {shell}");
+        assert_eq!(lines(&notice(owner(), news(false), true)), shown(&typed));
+        assert_eq!(lines(&notice(owner(), news(false), false)), shown(&shell));
+        let named = format!("name this key: {seen}@host:6000");
+        assert_eq!(lines(&notice(owner(), news(true), false)), shown(&named));
         let object = format!(
             r#"{{"event":"key","state":"changed","who":"host:6000","addr":"127.0.0.1:6000","key":"{seen}","words":"{}","known":{{"key":"{expected}","words":"{}","nick":null,"since":null}},"accept":"/trust host:6000"}}"#,
             key_words(&seen),
             key_words(&expected)
         );
-        let notice = notice(owner(), news(), true);
+        let notice = notice(owner(), news(false), true);
         assert_eq!(super::object(&notice).map(|object| encode(&object)), Some(object));
     }
 
@@ -338,12 +361,21 @@ mod tests {
     #[test]
     fn both_sides_are_shown_the_same_words() {
         let [ours, theirs] = keys();
-        let notice =
-            |ours, theirs| Notice::Verification { who: "bob".to_owned(), ours, theirs, is_seen: false };
+        let verification = |ours, theirs, is_seen, is_relay| Notice::Verification {
+            who: "bob".to_owned(),
+            ours,
+            theirs,
+            is_seen,
+            is_relay,
+        };
+        let notice = |ours, theirs| verification(ours, theirs, false, false);
         let [here, there] = [notice(ours, theirs), notice(theirs, ours)].map(|notice| lines(&notice));
         assert_eq!(here[1], there[1]);
         assert_eq!(here[1].trim(), comparison_words(&ours, &theirs));
-        let seen = Notice::Verification { who: "bob".to_owned(), ours, theirs, is_seen: true };
+        let relay = verification(ours, theirs, false, true);
+        assert_eq!(lines(&relay)[1].trim(), key_words(&theirs), "a relay's operator sees no other words");
+        assert!(encode(&super::object(&relay).unwrap()).ends_with(r#","relay":true}"#));
+        let seen = verification(ours, theirs, true, false);
         assert!(lines(&seen)[0].starts_with("* words for the key seen now, not the known one"));
         assert!(encode(&super::object(&seen).unwrap()).ends_with(r#","seen":true}"#));
     }
