@@ -136,7 +136,11 @@ impl fmt::Display for InputError {
                 f.write_str("that is no name of a room: 1 to 32 characters, without spaces, commas, # and *")
             }
             Self::Spoken { usage } => {
-                write!(f, "a password is never part of a line; write {usage} alone, and it is asked for")
+                let room = if usage.starts_with("/join") { "a room's name has no spaces, and " } else { "" };
+                write!(
+                    f,
+                    "{room}a password is never part of a line; write {usage} alone, and it is asked for"
+                )
             }
         }
     }
