@@ -44,6 +44,8 @@ pub(super) struct Attendee {
     secret_for: Option<PublicKey>,
     /// Another key than the relay's known one answered, and it was given up.
     is_mistrusted: bool,
+    /// It is to be called again as soon as its end was told.
+    is_wanted_again: bool,
     /// The rooms whose password from the environment was tried.
     tried: Vec<String>,
     /// Where the relay was found.
@@ -82,6 +84,7 @@ impl Attendee {
             secret,
             secret_for: None,
             is_mistrusted: false,
+            is_wanted_again: false,
             tried: Vec::new(),
             addresses: Vec::new(),
             latest: None,
@@ -166,6 +169,16 @@ impl Attendee {
     /// Has the secret said again after every entry at the relay with this key.
     pub(super) fn keep_secret(&mut self, secret: Secret, relay: Option<PublicKey>) {
         (self.secret, self.secret_for) = (Some(secret), relay);
+    }
+
+    /// Has the relay called again as soon as its end was told.
+    pub(super) const fn set_wanted_again(&mut self) {
+        self.is_wanted_again = true;
+    }
+
+    /// Whether it is to be called again; asked once.
+    pub(super) const fn take_wanted_again(&mut self) -> bool {
+        std::mem::replace(&mut self.is_wanted_again, false)
     }
 
     /// Notes whether the relay was given up because of its key.

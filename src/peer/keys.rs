@@ -57,6 +57,11 @@ impl Peer {
         self.conversations.get(&id).and_then(|conversation| self.expected(conversation))
     }
 
+    /// Whether we are, or want to be, a member of the relay that this conversation is with.
+    pub fn is_attending(&self, id: ConversationId) -> bool {
+        self.is_relay(id)
+    }
+
     /// The key that is known for a member of a relay that we are at.
     pub fn key_of_member(&self, relay: ConversationId, nick: &str) -> Option<PublicKey> {
         let relay = self.key_of(relay)?;

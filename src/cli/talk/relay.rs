@@ -377,7 +377,8 @@ impl Talk {
         let key = self.model.relay().and_then(|state| peer.key_of(state.conversation()));
         let Some(attendee) = self.attendee.as_mut().filter(|attendee| attendee.has_secret()) else { return };
         let Some(secret) = attendee.secret(key).cloned() else {
-            return self.refuse(text::SECRET_WITHHELD);
+            self.something_refused |= !self.front.has_person;
+            return self.model.tell(Notice::Error(text::SECRET_WITHHELD.to_owned()));
         };
         let asked = self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
         self.refuse_if(asked);
@@ -470,7 +471,17 @@ impl Talk {
                 self.fail_pipe(now, peer, Exit::Failed);
             }
             CloseReason::Fault { .. } => self.end_by_fault(now, peer),
-            CloseReason::ByUs => {}
+            CloseReason::ByUs => self.come_back(now, peer),
+        }
+    }
+
+    /// The relay was left for its new key, which the user trusts.
+    fn come_back(&mut self, now: Now, peer: &mut Peer) {
+        let Some(attendee) = &mut self.attendee else { return };
+        let is_wanted = attendee.take_wanted_again() && self.ending.is_none();
+        if let Some(room) = attendee.rooms().first().cloned().filter(|_| is_wanted) {
+            let called = self.attend_again(now, peer, &room, None);
+            self.refuse_if(called);
         }
     }
 

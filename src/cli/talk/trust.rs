@@ -199,6 +199,12 @@ impl Talk {
         }
         let relay = self.model.relay().map(RelayState::conversation);
         let is_gone = relay.is_some_and(|relay| self.model.presence(relay) == Some(Presence::Gone));
+        let is_left = relay.is_some_and(|relay| !peer.is_attending(relay));
+        if is_relay && is_left && !is_gone {
+            // The silent connection with the old key ended just now; what tells of that is still to come.
+            attendee.set_wanted_again();
+            return Ok(());
+        }
         match attendee.rooms().first().cloned().filter(|_| is_relay && is_gone) {
             Some(room) => self.attend_again(now, peer, &room, None),
             None => Ok(()),
