@@ -64,8 +64,9 @@ pub enum OutboxChange {
 pub(super) struct Again {
     /// The key that the words are for: the last one that was proved.
     key: Option<PublicKey>,
-    /// Whether the program with that key remembers what it shows, as far as it said.
-    remembers: bool,
+    /// Whether the program with that key remembers what it shows. None: it has not said, and what becomes of words that it may
+    /// have shown is decided when it says so, on whatever connection that is.
+    remembers: Option<bool>,
     /// What it said of that on the connections that are there.
     introduced: BTreeMap<Handle, bool>,
     /// Words that are on a connection, by their numbers.
@@ -197,7 +198,7 @@ impl Peer {
         if conversation.member.is_some() || is_other {
             return Err(CommandError::NoConversation);
         }
-        (conversation.again.key, conversation.again.remembers) = (key, true);
+        (conversation.again.key, conversation.again.remembers) = (key, Some(true));
         let mut before = Vec::new();
         for Kept { id, text, at, reply_to, .. } in words {
             let number = self.next_message;
@@ -220,9 +221,9 @@ impl Peer {
             && self.conversations.get(&id).is_some_and(|conversation| conversation.member.is_none())
     }
 
-    /// Whether the other side is known and can tell what it was told before.
+    /// Whether the other side is known and may be able to tell what it was told before.
     fn can_repeat(&self, id: ConversationId) -> bool {
-        let can = |it: &Conversation| it.again.remembers && it.again.key.is_some();
+        let can = |it: &Conversation| it.again.remembers != Some(false) && it.again.key.is_some();
         self.retains(id) && self.conversations.get(&id).is_some_and(can)
     }
 
@@ -236,7 +237,7 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         let before = conversation.again.key.replace(key);
         if before.is_some_and(|before| before != key) {
-            conversation.again.remembers = false;
+            conversation.again.remembers = None;
             self.find_again(id);
             self.fail_waiting(id, &FailReason::WrongKey);
         }
@@ -247,7 +248,7 @@ impl Peer {
         self.find_again(id);
         self.fail_waiting(id, &FailReason::WrongKey);
         if let Some(conversation) = self.conversations.get_mut(&id) {
-            (conversation.again.key, conversation.again.remembers) = (None, false);
+            (conversation.again.key, conversation.again.remembers) = (None, None);
         }
     }
 
@@ -261,7 +262,7 @@ impl Peer {
         if conversation.again.introduced.insert(handle, remembers) == Some(remembers) {
             return;
         }
-        conversation.again.remembers = remembers;
+        conversation.again.remembers = Some(remembers);
         if remembers {
             self.find_again(id);
             self.take_over_words(id, key);
@@ -342,7 +343,8 @@ impl Peer {
         let Some(conversation) = self.conversations.get(&id) else { return };
         let is_wanted = self.config.repeats.is_some_and(|repeats| repeats.is_kept) && !words.is_echo;
         // What it is, it has not said yet on a connection that just opened.
-        let is_of_use = conversation.again.remembers || conversation.again.introduced.is_empty();
+        let is_of_use =
+            conversation.again.remembers != Some(false) || conversation.again.introduced.is_empty();
         let Some(key) = conversation.again.key.filter(|_| is_wanted && is_of_use && self.retains(id)) else {
             return;
         };

@@ -54,7 +54,6 @@ fn what_is_kept_at_the_end_is_sent_at_the_next_start() {
 /// Ten times each of the two is killed in the middle of a burst, at a place that differs from time to time.
 // UC-CHAT-015, UC-CHAT-016, UC-CHAT-017, UC-CHAT-018
 #[test]
-#[ignore = "one run in many beside other tests its sender waits for ever; the reason is not known yet"]
 fn killed_in_the_middle_of_a_burst_every_line_is_shown_once() {
     const ROUNDS: usize = 10;
     const BURST: usize = 800;
@@ -93,10 +92,9 @@ fn killed_in_the_middle_of_a_burst_every_line_is_shown_once() {
     numbers.iter().for_each(|&number| *times.entry(number).or_default() += 1);
     let missing: Vec<usize> = (0..next).filter(|number| !times.contains_key(number)).collect();
     assert!(missing.is_empty(), "{missing:?} of {next} were never shown");
-    let twice = times.values().filter(|&&times| times > 1).count();
-    assert!(times.values().all(|&times| times <= 2), "more than twice: {times:?}");
-    // So many are shown before they are noted.
-    assert!(twice <= ROUNDS * 16, "{twice} lines came twice");
+    let again = numbers.len() - times.len();
+    // So many are shown before they are noted, each time when a receiver is killed; the same ones if it got no further.
+    assert!(again <= ROUNDS * 16, "{again} lines were shown again");
     let mut first = numbers.clone();
     let mut seen = std::collections::BTreeSet::new();
     first.retain(|&number| seen.insert(number));

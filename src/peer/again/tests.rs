@@ -143,6 +143,59 @@ fn a_receiver_that_was_killed_before_its_receipt_left_shows_nothing_twice() {
     assert!(street.texts_kept().is_empty());
 }
 
+/// It proved its key and was gone before it could say that it remembers; the next one says it.
+// UC-CHAT-015
+#[test]
+fn a_receiver_that_was_killed_before_it_introduced_itself_is_told_again() {
+    let mut street = Street::new();
+    let bob = street.open(0, 1);
+    street.say(bob, "one");
+    street.run(25);
+    street.town.mute = Some(1);
+    street.run(100);
+    street.expect(&["bob: ana is there", "bob: ana says one"]);
+    street.town.cut_off = Some(1);
+    street.say(bob, "two");
+    street.run(100);
+    assert_eq!(street.texts_kept(), ["one", "two"]);
+    street.start(1, 1);
+    (street.town.cut_off, street.town.mute) = (None, None);
+    street.run(10_000);
+    street.expect(&[
+        "ana: silence",
+        "bob: ana is there",
+        "ana: bob is there",
+        "bob: ana says two",
+        "ana: delivered",
+        "ana: delivered",
+    ]);
+    assert!(street.texts_kept().is_empty());
+}
+
+/// The same, and what it could have said then is not known when the next one remembers nothing.
+#[test]
+fn a_receiver_that_never_introduced_itself_and_remembers_nothing_leaves_words_unknown() {
+    let mut street = Street::new();
+    let bob = street.open(0, 1);
+    street.say(bob, "one");
+    street.run(25);
+    street.town.cut_off = Some(1);
+    street.run(100);
+    street.remembers = false;
+    street.start(1, 1);
+    street.town.cut_off = None;
+    street.run(10_000);
+    street.expect(&[
+        "bob: ana is there",
+        "bob: ana says one",
+        "ana: silence",
+        "bob: ana is there",
+        "ana: bob is there",
+        "ana: unknown",
+    ]);
+    assert!(street.texts_kept().is_empty());
+}
+
 #[test]
 fn a_receiver_that_was_killed_before_it_showed_shows_it_now() {
     let (mut street, bob) = Street::acquainted();
