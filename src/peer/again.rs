@@ -125,10 +125,9 @@ impl Again {
     }
 }
 
-/// What is known of a message that goes again after the next start, and of one that has its fate.
+/// What goes again after the next start, its bytes, and whether it is kept as one that left; and what has its fate.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// The bytes of each, and whether it is kept as one that left.
     kept: BTreeMap<MessageId, (usize, bool)>,
     bytes: usize,
     changes: VecDeque<OutboxChange>,
@@ -360,19 +359,16 @@ impl Peer {
             return;
         };
         let is_sent = words.sends > 0;
-        match self.outbox.kept.get(&words.id) {
-            // The next run is not to call something unsent that left.
-            Some((_, false)) if is_sent => {}
-            Some(_) => return,
-            None if self.outbox.has_room(words.text.len()) => {}
-            None => return,
+        let known = self.outbox.kept.get(&words.id).map(|(_, was_sent)| *was_sent);
+        // The next run is not to call something unsent that left.
+        if known.map_or(!self.outbox.has_room(words.text.len()), |was_sent| was_sent || !is_sent) {
+            return;
         }
         let to = conversation.named.address.clone().unwrap_or_else(|| conversation.address.to_string());
         let Waiting { id, at, text, reply_to, .. } = words;
         self.outbox.note(id.clone(), text.len(), is_sent);
-        let (id, text, reply_to) = (id.clone(), text.clone(), reply_to.clone());
-        let kept = Kept { id, key, to, text, at: *at, reply_to, is_sent };
-        self.outbox.changes.push_back(OutboxChange::Keep(kept));
+        let (id, at, text, reply_to) = (id.clone(), *at, text.clone(), reply_to.clone());
+        self.outbox.changes.push_back(OutboxChange::Keep(Kept { id, key, to, text, at, reply_to, is_sent }));
     }
 
     /// The layer below gives words back with their connection. True: what becomes of them is decided when that one's end is told.
