@@ -170,7 +170,7 @@ fn lines_of_a_pipe_that_mean_nothing_are_told_and_make_it_fail() {
             "there is no command /hlep",
             "nobody was chosen to send to",
             "line 3 was not sent: its byte 4 is not UTF-8 text",
-            "\"nowhere\" has no port",
+            "nobody is called nowhere here",
         ],
     );
 }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -287,4 +288,91 @@ fn name_of(folder: &Path) -> String {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The objects of `--json`, which scripts rely on: each with its fields, a `?` after those that may be absent.
+#[test]
+fn every_event_is_in_the_readme_with_its_fields() {
+    let read = |path: &str| fs::read_to_string(path).unwrap();
+    let mut written = BTreeMap::new();
+    for path in ["src/ui/json.rs", "src/ui/relay/json.rs", "src/ui/trust.rs"] {
+        for (event, fields) in events(&read(path)) {
+            let known: &mut BTreeMap<String, bool> = written.entry(event).or_default();
+            // What one of two forms has not is absent there.
+            let is_first = known.is_empty();
+            known.iter_mut().for_each(|(field, may_be_absent)| *may_be_absent |= !fields.contains_key(field));
+            for (field, may_be_absent) in fields {
+                let before = known.get(&field).copied();
+                known.insert(field, may_be_absent || before.unwrap_or(!is_first));
+            }
+        }
+    }
+    let mut told = BTreeMap::new();
+    let readme = read("README.md");
+    let table = readme.lines().skip_while(|line| *line != "| event | fields | tells |").skip(2);
+    for line in table.take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let fields = cells[2].split_whitespace().map(|field| field.trim_matches('`'));
+        let fields = fields.map(|field| (field.trim_end_matches('?').to_owned(), field.ends_with('?')));
+        told.insert(cells[1].trim_matches('`').to_owned(), fields.collect::<BTreeMap<_, _>>());
+    }
+    assert!(written.len() > 30, "{written:?}");
+    for (event, fields) in &written {
+        assert_eq!(told.get(event), Some(fields), "{event}");
+    }
+    assert_eq!(told.len(), written.len());
+}
+
+/// The events of one file, from the source of the objects that it prints.
+fn events(source: &str) -> Vec<(String, BTreeMap<String, bool>)> {
+    let start = source.find("#[serde(tag = \"event\"").unwrap();
+    let mut events = Vec::new();
+    for variant in source[start..].split("\n}").next().unwrap().split("\n    ").skip(1) {
+        let name: String = variant.chars().take_while(|c| c.is_alphanumeric()).collect();
+        if name.starts_with(|first: char| first.is_uppercase()) {
+            events.push((name, String::new()));
+        }
+        if let Some((_, body)) = events.last_mut() {
+            body.push_str(variant);
+            body.push('\n');
+        }
+    }
+    let with_fields = |(name, body): (String, String)| {
+        // Of a variant with a struct in it, the struct's.
+        let inner =
+            body.split_once('(').filter(|_| body.starts_with(&format!("{name}("))).map(|(_, inner)| inner);
+        let body = inner.map_or(body.clone(), |inner| {
+            let inner: String = inner.chars().take_while(|c| c.is_alphanumeric()).collect();
+            let start = source.find(&format!("struct {inner}")).unwrap();
+            source[start..].split("\n}").next().unwrap().to_owned()
+        });
+        (snake_case(&name), fields(&body))
+    };
+    events.into_iter().map(with_fields).collect()
+}
+
+/// Each field, and whether it may be absent.
+fn fields(body: &str) -> BTreeMap<String, bool> {
+    let (mut fields, mut may_be_absent) = (BTreeMap::new(), false);
+    for line in body.lines().skip(1).map(str::trim) {
+        if line.starts_with("#[serde(skip_serializing_if") {
+            may_be_absent = true;
+        } else if !line.starts_with("//")
+            && let Some((field, _)) = line.split_once(": ")
+        {
+            fields.insert(field.trim_start_matches("r#").to_owned(), std::mem::take(&mut may_be_absent));
+        }
+    }
+    fields
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for character in name.chars() {
+        if character.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(character.to_lowercase());
+    }
+    snake
 }

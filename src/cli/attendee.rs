@@ -16,7 +16,7 @@ use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::peer::{CommandError, Membership, RelayMemory, RoomWish, SeenLetter};
-use crate::secure::Secret;
+use crate::secure::{PublicKey, Secret};
 use crate::store::profile::Profile;
 use crate::time::Instant;
 
@@ -40,6 +40,12 @@ pub(super) struct Attendee {
     profile: Option<Profile>,
     /// The operators' secret, for after each entry.
     secret: Option<Secret>,
+    /// The relay's key when the user gave the secret for it; None before the relay was met.
+    secret_for: Option<PublicKey>,
+    /// Another key than the relay's known one answered, and it was given up.
+    is_mistrusted: bool,
+    /// It is to be called again as soon as its end was told.
+    is_wanted_again: bool,
     /// The rooms whose password from the environment was tried.
     tried: Vec<String>,
     /// Where the relay was found.
@@ -76,6 +82,9 @@ impl Attendee {
             nick,
             profile,
             secret,
+            secret_for: None,
+            is_mistrusted: false,
+            is_wanted_again: false,
             tried: Vec::new(),
             addresses: Vec::new(),
             latest: None,
@@ -140,19 +149,56 @@ impl Attendee {
         }
     }
 
-    /// The operators' secret, if the user has it.
-    pub(super) fn secret(&self) -> Option<&Secret> {
-        self.secret.as_ref()
+    /// Whether the user has the operators' secret.
+    pub(super) const fn has_secret(&self) -> bool {
+        self.secret.is_some()
     }
 
-    /// Has the secret said again after every entry.
-    pub(super) fn keep_secret(&mut self, secret: Secret) {
-        self.secret = Some(secret);
+    /// The operators' secret, for the relay with this key. It was given for one key, and no other gets it before the user says so:
+    /// whoever trusts a new key has not said that it may have this.
+    pub(super) fn secret(&mut self, relay: Option<PublicKey>) -> Option<&Secret> {
+        self.bind_secret(relay);
+        self.secret.as_ref().filter(|_| self.secret_for == relay)
+    }
+
+    /// The secret is for the relay that is known, or was named, by this key.
+    pub(super) fn bind_secret(&mut self, relay: Option<PublicKey>) {
+        self.secret_for = self.secret_for.or(relay);
+    }
+
+    /// Has the secret said again after every entry at the relay with this key.
+    pub(super) fn keep_secret(&mut self, secret: Secret, relay: Option<PublicKey>) {
+        (self.secret, self.secret_for) = (Some(secret), relay);
+    }
+
+    /// Has the relay called again as soon as its end was told.
+    pub(super) const fn set_wanted_again(&mut self) {
+        self.is_wanted_again = true;
+    }
+
+    /// Whether it is to be called again; asked once.
+    pub(super) const fn take_wanted_again(&mut self) -> bool {
+        std::mem::replace(&mut self.is_wanted_again, false)
+    }
+
+    /// Notes whether the relay was given up because of its key.
+    pub(super) const fn set_mistrusted(&mut self, is_mistrusted: bool) {
+        self.is_mistrusted = is_mistrusted;
+    }
+
+    /// Whether the relay was given up because of its key.
+    pub(super) const fn is_mistrusted(&self) -> bool {
+        self.is_mistrusted
     }
 
     /// Whether the environment's password was tried for a room, which is of no use twice.
     pub(super) fn has_tried(&self, room: &str) -> bool {
         self.tried.iter().any(|tried| tried == room)
+    }
+
+    /// The room was joined: the password was right, or not wanted.
+    pub(super) fn forget_tried(&mut self, room: &str) {
+        self.tried.retain(|tried| tried != room);
     }
 
     /// The environment's password for a room.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use mio::Waker;
 
 use super::attendee::PASSWORD_VARIABLE;
+use crate::chat::is_nick;
 use crate::io::resolve::{AddressError, ResolveError, Resolver, Target};
 use crate::io::socket::Reach;
 use crate::peer::trust::KnownBy;
@@ -49,6 +50,15 @@ pub(super) enum Obstacle {
     Unreachable(Target),
     /// Port 0 is nobody's.
     NoPort,
+    /// Neither an address nor anybody's nick, as typed.
+    NobodyCalled(String),
+    /// The relay was left or lost.
+    NoRelay,
+    /// The relay showed another key, and was given up.
+    RelayMistrusted {
+        /// Its address, as typed.
+        relay: String,
+    },
     /// The peer refused.
     Refused(CommandError),
     /// The room is being joined; the line waits.
@@ -96,6 +106,17 @@ impl fmt::Display for Obstacle {
                  IPv4 and IPv6"
             ),
             Self::NoPort => f.write_str("nobody listens on port 0; name the port that the other side shows"),
+            Self::NobodyCalled(who) => write!(
+                f,
+                "nobody is called {} here (/who lists everybody), and an address has a port, such as 192.168.0.7:6000",
+                filter::nick(who)
+            ),
+            Self::NoRelay => f.write_str("the relay was left or lost; /join ROOM goes back there"),
+            Self::RelayMistrusted { relay } => write!(
+                f,
+                "the relay was given up, since another key answered; /verify {relay} shows it, /trust {relay} accepts it and \
+                 calls again"
+            ),
             Self::Refused(error) => error.fmt(f),
             Self::Joining => f.write_str("the room is still being joined"),
             Self::NoRoom => InputError::NoRoom.fmt(f),
@@ -163,7 +184,15 @@ impl Directory {
     ) -> Result<ConversationId, Obstacle> {
         let target = match who.parse::<Target>() {
             Ok(target) => target,
-            Err(error) => return by_nick(model, who)?.ok_or(Obstacle::NoAddress(error)),
+            Err(error) => {
+                let nobody = || match error {
+                    AddressError::NoPort { has_key: false, .. } if is_nick(who) => {
+                        Obstacle::NobodyCalled(who.to_owned())
+                    }
+                    error => Obstacle::NoAddress(error),
+                };
+                return by_nick(model, who)?.ok_or_else(nobody);
+            }
         };
         if let Some(address) = target.address() {
             return self.open(now, peer, model, &target, vec![address]);

@@ -14,7 +14,7 @@ use super::exit::Failure;
 use crate::chat::is_nick;
 use crate::endpoint::{EndpointConfig, Protection};
 use crate::io::entropy;
-use crate::peer::trust::{KnownBy, KnownKey, Trust};
+use crate::peer::trust::{KnownBy, KnownKey, MAX_ADDRESSES, MAX_CALLERS, MAX_MEMBERS, Trust};
 use crate::peer::{CommandError, Peer, PeerConfig};
 use crate::secure::{KeyPair, PublicKey};
 use crate::store;
@@ -22,10 +22,21 @@ use crate::store::identity::Identity as Kept;
 use crate::store::profile::{self, Profile, ProfileError};
 use crate::time::Instant;
 use crate::ui::filter;
+use crate::ui::model::Model;
 use crate::ui::notice::Notice;
 
-/// How often what was learned is written down; a caller's key waits for it, and a crash forgets no more than this.
-const WRITE_INTERVAL: Duration = Duration::from_millis(200);
+/// How often keys that were learned are written down, which waits for the disk: a flood of callers costs it no more than this, and
+/// a crash forgets no more. The first one is written at once.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the rest is: where its owner was last and what it called itself, which nobody misses after a crash.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a disk that took nothing is left alone.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Keys that wait for a disk that takes nothing: as many as are known at most.
+const MAX_UNWRITTEN: usize = MAX_ADDRESSES + MAX_MEMBERS + MAX_CALLERS;
 
 /// Whose profile it is if nobody says so and the system does not know either.
 const NOBODY: &str = "me";
@@ -37,8 +48,12 @@ pub(super) struct Identity {
     known: BTreeMap<KnownBy, KnownKey>,
     /// Where what is learned is kept.
     kept: Option<Kept>,
-    unwritten: Vec<(KnownBy, KnownKey)>,
-    next_write: Instant,
+    unwritten: BTreeMap<KnownBy, KnownKey>,
+    /// Whether there are keys among it, and not only what is said of known ones.
+    has_keys: bool,
+    last_write: Option<Instant>,
+    /// The disk took nothing the last time, which was told.
+    has_failed: bool,
 }
 
 impl Identity {
@@ -52,7 +67,8 @@ impl Identity {
             }));
             known = kept.as_ref().map(|kept| kept.known().clone()).unwrap_or_default();
         }
-        Ok(Self { keys, known, kept, unwritten: Vec::new(), next_write: Instant::ZERO })
+        let unwritten = BTreeMap::new();
+        Ok(Self { keys, known, kept, unwritten, has_keys: false, last_write: None, has_failed: false })
     }
 
     /// The identity of a profile that another program may use at the same time, for a run that has no seat at a relay.
@@ -78,6 +94,14 @@ impl Identity {
         Self::new(kept, false)
     }
 
+    /// What is shown knows whether keys are kept beyond the run.
+    pub(super) fn note_folder(&self, mut model: Model) -> Model {
+        if self.kept.is_none() {
+            model.forget_keys();
+        }
+        model
+    }
+
     /// The folder of the profile, for whatever else is kept by key; None if nothing is.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.kept.as_ref().filter(|_| self.keys.is_some()).map(Kept::folder)
@@ -98,29 +122,51 @@ impl Identity {
 
     /// Takes in what the peer learned.
     pub(super) fn learn(&mut self, peer: &mut Peer) {
-        while let Some(entry) = peer.poll_known() {
-            if self.kept.is_some() {
-                self.unwritten.push(entry);
-            }
+        while let Some((by, known)) = peer.poll_known() {
+            let Some(kept) = &self.kept else { continue };
+            let is_written = |it: &KnownKey| (it.key, it.is_chosen) == (known.key, known.is_chosen);
+            self.has_keys |= !kept.known().get(&by).is_some_and(is_written);
+            self.unwritten.insert(by, known);
         }
+    }
+
+    /// What other programs with the same profile have learned, or their users have accepted.
+    pub(super) fn poll_news(&mut self) -> Vec<(KnownBy, KnownKey)> {
+        let Some(kept) = self.kept.as_mut().filter(|_| self.keys.is_some()) else { return Vec::new() };
+        kept.poll_news().unwrap_or_else(|error| {
+            log::error!("keys that were accepted elsewhere are not known here: {error}");
+            Vec::new()
+        })
     }
 
     /// When to call [`Identity::write`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        (!self.unwritten.is_empty()).then_some(self.next_write)
+        let interval = match (self.has_failed, self.has_keys) {
+            (true, _) => RETRY_INTERVAL,
+            (false, true) => WRITE_INTERVAL,
+            (false, false) => TOUCH_INTERVAL,
+        };
+        let due = self.last_write.map_or(Instant::ZERO, |last| last + interval);
+        (!self.unwritten.is_empty()).then_some(due)
     }
 
     /// Writes down what was learned, if it is time, or if nothing follows.
     pub(super) fn write(&mut self, now: Instant, is_end: bool) {
-        if self.unwritten.is_empty() || !is_end && now < self.next_write {
+        if self.poll_timeout().is_none_or(|due| !is_end && now < due) {
             return;
         }
-        self.next_write = now + WRITE_INTERVAL;
+        self.last_write = Some(now);
+        let Some(kept) = &mut self.kept else { return };
         let learned = std::mem::take(&mut self.unwritten);
-        if let Some(kept) = &mut self.kept
-            && let Err(error) = kept.keep(learned)
-        {
-            log::error!("keys that were learned are not kept: {error}");
+        match kept.keep(&learned) {
+            Ok(()) => (self.has_keys, self.has_failed) = (false, false),
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_failed, true) {
+                    log::error!("keys that were learned are not kept: {error}");
+                }
+                // What there is no room for is learned again when it is met again.
+                self.unwritten = learned.into_iter().take(MAX_UNWRITTEN).collect();
+            }
         }
     }
 }
@@ -220,9 +266,11 @@ fn unusable_keys(error: &ProfileError) -> Failure {
 const fn is_fatal(error: &ProfileError) -> bool {
     match error {
         ProfileError::Exposed { .. }
+        | ProfileError::Open { .. }
         | ProfileError::Damaged { .. }
         | ProfileError::NoKey { .. }
-        | ProfileError::NoKnownKeys { .. } => true,
+        | ProfileError::NoKnownKeys { .. }
+        | ProfileError::TooLong { .. } => true,
         ProfileError::System { .. } | ProfileError::TooMany { .. } => false,
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn trust(flags: &TrustArgs) -> Result<Exit, Failure> {
     let by = KnownBy::address(&target.to_string());
     let accepted = trust.pin(Clock::new().now().wall, &by, key);
     let learned = std::iter::from_fn(|| trust.poll_change()).collect();
-    kept.keep(learned).map_err(Failure::failed)?;
+    kept.keep(&learned).map_err(Failure::failed)?;
     let mut stdout = Output::stdout();
     match accepted.before.filter(|before| before.key != key) {
         Some(before) => stdout.push_line(&format!(

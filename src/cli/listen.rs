@@ -39,7 +39,8 @@ pub(super) fn run(flags: &ListenArgs) -> Result<Exit, Failure> {
     let mut keeping = Keeping::open(identity.folder(), &mut notices);
     let config = keeping.complete_config(identity.complete_config(config)?);
     let mut station = Station::new(socket, flags.trace.as_deref(), config)?;
-    let (view, model, remaining) = (view(flags.json), Model::default(), flags.count);
+    let (view, remaining) = (view(flags.json), flags.count);
+    let model = identity.note_folder(Model::default());
     let mut listener = Listener { view, model, identity, keeping, remaining, ending: None };
     listener.model.tell(Notice::Ready { address, reachable, busy: None, talks: false, at_relay: false, key });
     notices.into_iter().for_each(|notice| listener.model.tell(notice));

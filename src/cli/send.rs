@@ -176,7 +176,7 @@ impl Sender {
         Self {
             source,
             conversation,
-            model: Model::default(),
+            model: identity.note_folder(Model::default()),
             identity,
             held: None,
             blocked: false,

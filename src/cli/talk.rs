@@ -83,6 +83,8 @@ pub(super) struct Talk {
     fails_connections: bool,
     /// It did its work: nothing that a relay says after it is believed, or shown.
     has_failed: bool,
+    /// When a key that was accepted in another program is looked for.
+    elsewhere: trust::Elsewhere,
     /// Until when lines are still read that can only fail: those that came through a pipe before it was known have an outcome.
     drains_until: Option<Instant>,
     ending: Option<Ending>,
@@ -106,7 +108,7 @@ impl Talk {
     ) -> Self {
         Self {
             front,
-            model: Model::with_commands(),
+            model: identity.note_folder(Model::with_commands()),
             directory,
             identity,
             keeping,
@@ -121,6 +123,7 @@ impl Talk {
             held: VecDeque::new(),
             fails_connections,
             has_failed: false,
+            elsewhere: trust::Elsewhere::default(),
             drains_until: None,
             ending: None,
         }
@@ -222,6 +225,7 @@ impl Talk {
             self.fail_jobs();
         }
         self.directory.take_answers();
+        self.learn_elsewhere(now, peer, !self.jobs.is_empty());
         if self.ending.is_none() && !self.say_left(now, peer) {
             return;
         }
@@ -370,6 +374,7 @@ impl Talk {
     fn command(&mut self, now: Now, peer: &mut Peer, command: Command) -> Result<Id, Obstacle> {
         peer.handle_command(now, command).map_err(|error| match error {
             CommandError::WouldBlock => Obstacle::Full,
+            CommandError::NoMember => self.no_relay(),
             error => Obstacle::Refused(error),
         })
     }
@@ -584,6 +589,7 @@ impl Handler<Peer> for Talk {
         let writing = self.attendee.as_ref().and_then(Attendee::poll_timeout);
         let held = self.held.front().map(|(due, _)| *due);
         let known = self.identity.poll_timeout();
-        ending.into_iter().chain(writing).chain(held).chain(self.drains_until).chain(known).min()
+        let deadlines = [ending, writing, held, self.drains_until, known, self.elsewhere.poll_timeout()];
+        deadlines.into_iter().flatten().min()
     }
 }

@@ -82,7 +82,15 @@ impl FromStr for Target {
         // No host has that sign.
         let (key, place) = text.split_once('@').map_or((None, text), |(key, place)| (Some(key), place));
         let key = key.map(read_key).transpose()?;
-        let (host, port) = split_port(place)?;
+        let (host, port) = match split_port(place) {
+            Err(AddressError::NoPort { .. }) if key.is_none() && read_key(place).is_ok() => {
+                return Err(AddressError::KeyAlone);
+            }
+            Err(AddressError::NoPort { text, .. }) => {
+                return Err(AddressError::NoPort { text, has_key: key.is_some() });
+            }
+            split => split?,
+        };
         let port = port.parse().map_err(|_| AddressError::BadPort { port: port.to_owned() })?;
         Ok(Self { key, host, port })
     }
@@ -97,7 +105,9 @@ fn read_key(text: &str) -> Result<PublicKey, AddressError> {
 fn split_port(text: &str) -> Result<(Host, &str), AddressError> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or(AddressError::NoBracket)?;
-        let port = rest.strip_prefix(':').ok_or_else(|| AddressError::NoPort { text: text.to_owned() })?;
+        let port = rest
+            .strip_prefix(':')
+            .ok_or_else(|| AddressError::NoPort { text: text.to_owned(), has_key: false })?;
         return match host.parse::<Ipv6Addr>() {
             Ok(ip) => Ok((Host::Ip(ip.into()), port)),
             // A zone (`fe80::1%eth0`) has a name that only the system can look up.
@@ -108,7 +118,9 @@ fn split_port(text: &str) -> Result<(Host, &str), AddressError> {
     if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
         return Err(AddressError::BareIpv6 { text: text.to_owned() });
     }
-    let (host, port) = text.rsplit_once(':').ok_or_else(|| AddressError::NoPort { text: text.to_owned() })?;
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| AddressError::NoPort { text: text.to_owned(), has_key: false })?;
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok((Host::Ip(ip), port));
     }
@@ -138,7 +150,11 @@ pub enum AddressError {
     NoPort {
         /// What was written.
         text: String,
+        /// Whether a key stood before it.
+        has_key: bool,
     },
+    /// It is a key and nothing else.
+    KeyAlone,
     /// What stands after the colon is no port.
     BadPort {
         /// What was written there.
@@ -163,13 +179,17 @@ pub enum AddressError {
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPort { text } => {
+            Self::NoPort { text, has_key } => {
+                let key = if *has_key { "KEY@" } else { "" };
                 write!(
                     f,
-                    "\"{}\" has no port; write host:port, such as 192.168.0.7:6000",
+                    "\"{}\" has no port; write {key}host:port, such as {key}192.168.0.7:6000",
                     text.escape_debug()
                 )
             }
+            Self::KeyAlone => f.write_str(
+                "that is a key, and where its owner is has to be said too; write KEY@host:port, such as KEY@192.168.0.7:6000",
+            ),
             Self::BadPort { port } => {
                 write!(f, "\"{}\" is no port; a port is a number from 0 to 65535", port.escape_debug())
             }

@@ -38,6 +38,7 @@ impl Direction {
 
 /// Writes a trace.
 pub struct Trace {
+    name: String,
     writer: Box<dyn Write>,
     line: String,
     failed: bool,
@@ -52,7 +53,7 @@ impl Trace {
         } else {
             Box::new(BufWriter::new(private_file(name)?))
         };
-        Ok(Self { writer, line: String::new(), failed: false })
+        Ok(Self { name: name.to_owned(), writer, line: String::new(), failed: false })
     }
 
     /// Adds one datagram. After the disk failed once, nothing more is written: a chat is worth more than its trace.
@@ -86,7 +87,7 @@ impl Trace {
 
     fn note(&mut self, result: io::Result<()>) {
         if let Err(error) = result {
-            log::error!("the trace ends here, since it cannot be written: {error}");
+            log::error!("the trace ends here, since it cannot be written to {}: {error}", self.name);
             self.failed = true;
         }
     }
@@ -197,7 +198,8 @@ mod tests {
         let (local, remote) = ("0.0.0.0:6000", "127.0.0.1:6001");
         let path =
             Path { local_ip: Some([127, 0, 0, 1].into()), remote: remote.parse().expect("an address") };
-        let mut trace = Trace { writer: Box::new(Vec::new()), line: String::new(), failed: false };
+        let mut trace =
+            Trace { name: String::new(), writer: Box::new(Vec::new()), line: String::new(), failed: false };
         let wall = WallTime::from_unix_micros(1_500_000);
         trace.record(wall, Direction::Out, local.parse().expect("an address"), path, b"{\x00\xff");
         assert_eq!(trace.line, "1970-01-01T00:00:01.500000Z out 127.0.0.1:6000 127.0.0.1:6001 7b00ff\n");

@@ -48,6 +48,8 @@ pub struct Kept {
     pub at: WallTime,
     /// What it answers.
     pub reply_to: Option<Quote>,
+    /// Whether they left, so that they may have arrived.
+    pub is_sent: bool,
 }
 
 /// What is to be written down before anything more is sent.
@@ -123,10 +125,10 @@ impl Again {
     }
 }
 
-/// What is known of a message that goes again after the next start, and of one that has its fate.
+/// What goes again after the next start, its bytes, and whether it is kept as one that left; and what has its fate.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    kept: BTreeMap<MessageId, usize>,
+    kept: BTreeMap<MessageId, (usize, bool)>,
     bytes: usize,
     changes: VecDeque<OutboxChange>,
 }
@@ -136,15 +138,15 @@ impl Outbox {
         self.kept.len() < MAX_WAITING && self.bytes.saturating_add(bytes) <= MAX_WAITING_BYTES
     }
 
-    fn note(&mut self, id: MessageId, bytes: usize) {
+    fn note(&mut self, id: MessageId, bytes: usize, is_sent: bool) {
         self.bytes += bytes;
-        self.bytes -= self.kept.insert(id, bytes).unwrap_or(0);
+        self.bytes -= self.kept.insert(id, (bytes, is_sent)).map_or(0, |(bytes, _)| bytes);
     }
 
     /// It stays where it is written, for the next run.
     fn leave(&mut self, id: &MessageId) -> bool {
         let bytes = self.kept.remove(id);
-        self.bytes -= bytes.unwrap_or(0);
+        self.bytes -= bytes.map_or(0, |(bytes, _)| bytes);
         bytes.is_some()
     }
 
@@ -200,13 +202,21 @@ impl Peer {
         }
         (conversation.again.key, conversation.again.remembers) = (key, Some(true));
         let mut before = Vec::new();
-        for Kept { id, text, at, reply_to, .. } in words {
+        for Kept { id, text, at, reply_to, is_sent, .. } in words {
             let number = self.next_message;
             self.next_message += 1;
-            self.outbox.note(id.clone(), text.len());
+            self.outbox.note(id.clone(), text.len(), is_sent);
             let outgoing = Outgoing { number, since: now.instant, sent_on: None };
             conversation.outgoing.insert(id.clone(), outgoing);
-            before.push(Waiting { number, id, at, text, is_echo: false, reply_to, sends: 1 });
+            before.push(Waiting {
+                number,
+                id,
+                at,
+                text,
+                is_echo: false,
+                reply_to,
+                sends: u32::from(is_sent),
+            });
         }
         // What the user said before this in the same run is newer all the same.
         before.into_iter().rev().for_each(|words| conversation.push_front(words));
@@ -348,14 +358,17 @@ impl Peer {
         let Some(key) = conversation.again.key.filter(|_| is_wanted && is_of_use && self.retains(id)) else {
             return;
         };
-        if self.outbox.kept.contains_key(&words.id) || !self.outbox.has_room(words.text.len()) {
+        let is_sent = words.sends > 0;
+        let known = self.outbox.kept.get(&words.id).map(|(_, was_sent)| *was_sent);
+        // The next run is not to call something unsent that left.
+        if known.map_or(!self.outbox.has_room(words.text.len()), |was_sent| was_sent || !is_sent) {
             return;
         }
         let to = conversation.named.address.clone().unwrap_or_else(|| conversation.address.to_string());
         let Waiting { id, at, text, reply_to, .. } = words;
-        self.outbox.note(id.clone(), text.len());
-        let (id, text, reply_to) = (id.clone(), text.clone(), reply_to.clone());
-        self.outbox.changes.push_back(OutboxChange::Keep(Kept { id, key, to, text, at: *at, reply_to }));
+        self.outbox.note(id.clone(), text.len(), is_sent);
+        let (id, at, text, reply_to) = (id.clone(), *at, text.clone(), reply_to.clone());
+        self.outbox.changes.push_back(OutboxChange::Keep(Kept { id, key, to, text, at, reply_to, is_sent }));
     }
 
     /// The layer below gives words back with their connection. True: what becomes of them is decided when that one's end is told.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::again::Kept;
+use super::trust::{KnownBy, KnownKey};
 use super::{Membership, Named};
 use crate::chat::{MessageId, Request};
 
@@ -129,6 +130,12 @@ pub enum Command {
     Trust {
         /// Whose.
         who: Trusted,
+    },
+    /// Another program of the same user keeps these keys by now; where one is another than ours, the user accepted it there.
+    /// [`super::KeyNews::Accepted`] follows for each of those.
+    Learn {
+        /// What it is known by, and the key.
+        known: Vec<(KnownBy, KnownKey)>,
     },
     /// The run is about to end: tell now what of it is kept for the next one. [`super::Event::Kept`] follows for each.
     KeepRest,

@@ -23,6 +23,8 @@ pub(super) struct Conversation {
     pub(super) named: Named,
     /// The key that the other side has proved.
     pub(super) key: Option<PublicKey>,
+    /// The key that words of ours went to last.
+    pub(super) written_to: Option<PublicKey>,
     /// Another key that answered in its place.
     pub(super) wrong: Option<SeenKey>,
     /// When the attempt to which it answered ends.
@@ -95,6 +97,7 @@ impl Conversation {
             address,
             named: Named::default(),
             key: None,
+            written_to: None,
             wrong: None,
             wrong_until: None,
             primary: None,

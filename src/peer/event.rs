@@ -149,6 +149,8 @@ pub enum KeyNews {
     New {
         /// The key.
         key: PublicKey,
+        /// Whether it is; there may be no room for it.
+        is_kept: bool,
     },
     /// A caller proved a key that is known.
     Known(KnownKey),
@@ -160,6 +162,8 @@ pub enum KeyNews {
         known: Option<KnownKey>,
         /// The key that answered.
         seen: PublicKey,
+        /// The user typed the expected one, so that it counts more than whatever is known.
+        is_typed: bool,
     },
     /// A caller has a name that is known under another key.
     Other {

@@ -35,6 +35,11 @@ impl Named {
     fn known_by(&self) -> Option<KnownBy> {
         self.address.as_deref().map(KnownBy::address)
     }
+
+    /// Whether the user typed the key together with the address: then no other will do, whatever is known (UC-KEY-010).
+    const fn is_typed(&self) -> bool {
+        self.address.is_some() && self.key.is_some()
+    }
 }
 
 impl Peer {
@@ -50,6 +55,11 @@ impl Peer {
     /// The key of a conversation's other side: what it proved in this run, or else what is known of it.
     pub fn key_of(&self, id: ConversationId) -> Option<PublicKey> {
         self.conversations.get(&id).and_then(|conversation| self.expected(conversation))
+    }
+
+    /// Whether we are, or want to be, a member of the relay that this conversation is with.
+    pub fn is_attending(&self, id: ConversationId) -> bool {
+        self.is_relay(id)
     }
 
     /// The key that is known for a member of a relay that we are at.
@@ -155,9 +165,29 @@ impl Peer {
             self.tell_key(id, KeyNews::Accepted { before, key });
         }
         let place = address.to_string();
-        if self.trust.meet(at, &by, key, nick.as_deref(), Some(&place)) == Meeting::New {
-            self.tell_key(id, KeyNews::New { key });
+        if let Meeting::New { is_kept } = self.trust.meet(at, &by, key, nick.as_deref(), Some(&place)) {
+            self.tell_key(id, KeyNews::New { key, is_kept });
         }
+    }
+
+    /// The user wrote to the other side: whoever it is goes before no stranger (UC-KEY-012).
+    pub(super) fn choose(&mut self, id: ConversationId) {
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        if conversation.key.is_some() && conversation.written_to != conversation.key {
+            conversation.written_to = conversation.key;
+            self.choose_written_to(id);
+        }
+    }
+
+    fn choose_written_to(&mut self, id: ConversationId) {
+        if let Some(key) = self.conversations.get(&id).and_then(|conversation| conversation.written_to) {
+            self.trust.choose_key(key);
+        }
+    }
+
+    /// The user compared this key: whoever has it goes before no stranger (UC-KEY-012).
+    pub fn note_compared(&mut self, key: PublicKey) {
+        self.trust.choose_key(key);
     }
 
     /// The other side gave itself a name, for the first time or another one.
@@ -181,10 +211,11 @@ impl Peer {
             return;
         }
         let news = match self.trust.call(now.wall, &nick, key, Some(&place)) {
-            Call::New => KeyNews::New { key },
+            Call::New { is_kept } => KeyNews::New { key, is_kept },
             Call::Known(known) => KeyNews::Known(known),
             Call::Other(known) => KeyNews::Other { known, seen: key },
         };
+        self.choose_written_to(id);
         let address = Some(where_it_is);
         self.events.push_back(Event::Key { owner: KeyOwner::Caller(nick), address, news });
     }
@@ -206,13 +237,14 @@ impl Peer {
         let conversation = &self.conversations[&id];
         let Some(expected) = self.expected(conversation) else { return };
         let by = conversation.named.known_by();
+        let is_typed = conversation.named.is_typed();
         if let Some(by) = &by {
             self.trust.note_wrong(by, seen);
         }
         let known = by.and_then(|by| self.trust.known(&by)).filter(|known| known.key == expected).cloned();
         // Whoever is called again and again for what waits answers as often, and one warning is enough.
         if !was_told {
-            self.tell_key(id, KeyNews::Changed { expected, known, seen });
+            self.tell_key(id, KeyNews::Changed { expected, known, seen, is_typed });
         }
     }
 
@@ -287,22 +319,80 @@ impl Peer {
         let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
         let seen = conversation.wrong.ok_or(CommandError::NothingToTrust)?;
         let seen = seen.acceptable().ok_or(CommandError::AnotherKeyCame)?;
+        let before = match (conversation.named.known_by(), conversation.nick.clone()) {
+            (Some(by), _) => self.trust.pin(now.wall, &by, seen).before,
+            (None, Some(nick)) => self.trust.pin(now.wall, &KnownBy::caller(&nick), seen).before,
+            (None, None) => None,
+        };
+        self.take_key(now, id, before, seen);
+        Ok(())
+    }
+
+    /// Takes in what another program of the same user keeps by now: a key that was accepted there is accepted here.
+    pub(super) fn learn_known(&mut self, now: Now, by: KnownBy, known: KnownKey) {
+        let key = known.key;
+        let before = self.trust.take(&by, known);
+        if self.trust.expected(&by) != Some(key) {
+            return;
+        }
+        let owner = match &by {
+            KnownBy::Address(typed) => {
+                let at: Vec<ConversationId> = self.refused_at(typed, key).collect();
+                if !at.is_empty() {
+                    at.into_iter().for_each(|id| self.take_key(now, id, before.clone(), key));
+                    return;
+                }
+                KeyOwner::Address(typed.clone())
+            }
+            KnownBy::Member { name, .. } => KeyOwner::Member(name.clone()),
+            KnownBy::Caller { name } => KeyOwner::Caller(name.clone()),
+        };
+        if before.is_some() {
+            let news = KeyNews::Accepted { before, key };
+            self.events.push_back(Event::Key { owner, address: None, news });
+        }
+    }
+
+    /// The conversations with whoever is at an address, as it was typed, for which another key than this one is expected.
+    fn refused_at(&self, typed: &str, key: PublicKey) -> impl Iterator<Item = ConversationId> {
+        let by = KnownBy::address(typed);
+        let is_at = move |it: &Conversation| match it.named.known_by() {
+            Some(named) => named == by,
+            None => it.wrong.is_some() && KnownBy::address(&it.address.to_string()) == by,
+        };
+        let is_other = move |it: &Conversation| it.named.key.or(it.key).is_some_and(|of| of != key);
+        let is_refused =
+            move |it: &Conversation| !it.named.is_typed() && (it.wrong.is_some() || is_other(it));
+        let all = self.conversations.iter();
+        all.filter(move |(_, it)| is_at(it) && is_refused(it)).map(|(&id, _)| id)
+    }
+
+    /// From now on this key is a conversation's, and no other.
+    fn take_key(&mut self, now: Now, id: ConversationId, before: Option<KnownKey>, key: PublicKey) {
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
         (conversation.wrong, conversation.key) = (None, None);
+        if conversation.named.key.is_some() || conversation.named.address.is_none() {
+            conversation.named.key = Some(key);
+        }
         // What was said before was for the old one.
         self.unbind_words(id);
-        let conversation = self.conversations.get_mut(&id).ok_or(CommandError::NoConversation)?;
-        conversation.named.key = conversation.named.key.map(|_| seen);
-        let before = match conversation.named.known_by() {
-            Some(by) => self.trust.pin(now.wall, &by, seen).before,
-            None => {
-                conversation.named.key = Some(seen);
-                let nick = conversation.nick.clone();
-                nick.and_then(|nick| self.trust.pin(now.wall, &KnownBy::caller(&nick), seen).before)
-            }
-        };
-        self.tell_key(id, KeyNews::Accepted { before, key: seen });
+        self.tell_key(id, KeyNews::Accepted { before, key });
+        self.leave_others(now, id, key);
         self.call_anew(now, id);
-        Ok(())
+    }
+
+    /// A connection with whoever proved another key carries nothing any more, though it may be open: what is said from now on must
+    /// not ride on it.
+    fn leave_others(&mut self, now: Now, id: ConversationId, key: PublicKey) {
+        let Some(conversation) = self.conversations.get(&id) else { return };
+        let is_other = |handle: &Handle| self.endpoint.remote_key(*handle).is_some_and(|of| of != key);
+        for handle in conversation.handles().filter(is_other).collect::<Vec<_>>() {
+            // The call beside a silent one ends with it, and nobody waits for a side that is not to hear any more.
+            self.endpoint.give_up(now, handle, "done", "");
+            self.endpoint.abort(now, handle, Closed::ByUs);
+        }
+        // Their ends and their words' fates come before anything that is said next.
+        self.follow_endpoint(now);
     }
 
     /// A call under way asks for the key that was right before: words that are said from now on must not ride on it.

@@ -225,6 +225,10 @@ impl Peer {
                 self.attend(now, addresses, named, membership).map(Id::Conversation)
             }
             Command::Trust { who } => self.trust_seen(now, &who).map(|()| Id::None),
+            Command::Learn { known } => {
+                known.into_iter().for_each(|(by, known)| self.learn_known(now, by, known));
+                Ok(Id::None)
+            }
             Command::Say { to, text } => self.say_to(now, to, text, None).map(Id::Message),
             Command::Repeat { to, words } => self.repeat(to, words, now).map(|()| Id::None),
             Command::Ask { relay, request } => self.ask(now, relay, request).map(Id::Message),

@@ -163,6 +163,7 @@ impl Peer {
                     SendError::NoSuchStream { .. } | SendError::Closed => CommandError::NoConversation,
                 }
             })?;
+        self.choose(to);
         if let Some(conversation) = self.conversations.get_mut(&to) {
             conversation.by_seq.insert((handle, stream::WORDS, seq), words.id.clone());
             self.endpoint.set_attentive(handle, true);

@@ -4,21 +4,22 @@
 //! somebody gave who called us. The first key that is met is trusted (UC-KEY-008); another one is told and changes nothing until
 //! the user accepts it (UC-KEY-009). What is to be kept on disk goes out through [`Trust::poll_change`].
 //!
-//! It must never learn a key by itself in the place of another one, and never forget a typed address because of strangers.
+//! It must never learn a key by itself in the place of another one, never forget a typed address because of strangers, and never
+//! say of a key that it is kept if it is not.
 
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chat::folded;
 use crate::secure::PublicKey;
 use crate::time::WallTime;
 
-/// Addresses that a person ever typed; whoever types more has no use for the oldest.
-const MAX_ADDRESSES: usize = 1_024;
-/// Members of relays; more than a person writes letters to. Strangers can write to us under any number of names, so these never
-/// give way to others: beyond the limit a new one is met as new each time.
-const MAX_MEMBERS: usize = 4_096;
-/// Callers, whose names cost them nothing: the oldest give way.
-const MAX_CALLERS: usize = 1_024;
+pub use room::{MAX_ADDRESSES, MAX_CALLERS, MAX_MEMBERS, MAX_OF_RELAY, make_room};
+
 /// Keys that wait to be accepted; a person looks at a few.
 const MAX_SEEN: usize = 256;
 
@@ -69,13 +70,18 @@ pub struct KnownKey {
     pub since: WallTime,
     /// Where its owner was last.
     pub address: Option<String>,
+    /// The user named it, wrote to it or compared it: what only strangers did is forgotten before it (UC-KEY-012).
+    pub is_chosen: bool,
 }
 
 /// What meeting a key means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meeting {
     /// Nothing was known: this key is, from now on.
-    New,
+    New {
+        /// Whether it is; there may be no room for it.
+        is_kept: bool,
+    },
     /// It is the known one.
     Known {
         /// Since when.
@@ -89,7 +95,10 @@ pub enum Meeting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Neither the key nor the name was known: they are, from now on.
-    New,
+    New {
+        /// Whether they are; there may be no room for them.
+        is_kept: bool,
+    },
     /// The key is known, perhaps by another name, and the name is nobody else's.
     Known(KnownKey),
     /// The name is another key's, and not this one's as well.
@@ -146,8 +155,9 @@ impl SeenKey {
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     known: BTreeMap<KnownBy, KnownKey>,
-    /// What was seen in place of a known key, until it is accepted.
-    seen: BTreeMap<KnownBy, SeenKey>,
+    /// What was seen in place of a known key, until it is accepted; and the how-manieth it was.
+    seen: BTreeMap<KnownBy, (u64, SeenKey)>,
+    next_seen: u64,
     /// What is to be kept on disk and was not asked for yet.
     changed: BTreeSet<KnownBy>,
 }
@@ -178,9 +188,11 @@ impl Trust {
         address: Option<&str>,
     ) -> Meeting {
         let Some(known) = self.known.get_mut(by) else {
-            let nick = nick.map(str::to_owned);
-            self.learn(by, KnownKey { key, nick, since: at, address: address.map(str::to_owned) });
-            return Meeting::New;
+            let (nick, address) = (nick.map(str::to_owned), address.map(str::to_owned));
+            // An address is known because the user typed it.
+            let is_chosen = matches!(by, KnownBy::Address(_));
+            let is_kept = self.learn(by, KnownKey { key, nick, since: at, address, is_chosen });
+            return Meeting::New { is_kept };
         };
         if known.key != key {
             let known = known.clone();
@@ -215,8 +227,8 @@ impl Trust {
             return Call::Known(known);
         }
         let (nick, address) = (Some(name.to_owned()), address.map(str::to_owned));
-        self.learn(&by, KnownKey { key, nick, since: at, address });
-        Call::New
+        let is_kept = self.learn(&by, KnownKey { key, nick, since: at, address, is_chosen: false });
+        Call::New { is_kept }
     }
 
     /// Whose name it is, if it is another key's and not this one's as well.
@@ -235,12 +247,12 @@ impl Trust {
 
     /// What was seen in the place of the known key.
     pub fn seen(&self, by: &KnownBy) -> Option<SeenKey> {
-        self.seen.get(by).copied()
+        self.seen.get(by).map(|(_, seen)| *seen)
     }
 
     /// The user looks at what was seen.
     pub fn show_seen(&mut self, by: &KnownBy) -> Option<PublicKey> {
-        self.seen.get_mut(by).map(SeenKey::show)
+        self.seen.get_mut(by).map(|(_, seen)| seen.show())
     }
 
     /// The user says that the key that was seen is the right one. None: none was, or another one since the user looked.
@@ -259,9 +271,42 @@ impl Trust {
                 KnownBy::Address(_) => None,
             };
             let nick = before.as_ref().and_then(|before| before.nick.clone()).or(nick);
-            self.learn(by, KnownKey { key, nick, since: at, address: None });
+            self.learn(by, KnownKey { key, nick, since: at, address: None, is_chosen: true });
         }
+        self.choose(by);
         Accepted { before, key }
+    }
+
+    /// What another program of the same user keeps by now. Of two keys the one that was met or accepted later is right; tells what
+    /// was known, if that is another key now.
+    pub fn take(&mut self, by: &KnownBy, known: KnownKey) -> Option<KnownKey> {
+        let before = self.known.get(by).cloned();
+        match &before {
+            Some(before) if before.key == known.key || before.since > known.since => return None,
+            Some(_) => {}
+            None if make_room(&mut self.known, by, known.is_chosen) => {}
+            None => return None,
+        }
+        self.seen.remove(by);
+        self.known.insert(by.clone(), known);
+        before
+    }
+
+    /// The user wrote to whoever is known by this.
+    pub fn choose(&mut self, by: &KnownBy) {
+        if let Some(known) = self.known.get_mut(by)
+            && !std::mem::replace(&mut known.is_chosen, true)
+        {
+            self.changed.insert(by.clone());
+        }
+    }
+
+    /// The user wrote to, or compared, whoever has this key, by whatever it is known.
+    pub fn choose_key(&mut self, key: PublicKey) {
+        for (by, known) in self.known.iter_mut().filter(|(_, known)| known.key == key && !known.is_chosen) {
+            known.is_chosen = true;
+            self.changed.insert(by.clone());
+        }
     }
 
     /// The next entry that is to be kept on disk as it is now.
@@ -285,172 +330,44 @@ impl Trust {
         self.known.iter().filter(move |(by, _)| is_met(by)).map(|(_, known)| known)
     }
 
-    fn learn(&mut self, by: &KnownBy, key: KnownKey) {
-        if make_room(&mut self.known, by) {
+    /// Takes a key for the known one; tells whether there was room for it.
+    fn learn(&mut self, by: &KnownBy, key: KnownKey) -> bool {
+        let has_room = make_room(&mut self.known, by, key.is_chosen);
+        if has_room {
             self.known.insert(by.clone(), key);
             self.changed.insert(by.clone());
         }
+        has_room
     }
 
+    /// Keeps what was seen, for [`Trust::accept`]. Names cost a caller nothing, and a member little: they give way first.
     fn note_seen(&mut self, by: KnownBy, key: PublicKey) {
-        if let Some(seen) = self.seen.get_mut(&by) {
+        if let Some((_, seen)) = self.seen.get_mut(&by) {
             return seen.note(key);
         }
         if self.seen.len() >= MAX_SEEN {
-            self.seen.pop_first();
+            let last = self.seen.iter().max_by_key(|(by, (number, _))| (cheapness(by), Reverse(*number)));
+            let Some(last) = last.map(|(by, _)| by.clone()).filter(|last| cheapness(last) >= cheapness(&by))
+            else {
+                return;
+            };
+            self.seen.remove(&last);
         }
-        self.seen.insert(by, SeenKey::new(key));
+        self.seen.insert(by, (self.next_seen, SeenKey::new(key)));
+        self.next_seen += 1;
+    }
+}
+
+/// How little it costs a stranger to be known by something.
+const fn cheapness(by: &KnownBy) -> u8 {
+    match by {
+        KnownBy::Address(_) => 0,
+        KnownBy::Member { .. } => 1,
+        KnownBy::Caller { .. } => 2,
     }
 }
 
 /// Whether its owner goes by this name.
 fn is_called(known: &KnownKey, name: &str) -> bool {
     known.nick.as_deref().is_some_and(|nick| folded(nick) == folded(name))
-}
-
-/// Sees to it that one more entry fits: the oldest of its kind goes, but members stay. Tells whether it does.
-pub fn make_room(known: &mut BTreeMap<KnownBy, KnownKey>, by: &KnownBy) -> bool {
-    if known.contains_key(by) {
-        return true;
-    }
-    let kind = std::mem::discriminant(by);
-    let alike = || known.iter().filter(|(other, _)| std::mem::discriminant(*other) == kind);
-    let limit = match by {
-        KnownBy::Address(_) => MAX_ADDRESSES,
-        KnownBy::Member { .. } => MAX_MEMBERS,
-        KnownBy::Caller { .. } => MAX_CALLERS,
-    };
-    if alike().count() < limit {
-        return true;
-    }
-    if matches!(by, KnownBy::Member { .. }) {
-        return false;
-    }
-    let oldest = alike().min_by_key(|(by, known)| (known.since, (*by).clone())).map(|(by, _)| by.clone());
-    oldest.is_some_and(|oldest| known.remove(&oldest).is_some())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secure::KeyPair;
-
-    fn key(number: u8) -> PublicKey {
-        KeyPair::from_secret([number; 32]).public()
-    }
-
-    fn at(second: i64) -> WallTime {
-        WallTime::from_unix_micros(second * 1_000_000)
-    }
-
-    fn known(number: u8, nick: Option<&str>, second: i64) -> KnownKey {
-        KnownKey { key: key(number), nick: nick.map(str::to_owned), since: at(second), address: None }
-    }
-
-    // UC-KEY-008, UC-KEY-009
-    #[test]
-    fn the_first_key_is_trusted_and_another_one_only_when_it_is_accepted() {
-        let mut trust = Trust::default();
-        let bob = KnownBy::address("Bob.example:6000");
-        assert_eq!(trust.expected(&bob), None);
-        assert_eq!(trust.meet(at(1), &bob, key(1), None, None), Meeting::New);
-        assert_eq!(
-            trust.meet(at(2), &KnownBy::address("bob.EXAMPLE:6000"), key(1), Some("bob"), None),
-            Meeting::Known { since: at(1) }
-        );
-        let first = known(1, Some("bob"), 1);
-        assert_eq!(trust.poll_change(), Some((bob.clone(), first.clone())));
-        assert_eq!(trust.poll_change(), None);
-
-        assert_eq!(trust.accept(at(3), &bob), None, "nothing was seen");
-        assert_eq!(trust.meet(at(3), &bob, key(2), None, None), Meeting::Changed(first.clone()));
-        assert_eq!((trust.expected(&bob), trust.poll_change()), (Some(key(1)), None));
-        let accepted = Accepted { before: Some(first), key: key(2) };
-        assert_eq!(trust.accept(at(4), &bob), Some(accepted));
-        assert_eq!(trust.expected(&bob), Some(key(2)));
-        assert_eq!(trust.poll_change(), Some((bob.clone(), known(2, Some("bob"), 4))));
-        assert_eq!(trust.accept(at(5), &bob), None, "once");
-    }
-
-    // UC-KEY-009
-    #[test]
-    fn only_what_the_user_looked_at_is_accepted() {
-        let mut trust = Trust::default();
-        let bob = KnownBy::member(key(9), "bob");
-        for number in [1, 2, 3] {
-            trust.meet(at(1), &bob, key(number), None, None);
-        }
-        assert_eq!(trust.accept(at(2), &bob), None, "the user was told of another one first");
-        assert_eq!(trust.show_seen(&bob), Some(key(3)));
-        assert_eq!(trust.accept(at(2), &bob).map(|accepted| accepted.key), Some(key(3)));
-        assert_eq!(trust.show_seen(&bob), None);
-    }
-
-    #[test]
-    fn a_name_at_one_relay_is_not_that_name_at_another() {
-        let mut trust = Trust::default();
-        let names = [(8, "Ana"), (9, "ana")].map(|(relay, name)| KnownBy::member(key(relay), name));
-        assert_eq!(trust.meet(at(1), &names[0], key(1), None, None), Meeting::New);
-        assert_eq!(trust.meet(at(1), &names[1], key(2), None, None), Meeting::New);
-        assert_eq!(trust.expected(&KnownBy::member(key(8), "ANA")), Some(key(1)));
-        assert_eq!(trust.expected(&names[1]), Some(key(2)));
-    }
-
-    #[test]
-    fn a_caller_is_known_by_its_key_and_a_name_under_another_key_is_a_warning() {
-        let mut trust = Trust::default();
-        assert_eq!(trust.call(at(1), "bob", key(1), None), Call::New);
-        assert_eq!(trust.call(at(2), "bob", key(1), None), Call::Known(known(1, Some("bob"), 1)));
-        assert_eq!(trust.call(at(3), "robert", key(1), None), Call::Known(known(1, Some("bob"), 1)));
-        assert_eq!(trust.call(at(4), "BOB", key(2), None), Call::Other(known(1, Some("bob"), 1)));
-        assert_eq!(trust.expected(&KnownBy::caller("bob")), Some(key(1)));
-        trust.accept(at(5), &KnownBy::caller("bob")).unwrap();
-        assert_eq!(trust.call(at(6), "bob", key(2), None), Call::Known(known(2, Some("bob"), 5)));
-        // Whoever was met at a typed address is known when it calls.
-        let cid = KnownBy::address("cid:1");
-        trust.meet(at(7), &cid, key(3), Some("cid"), None);
-        assert_eq!(trust.call(at(8), "cid", key(3), None), Call::Known(known(3, Some("cid"), 7)));
-        assert_eq!(trust.call(at(9), "cid", key(4), None), Call::Other(known(3, Some("cid"), 7)));
-        trust.accept(at(10), &KnownBy::caller("cid")).unwrap();
-        assert_eq!(trust.call(at(11), "cid", key(4), None), Call::Known(known(4, Some("cid"), 10)));
-        assert_eq!(trust.expected(&cid), Some(key(3)), "where it lives is another matter");
-    }
-
-    #[test]
-    fn a_name_is_another_keys_whatever_else_the_caller_was_called() {
-        let mut trust = Trust::default();
-        assert_eq!(trust.call(at(1), "bob", key(1), None), Call::New);
-        assert_eq!(trust.call(at(2), "eva", key(2), None), Call::New);
-        for second in [3, 4] {
-            assert_eq!(trust.call(at(second), "Bob", key(2), None), Call::Other(known(1, Some("bob"), 1)));
-        }
-        assert_eq!(trust.call(at(5), "bob", key(1), None), Call::Known(known(1, Some("bob"), 1)));
-        assert_eq!(trust.call(at(6), "eva", key(2), None), Call::Known(known(2, Some("eva"), 2)));
-    }
-
-    #[test]
-    fn strangers_push_nobody_out_but_strangers() {
-        let mut trust = Trust::default();
-        let home = KnownBy::address("home:1");
-        trust.meet(at(0), &home, key(1), None, None);
-        for number in 0..=MAX_CALLERS {
-            assert_eq!(trust.call(at(1), &format!("x{number:05}"), numbered(number), None), Call::New);
-        }
-        assert_eq!(trust.known(&KnownBy::caller("x00000")), None);
-        for number in 0..MAX_MEMBERS {
-            trust.meet(at(1), &KnownBy::member(key(9), &number.to_string()), key(2), None, None);
-        }
-        let late = KnownBy::member(key(9), "late");
-        for _ in 0..2 {
-            assert_eq!(trust.meet(at(2), &late, key(3), None, None), Meeting::New);
-        }
-        assert_eq!(trust.entries().count(), 1 + MAX_CALLERS + MAX_MEMBERS);
-        assert_eq!(trust.expected(&home), Some(key(1)));
-    }
-
-    fn numbered(number: usize) -> PublicKey {
-        let mut bytes = [7; 32];
-        bytes[..8].copy_from_slice(&number.to_le_bytes());
-        PublicKey::from_bytes(bytes)
-    }
 }

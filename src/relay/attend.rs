@@ -115,6 +115,10 @@ impl Relay {
                 self.forget_room_if_empty(now, Some(number));
                 return self.try_password(now, handle, asked, wish, against);
             }
+            Err((RefusalCode::Password, _)) => {
+                self.forget_room_if_empty(now, number);
+                return self.refuse_without_password(now, handle, asked);
+            }
             Err((code, reason)) => {
                 self.forget_room_if_empty(now, number);
                 return self.refuse(now, handle, asked, code, reason);

@@ -67,18 +67,22 @@ impl Passwords {
         if self.by_address.len() >= MANY {
             self.by_address.retain(|_, bucket| !bucket.is_full(now));
         }
-        let member = self.by_member.get(&identity).copied().unwrap_or(Bucket::new());
-        let address = self.by_address.get(&home).copied().unwrap_or(Bucket::new());
-        let paid = (member.without_one(now, MEMBER_PACE), address.without_one(now, ADDRESS_PACE));
-        let (member, address) = match paid {
-            (Ok(member), Ok(address)) => (member, address),
-            (member, address) => {
-                return Err([member.err(), address.err()].into_iter().flatten().max().unwrap_or(now));
-            }
-        };
+        let (member, address) = self.after_one(now, identity, home)?;
         self.by_member.insert(identity, member);
         self.by_address.insert(home, address);
         Ok(())
+    }
+
+    /// What an attempt would leave, or when there may be one.
+    fn after_one(&self, now: Instant, identity: Identity, home: IpAddr) -> Result<(Bucket, Bucket), Instant> {
+        let member = self.by_member.get(&identity).copied().unwrap_or(Bucket::new());
+        let address = self.by_address.get(&home).copied().unwrap_or(Bucket::new());
+        match (member.without_one(now, MEMBER_PACE), address.without_one(now, ADDRESS_PACE)) {
+            (Ok(member), Ok(address)) => Ok((member, address)),
+            (member, address) => {
+                Err([member.err(), address.err()].into_iter().flatten().max().unwrap_or(now))
+            }
+        }
     }
 
     pub(super) fn give_back(&mut self, identity: Identity, home: IpAddr) {
@@ -89,6 +93,12 @@ impl Passwords {
             bucket.give_back(ADDRESS_PACE);
         }
     }
+}
+
+/// Why no password is tried at the moment.
+fn held_back(now: Now, until: Instant) -> String {
+    let seconds = until.since(now.instant).as_millis().div_ceil(1_000);
+    format!("too many wrong passwords; try again in {seconds} s")
 }
 
 impl Relay {
@@ -107,14 +117,22 @@ impl Relay {
         };
         if let Err(at) = self.passwords.charge(now.instant, identity, home) {
             self.passwords.statistics.held_back += 1;
-            let seconds = at.since(now.instant).as_millis().div_ceil(1_000);
-            let reason = format!("too many wrong passwords; try again in {seconds} s");
-            return self.refuse(now, handle, asked, RefusalCode::TooMany, &reason);
+            return self.refuse(now, handle, asked, RefusalCode::TooMany, &held_back(now, at));
         }
         let password = wish.password.clone().unwrap_or_default();
         let stretch = Stretch::Check { password, against: against.clone() };
         let purpose = Purpose::Join { wish, against, identity, home };
         self.have_stretched(handle, asked.clone(), stretch, purpose);
+    }
+
+    /// Refuses whoever said no password; not as if one would be tried, while none is (UC-RELAY-027).
+    pub(super) fn refuse_without_password(&mut self, now: Now, handle: Handle, asked: &Asked) {
+        let home = self.sessions.get(&handle).map(|session| neighbourhood(session.address.ip()));
+        let tried = self.identity_of(handle).zip(home);
+        match tried.map(|(identity, home)| self.passwords.after_one(now.instant, identity, home)) {
+            Some(Err(at)) => self.refuse(now, handle, asked, RefusalCode::TooMany, &held_back(now, at)),
+            _ => self.refuse(now, handle, asked, RefusalCode::Password, "the room has a password"),
+        }
     }
 
     /// Has a password stretched that is to be kept.

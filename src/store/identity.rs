@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::private;
-use super::profile::{ProfileError, system};
+use super::private::{self, Stamp};
+use super::profile::{ProfileError, open_folder, system};
 use crate::chat::{format_timestamp, parse_timestamp};
 use crate::peer::trust::{KnownBy, KnownKey, make_room};
 use crate::secure::{KeyPair, PublicKey};
@@ -29,15 +29,21 @@ pub struct Identity {
     folder: PathBuf,
     keys: KeyPair,
     known: BTreeMap<KnownBy, KnownKey>,
+    /// Which state of the file that is.
+    stamp: Option<Stamp>,
+    /// What other programs have changed meanwhile.
+    news: BTreeMap<KnownBy, KnownKey>,
 }
 
 impl Identity {
     /// What is in `folder`, which is made if need be, with a key from `seed` if there is none.
     pub fn open(folder: &Path, seed: [u8; 32]) -> Result<Self, ProfileError> {
-        private::make_folder(folder).map_err(|error| system(folder, error))?;
+        open_folder(folder)?;
         let keys = key_pair(folder, seed)?;
-        let known = read_known(&folder.join(KNOWN_FILE))?;
-        Ok(Self { folder: folder.to_owned(), keys, known })
+        let path = folder.join(KNOWN_FILE);
+        let stamp = private::stamp(&path);
+        let (known, news) = (read_known(&path)?, BTreeMap::new());
+        Ok(Self { folder: folder.to_owned(), keys, known, stamp, news })
     }
 
     /// Where it is kept.
@@ -56,21 +62,47 @@ impl Identity {
     }
 
     /// Keeps what was learned, beside whatever other programs have learned meanwhile. The later acceptance of a key wins.
-    pub fn keep(&mut self, learned: Vec<(KnownBy, KnownKey)>) -> Result<(), ProfileError> {
+    pub fn keep(&mut self, learned: &BTreeMap<KnownBy, KnownKey>) -> Result<(), ProfileError> {
         let _lock = lock(&self.folder)?;
         let path = self.folder.join(KNOWN_FILE);
         let mut known = read_known(&path)?;
         for (by, key) in learned {
-            let is_older = known.get(&by).is_some_and(|kept| kept.key != key.key && kept.since > key.since);
-            if !is_older && make_room(&mut known, &by) {
-                known.insert(by, key);
+            let is_older = known.get(by).is_some_and(|kept| kept.key != key.key && kept.since > key.since);
+            if !is_older && make_room(&mut known, by, key.is_chosen) {
+                let was_chosen = known.get(by).is_some_and(|kept| kept.key == key.key && kept.is_chosen);
+                known.insert(by.clone(), KnownKey { is_chosen: key.is_chosen || was_chosen, ..key.clone() });
             }
         }
         let file = KnownFile { known: known.iter().map(Entry::new).collect() };
         let bytes = serde_json::to_vec_pretty(&file).map_err(|error| system(&path, error.into()))?;
-        private::write_whole(&path, &bytes).map_err(|error| system(&path, error))?;
-        self.known = known;
+        private::write_readable(&path, &bytes).map_err(|error| system(&path, error))?;
+        self.stamp = private::stamp(&path);
+        self.take_in(known, learned);
         Ok(())
+    }
+
+    /// The keys that other programs with this folder have learned, or their users have accepted, since the last time. It costs one
+    /// question to the system where nothing changed.
+    pub fn poll_news(&mut self) -> Result<Vec<(KnownBy, KnownKey)>, ProfileError> {
+        let path = self.folder.join(KNOWN_FILE);
+        let stamp = private::stamp(&path);
+        if stamp.is_some() && stamp != self.stamp {
+            self.stamp = stamp;
+            // Whole at any moment, so that nobody has to wait for a lock.
+            self.take_in(read_known(&path)?, &BTreeMap::new());
+        }
+        Ok(std::mem::take(&mut self.news).into_iter().collect())
+    }
+
+    /// Notes what the file holds by now; what neither was there before nor comes from us is news.
+    fn take_in(&mut self, known: BTreeMap<KnownBy, KnownKey>, ours: &BTreeMap<KnownBy, KnownKey>) {
+        for (by, now) in &known {
+            let before = ours.get(by).or_else(|| self.known.get(by));
+            if before.is_none_or(|before| before.key != now.key) {
+                self.news.insert(by.clone(), now.clone());
+            }
+        }
+        self.known = known;
     }
 }
 
@@ -125,13 +157,15 @@ struct Entry {
     nick: Option<String>,
     since: String,
     last: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    chosen: bool,
 }
 
 impl Entry {
     fn new((by, known): (&KnownBy, &KnownKey)) -> Self {
-        let KnownKey { key, nick, since, address } = known.clone();
-        let entry =
-            Self { key: Some(key), nick, since: format_timestamp(since), last: address, ..Self::default() };
+        let KnownKey { key, nick, since, address, is_chosen } = known.clone();
+        let (key, since) = (Some(key), format_timestamp(since));
+        let entry = Self { key, nick, since, last: address, chosen: is_chosen, ..Self::default() };
         match by.clone() {
             KnownBy::Address(address) => Self { address: Some(address), ..entry },
             KnownBy::Member { relay, name } => Self { relay: Some(relay), member: Some(name), ..entry },
@@ -148,7 +182,8 @@ impl Entry {
             _ => return None,
         };
         let since = parse_timestamp(&self.since)?;
-        Some((by, KnownKey { key: self.key?, nick: self.nick, since, address: self.last }))
+        let (nick, address, is_chosen) = (self.nick, self.last, self.chosen);
+        Some((by, KnownKey { key: self.key?, nick, since, address, is_chosen }))
     }
 }
 
@@ -167,6 +202,7 @@ mod tests {
 
     use super::super::tests::Folder;
     use super::*;
+    use crate::peer::trust::{MAX_ADDRESSES, MAX_CALLERS, MAX_MEMBERS, MAX_OF_RELAY};
     use crate::time::WallTime;
 
     fn known(number: u8, second: i64) -> KnownKey {
@@ -175,6 +211,7 @@ mod tests {
             nick: Some("bob".to_owned()),
             since: WallTime::from_unix_micros(second * 1_000_000),
             address: Some("192.0.2.1:6000".to_owned()),
+            is_chosen: number.is_multiple_of(2),
         }
     }
 
@@ -229,9 +266,67 @@ mod tests {
             fs::write(folder.join(KNOWN_FILE), text).unwrap();
             let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
             assert!(error.contains("known.json is damaged"), "{error}");
-            other.keep(vec![(KnownBy::address("a:1"), known(1, 1))]).unwrap_err();
+            other.keep(&BTreeMap::from([(KnownBy::address("a:1"), known(1, 1))])).unwrap_err();
             assert_eq!(fs::read_to_string(folder.join(KNOWN_FILE)).unwrap(), text);
         }
+    }
+
+    // UC-KEY-007
+    #[test]
+    fn as_many_keys_as_are_known_at_most_can_be_read_again() {
+        let folder = Folder::new();
+        drop(Identity::open(&folder, [1; 32]).unwrap());
+        // The longest name that a stranger can have, told apart by its end; host names are bounded by what can be looked up.
+        let name = |number: usize| format!("{}{number:05}", "\u{1f600}".repeat(27));
+        let longest = |number: usize| KnownKey {
+            nick: Some(name(number)),
+            address: Some("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535".to_owned()),
+            is_chosen: true,
+            ..known(1, 1)
+        };
+        let relay = |number: usize| known((number / MAX_OF_RELAY) as u8, 0).key;
+        let members = (0..MAX_MEMBERS).map(|number| (KnownBy::member(relay(number), &name(number)), number));
+        let callers = (0..MAX_CALLERS).map(|number| (KnownBy::caller(&name(number)), number));
+        let addresses = (0..MAX_ADDRESSES)
+            .map(|number| (KnownBy::address(&format!("{}{number:05}:65535", "x".repeat(248))), number));
+        let all = members.chain(callers).chain(addresses);
+        let all: BTreeMap<KnownBy, KnownKey> = all.map(|(by, number)| (by, longest(number))).collect();
+        Identity::open(&folder, [1; 32]).unwrap().keep(&all).unwrap();
+        assert_eq!(Identity::open(&folder, [1; 32]).unwrap().known(), &all);
+    }
+
+    // UC-KEY-007
+    #[test]
+    fn what_is_too_long_is_not_called_damaged_and_not_written() {
+        let folder = Folder::new();
+        let mut identity = Identity::open(&folder, [1; 32]).unwrap();
+        let long = "x".repeat(private::MAX_BYTES as usize);
+        let error = identity.keep(&BTreeMap::from([(KnownBy::address(&long), known(1, 1))])).unwrap_err();
+        assert!(error.to_string().contains("known.json would be longer than 16 MiB"), "{error}");
+        assert!(!folder.join(KNOWN_FILE).exists());
+        fs::write(folder.join(KNOWN_FILE), long + "x").unwrap();
+        let error = Identity::open(&folder, [1; 32]).unwrap_err().to_string();
+        assert!(error.contains("known.json is longer than 16 MiB"), "{error}");
+    }
+
+    #[test]
+    fn what_another_program_accepted_is_news_once() {
+        let folder = Folder::new();
+        let [mut one, mut two] = [(); 2].map(|()| Identity::open(&folder, [1; 32]).unwrap());
+        let learn = |it: &mut Identity, by: &str, key: KnownKey| {
+            it.keep(&BTreeMap::from([(KnownBy::address(by), key)])).unwrap();
+        };
+        learn(&mut one, "a:1", known(1, 1));
+        assert_eq!(one.poll_news().unwrap(), [], "it knows that itself");
+        assert_eq!(two.poll_news().unwrap(), [(KnownBy::address("a:1"), known(1, 1))]);
+        assert_eq!(two.poll_news().unwrap(), []);
+        learn(&mut two, "a:1", known(2, 2));
+        assert_eq!(one.poll_news().unwrap(), [(KnownBy::address("a:1"), known(2, 2))]);
+        // What is found while something else is written down is no less news.
+        learn(&mut two, "a:1", known(3, 3));
+        learn(&mut one, "b:1", known(4, 3));
+        assert_eq!(one.poll_news().unwrap(), [(KnownBy::address("a:1"), known(3, 3))]);
+        assert_eq!(two.poll_news().unwrap(), [(KnownBy::address("b:1"), known(4, 3))]);
     }
 
     #[test]
@@ -240,13 +335,13 @@ mod tests {
         let [mut one, mut two] = [(); 2].map(|()| Identity::open(&folder, [1; 32]).unwrap());
         let relay = known(9, 0).key;
         let all = [KnownBy::address("a:1"), KnownBy::member(relay, "ana"), KnownBy::caller("bob")];
-        one.keep(vec![(all[0].clone(), known(1, 1)), (all[1].clone(), known(2, 1))]).unwrap();
-        two.keep(vec![(all[2].clone(), known(3, 1))]).unwrap();
+        one.keep(&BTreeMap::from([(all[0].clone(), known(1, 1)), (all[1].clone(), known(2, 1))])).unwrap();
+        two.keep(&BTreeMap::from([(all[2].clone(), known(3, 1))])).unwrap();
         let kept = |by: &KnownBy| Identity::open(&folder, [1; 32]).unwrap().known().get(by).cloned();
         assert_eq!(all.each_ref().map(kept), [1, 2, 3].map(|number| Some(known(number, 1))));
         // One was accepted later than the other program knows.
-        one.keep(vec![(all[0].clone(), known(4, 5))]).unwrap();
-        two.keep(vec![(all[0].clone(), known(1, 1))]).unwrap();
+        one.keep(&BTreeMap::from([(all[0].clone(), known(4, 5))])).unwrap();
+        two.keep(&BTreeMap::from([(all[0].clone(), known(1, 1))])).unwrap();
         assert_eq!(kept(&all[0]), Some(known(4, 5)));
     }
 }

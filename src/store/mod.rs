@@ -18,6 +18,8 @@ pub mod stretcher;
 #[cfg(test)]
 mod tests;
 
+pub use private::write_whole;
+
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -149,8 +149,9 @@ fn read(path: &Path) -> io::Result<Found> {
         number += 1;
         match serde_json::from_slice::<Record>(&line).ok().and_then(Record::read) {
             Some(OutboxChange::Keep(words)) => {
-                order.insert(words.id.clone(), number);
-                kept.insert(number, words);
+                // Once more when it left: it stays where it was.
+                let place = *order.entry(words.id.clone()).or_insert(number);
+                kept.insert(place, words);
             }
             Some(OutboxChange::Drop(id)) => {
                 order.remove(&id).and_then(|number| kept.remove(&number));
@@ -180,6 +181,9 @@ struct Entry {
     text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     re: Option<Original>,
+    /// It never left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsent: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -196,13 +200,14 @@ impl Record {
             ts: format_timestamp(quote.sent_at),
             text: quote.text.clone(),
         });
-        let Kept { id, key, to, text, at, .. } = kept.clone();
-        Self { keep: Some(Entry { id, key, to, ts: format_timestamp(at), text, re }), drop: None }
+        let Kept { id, key, to, text, at, is_sent, .. } = kept.clone();
+        let entry = Entry { id, key, to, ts: format_timestamp(at), text, re, unsent: !is_sent };
+        Self { keep: Some(entry), drop: None }
     }
 
     fn read(self) -> Option<OutboxChange> {
         match (self.keep, self.drop) {
-            (Some(Entry { id, key, to, ts, text, re }), None) => {
+            (Some(Entry { id, key, to, ts, text, re, unsent }), None) => {
                 let quote = |original: Original| {
                     let Original { id, ts, text } = original;
                     Some(Quote { id, text, sent_at: parse_timestamp(&ts)? })
@@ -211,7 +216,8 @@ impl Record {
                     Some(original) => Some(quote(original)?),
                     None => None,
                 };
-                Some(OutboxChange::Keep(Kept { id, key, to, text, at: parse_timestamp(&ts)?, reply_to }))
+                let (at, is_sent) = (parse_timestamp(&ts)?, !unsent);
+                Some(OutboxChange::Keep(Kept { id, key, to, text, at, reply_to, is_sent }))
             }
             (None, Some(id)) => Some(OutboxChange::Drop(id)),
             _ => None,
@@ -239,7 +245,20 @@ mod tests {
             text: format!("line {number}\nof \"two\""),
             at: WallTime::from_unix_micros(1_795_262_400_000_001),
             reply_to: number.is_multiple_of(2).then_some(quote),
+            is_sent: number.is_multiple_of(3),
         }
+    }
+
+    // UC-CHAT-018
+    #[test]
+    fn what_leaves_later_is_kept_once_and_in_its_place() {
+        let folder = Folder::new();
+        let unsent = |number| Kept { is_sent: false, ..kept(number) };
+        let (mut outbox, ..) = Outbox::open(&folder).unwrap();
+        outbox.apply(vec![OutboxChange::Keep(unsent(3)), OutboxChange::Keep(unsent(4))]).unwrap();
+        outbox.apply(vec![keep(3)]).unwrap();
+        drop(outbox);
+        assert_eq!(content(&folder), [kept(3), unsent(4)]);
     }
 
     fn keep(number: u64) -> OutboxChange {

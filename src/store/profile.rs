@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
-use super::private::{is_exposed, make_folder, open_lock, read, write_whole};
+use super::private::{
+    MAX_LENGTH, TooLong, is_exposed, is_open_to_others, make_folder, open_lock, read, write_readable,
+    write_whole,
+};
 use crate::chat::{MAX_SECRET_BYTES, RefusalCode};
 use crate::peer::{RelayMemory, SeenLetter};
 
@@ -50,6 +53,11 @@ pub enum ProfileError {
         /// The file.
         path: PathBuf,
     },
+    /// Others on this machine may put files into the folder.
+    Open {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file holds something that was not written there by us.
     Damaged {
         /// The file.
@@ -64,6 +72,13 @@ pub enum ProfileError {
     NoKnownKeys {
         /// The file.
         path: PathBuf,
+    },
+    /// A file is longer than any of ours.
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Whether it would be, had it been written.
+        is_planned: bool,
     },
     /// Every number is in use.
     TooMany {
@@ -82,6 +97,11 @@ impl fmt::Display for ProfileError {
                  be somebody new",
                 path.display()
             ),
+            Self::Open { path } => write!(
+                f,
+                "other users of this machine may write to {}, and could put a key of theirs there; run chmod 700 on it",
+                path.display()
+            ),
             Self::Damaged { path } => {
                 write!(f, "{} is damaged; delete it, and a new one is made", path.display())
             }
@@ -96,6 +116,14 @@ impl fmt::Display for ProfileError {
                  meet everybody anew",
                 path.display()
             ),
+            Self::TooLong { path, is_planned: false } => write!(
+                f,
+                "{} is longer than {MAX_LENGTH}, so it is not as this program left it; put a copy in its place",
+                path.display()
+            ),
+            Self::TooLong { path, is_planned: true } => {
+                write!(f, "{} would be longer than {MAX_LENGTH}, so it stays as it is", path.display())
+            }
             Self::TooMany { path } => {
                 write!(f, "{} and {MAX_NUMBER} more are in use by other programs", path.display())
             }
@@ -118,7 +146,7 @@ impl Profile {
         for number in 1..=MAX_NUMBER {
             let suffix = if number == 1 { String::new() } else { format!("-{number}") };
             let folder = profiles.join(format!("{first}{suffix}"));
-            make_folder(&folder).map_err(|error| system(&folder, error))?;
+            open_folder(&folder)?;
             if let Some(lock) = lock(&folder.join("lock"))? {
                 let token = token(&folder.join("token"), fresh_token)?;
                 let identity = Identity::open(&folder, fresh_seed)?;
@@ -173,20 +201,21 @@ impl Profile {
         };
         let path = self.memories_path();
         let bytes = serde_json::to_vec_pretty(&kept).map_err(|error| system(&path, error.into()))?;
-        write_whole(&path, &bytes).map_err(|error| system(&path, error))
+        write_readable(&path, &bytes).map_err(|error| system(&path, error))
     }
 
     /// The sealed letters that were shown last, oldest first (UC-LETTER-007).
     pub fn letters(&self) -> Result<Vec<SeenLetter>, ProfileError> {
         let path = self.letters_path();
         let bytes = read(&path).map_err(|error| system(&path, error))?.unwrap_or_default();
-        Ok(bytes.as_chunks().0.to_vec())
+        Ok(bytes.as_chunks().0.iter().copied().map(SeenLetter::from_bytes).collect())
     }
 
     /// Keeps which sealed letters were shown last.
     pub fn keep_letters(&self, letters: &[SeenLetter]) -> Result<(), ProfileError> {
         let path = self.letters_path();
-        write_whole(&path, letters.as_flattened()).map_err(|error| system(&path, error))
+        let bytes: Vec<u8> = letters.iter().flat_map(|letter| letter.to_bytes()).collect();
+        write_whole(&path, &bytes).map_err(|error| system(&path, error))
     }
 
     fn letters_path(&self) -> PathBuf {
@@ -283,8 +312,21 @@ fn token(path: &Path, fresh: &str) -> Result<String, ProfileError> {
     if is_whole { Ok(token.to_owned()) } else { Err(ProfileError::Damaged { path: path.to_owned() }) }
 }
 
+/// Makes the folder of a profile if it is not there; one that others may write to is not used.
+pub(super) fn open_folder(folder: &Path) -> Result<(), ProfileError> {
+    make_folder(folder).map_err(|error| system(folder, error))?;
+    if is_open_to_others(folder).map_err(|error| system(folder, error))? {
+        return Err(ProfileError::Open { path: folder.to_owned() });
+    }
+    Ok(())
+}
+
 pub(super) fn system(path: &Path, error: io::Error) -> ProfileError {
-    ProfileError::System { path: path.to_owned(), error }
+    let path = path.to_owned();
+    match error.get_ref().and_then(|error| error.downcast_ref::<TooLong>()) {
+        Some(&TooLong { is_planned }) => ProfileError::TooLong { path, is_planned },
+        None => ProfileError::System { path, error },
+    }
 }
 
 #[cfg(test)]
@@ -323,6 +365,10 @@ mod tests {
         }
     }
 
+    fn letters() -> [SeenLetter; 2] {
+        [1, 2].map(|number| SeenLetter::from_bytes([number; SeenLetter::BYTES]))
+    }
+
     fn memory(position: u64) -> RelayMemory {
         RelayMemory {
             log: Some("log".to_owned()),
@@ -341,11 +387,11 @@ mod tests {
         assert_eq!(profile.memory("relay:6100"), RelayMemory::default());
         profile.keep("relay:6100", memory(16)).unwrap();
         profile.keep("relay:6100", memory(17)).unwrap();
-        profile.keep_letters(&[[1; 16], [2; 16]]).unwrap();
+        profile.keep_letters(&letters()).unwrap();
         drop(profile);
         let profile = data.open("ana", "another token of another run").unwrap();
         assert_eq!(profile.token(), TOKEN);
-        assert_eq!(profile.letters().unwrap(), [[1; 16], [2; 16]]);
+        assert_eq!(profile.letters().unwrap(), letters());
         assert_eq!(profile.memory("relay:6100"), memory(17));
         assert_eq!(profile.memory("elsewhere:6100"), RelayMemory::default());
         assert!(profile.damage().is_none());
@@ -374,6 +420,31 @@ mod tests {
         fs::set_permissions(data.path("ana/token"), fs::Permissions::from_mode(0o644)).unwrap();
         let error = data.open("ana", TOKEN).unwrap_err().to_string();
         assert!(error.contains("can be read by other users of this machine"), "{error}");
+    }
+
+    // UC-KEY-006
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_write_to_the_folder_or_hold_the_lock() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let data = Data::new();
+        drop(data.open("ana", TOKEN).unwrap());
+        let set = |file: &str, mode| {
+            fs::set_permissions(data.path(file), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let mode = |file: &str| fs::metadata(data.path(file)).unwrap().permissions().mode() & 0o777;
+        let locks = ["ana/lock", "ana/change-lock"];
+        assert_eq!(locks.map(mode), [0o600; 2]);
+        locks.iter().for_each(|lock| set(lock, 0o666));
+        set("ana", 0o755);
+        drop(data.open("ana", TOKEN).unwrap());
+        assert_eq!(locks.map(mode), [0o600; 2]);
+        for wide in [0o775, 0o757] {
+            set("ana", wide);
+            let error = data.open("ana", TOKEN).unwrap_err().to_string();
+            assert!(error.contains("may write to") && error.contains("chmod 700"), "{error}");
+        }
     }
 
     #[test]

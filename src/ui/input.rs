@@ -97,17 +97,20 @@ pub enum InputError {
     /// What stands where a room should is no name of one.
     NoRoom,
     /// A password was typed where everybody can read it.
-    Spoken,
+    Spoken {
+        /// How the command is written.
+        usage: &'static str,
+    },
 }
 
 impl InputError {
     /// Whether the line was to choose a receiver.
     pub fn names_receiver(&self) -> bool {
         match self {
-            Self::Unknown { .. } | Self::Spoken | Self::NoTime { .. } => false,
+            Self::Unknown { .. } | Self::NoTime { .. } => false,
             // Whichever command it was: rather no receiver than the wrong one.
             Self::NoRoom => true,
-            Self::Incomplete { usage } | Self::Excess { usage } => {
+            Self::Incomplete { usage } | Self::Excess { usage } | Self::Spoken { usage } => {
                 usage.starts_with("/to ") || usage.starts_with("/msg") || usage.starts_with("/join")
             }
         }
@@ -132,7 +135,13 @@ impl fmt::Display for InputError {
             Self::NoRoom => {
                 f.write_str("that is no name of a room: 1 to 32 characters, without spaces, commas, # and *")
             }
-            Self::Spoken => f.write_str("a password is never part of a line; write /room password alone"),
+            Self::Spoken { usage } => {
+                let room = if usage.starts_with("/join") { "a room's name has no spaces, and " } else { "" };
+                write!(
+                    f,
+                    "{room}a password is never part of a line; write {usage} alone, and it is asked for"
+                )
+            }
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct Model {
     tally: Tally,
     /// Whether commands can be typed.
     has_commands: bool,
+    /// Whether keys that are learned end with the run.
+    forgets_keys: bool,
     /// How many texts were given up before the peer had them, which gives them their names.
     not_sent: u64,
     notices: VecDeque<Notice>,
@@ -86,6 +88,11 @@ impl Model {
         Self { has_commands: true, ..Self::default() }
     }
 
+    /// Notes that there is no profile to keep keys in.
+    pub const fn forget_keys(&mut self) {
+        self.forgets_keys = true;
+    }
+
     /// Takes over what the peer tells.
     pub fn handle_event(&mut self, event: Event, wall: WallTime) {
         match event {
@@ -95,8 +102,8 @@ impl Model {
             | Event::Resumed { .. }
             | Event::Closed { .. } => self.follow_presence(event, wall),
             Event::Key { owner, address, news } => {
-                let can_type = self.has_commands;
-                self.notices.push_back(Notice::Key { owner, address, news, can_type });
+                let (can_type, is_lasting) = (self.has_commands, !self.forgets_keys);
+                self.notices.push_back(Notice::Key { owner, address, news, can_type, is_lasting });
             }
             Event::Message(incoming) => self.receive(incoming, wall),
             Event::Echoed { id, conversation, text, rtt } => {

@@ -141,6 +141,8 @@ pub enum Notice {
         news: KeyNews,
         /// Whether commands can be typed here.
         can_type: bool,
+        /// Whether keys that are kept outlive the run.
+        is_lasting: bool,
     },
     /// What two people compare.
     Verification {
@@ -152,6 +154,8 @@ pub enum Notice {
         theirs: PublicKey,
         /// Whether theirs was seen in place of the known one, and waits to be accepted.
         is_seen: bool,
+        /// Whether it is the relay, which compares nothing: its key has words of its own, which its operator sees.
+        is_relay: bool,
     },
     /// Who we are.
     Identity(PublicKey),

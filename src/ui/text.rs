@@ -24,6 +24,9 @@ const CLEAR: &str = "CLEAR: not encrypted";
 /// Where a refused line can be found again.
 pub const IN_HISTORY: &str = " (↑ brings the line back)";
 
+/// A relay's new key was trusted, and not with everything.
+pub const SECRET_WITHHELD: &str = "the operators' secret is not shown to the relay's new key; /admin FILE shows it, and makes you an operator";
+
 /// One line to print, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -56,7 +59,8 @@ pub const HELP: &[&str] = &[
     "/to WHO          who gets the lines that begin with no slash: an address,",
     "                 a nick, a #room, * for everyone",
     "/reply text      answer the last message, whoever sent it",
-    "/echo text       have the receiver (at a relay, the relay) return a text",
+    "/echo text       have a text come back, to see how long that takes: from the",
+    "                 receiver, or at a relay from the relay",
     "/who [#room]     who is there",
     "/nick NAME       be called something else",
     "/verify [WHO]    words that both sides see alike if nobody is in between",

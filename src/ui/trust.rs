@@ -19,9 +19,19 @@ use crate::secure::{PublicKey, comparison_words, key_words};
 /// The lines that tell a person of a notice about keys.
 pub fn describe(notice: &Notice) -> Vec<Line> {
     match notice {
-        Notice::Key { owner, news, can_type, .. } => key(owner, news, *can_type),
+        Notice::Key { owner, news, can_type, is_lasting, .. } => key(owner, news, *can_type, *is_lasting),
         // UC-KEY-011
-        Notice::Verification { who, ours, theirs, is_seen } => plain(&[
+        Notice::Verification { who, theirs, is_seen, is_relay: true, .. } => {
+            let now = if *is_seen { " seen now, not the known one," } else { "" };
+            plain(&[
+                format!("* the key{now} of {who}, in the words that its operator sees when it starts:"),
+                format!("    {}", key_words(theirs)),
+                format!("  {theirs}"),
+                "  ask the operator: the same words, and nobody is in between. Other words: somebody is"
+                    .to_owned(),
+            ])
+        }
+        Notice::Verification { who, ours, theirs, is_seen, is_relay: false } => plain(&[
             if *is_seen {
                 format!(
                     "* words for the key seen now, not the known one; compare with {who}, by voice or face to face:"
@@ -50,8 +60,16 @@ pub fn command(owner: &KeyOwner) -> String {
 pub fn script(owner: &KeyOwner, seen: &PublicKey) -> Option<String> {
     match owner {
         KeyOwner::Address(address) => {
-            Some(format!("udpchat trust {seen}@{address} (with the same --nick and --data)"))
+            Some(format!("in a shell udpchat trust {seen}@{address} (with the same --nick and --data)"))
         }
+        KeyOwner::Caller(_) | KeyOwner::Member(_) => None,
+    }
+}
+
+/// The same where the key was typed, which counts more than what a shell could say.
+fn typed(owner: &KeyOwner, seen: &PublicKey) -> Option<String> {
+    match owner {
+        KeyOwner::Address(address) => Some(format!("name this key: {seen}@{address}")),
         KeyOwner::Caller(_) | KeyOwner::Member(_) => None,
     }
 }
@@ -71,13 +89,21 @@ fn shown(owner: &KeyOwner) -> String {
     filter::nick(name(owner))
 }
 
-fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool) -> Vec<Line> {
+fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool, is_lasting: bool) -> Vec<Line> {
     let who = shown(owner);
     match news {
-        KeyNews::New { key } => {
+        KeyNews::New { key, is_kept } => {
             let compare = if can_type { "; /verify compares" } else { "" };
             let words = key_words(key);
-            one(Tone::Doubt, format!("* {who} is met for the first time; the key is kept ({words}{compare})"))
+            let what = match (is_kept, is_lasting) {
+                (true, true) => "kept",
+                (true, false) => "kept until the end of this run",
+                (false, _) => "not kept, since there is no room for more",
+            };
+            one(
+                Tone::Doubt,
+                format!("* {who} is met for the first time; the key is {what} ({words}{compare})"),
+            )
         }
         KeyNews::Known(known) => {
             let since = date_and_time(known.since);
@@ -85,12 +111,14 @@ fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool) -> Vec<Line> {
             let name = other.map_or_else(String::new, |nick| format!("as {nick} "));
             one(Tone::Dim, format!("* {who} is known {name}since {since}, by the key"))
         }
-        KeyNews::Changed { expected, known, seen } => {
+        KeyNews::Changed { expected, known, seen, is_typed } => {
             let since = known.as_ref().map_or_else(
                 || "expected".to_owned(),
                 |known| format!("known since {}", date_and_time(known.since)),
             );
-            changed(owner, &since, expected, seen, can_type)
+            let shell = if *is_typed { typed(owner, seen) } else { script(owner, seen) };
+            let ways = can_type.then(|| command(owner)).into_iter().chain(shell);
+            changed(owner, &since, (expected, seen), ways)
         }
         KeyNews::Other { known, seen } => {
             let mut lines = vec![
@@ -105,7 +133,8 @@ fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool) -> Vec<Line> {
             bad(lines)
         }
         KeyNews::Accepted { key, .. } => {
-            one(Tone::Doubt, format!("* the key of {who} is trusted from now on: {}", key_words(key)))
+            let until = if is_lasting { "from now on" } else { "until the end of this run" };
+            one(Tone::Doubt, format!("* the key of {who} is trusted {until}: {}", key_words(key)))
         }
     }
 }
@@ -113,11 +142,9 @@ fn key(owner: &KeyOwner, news: &KeyNews, can_type: bool) -> Vec<Line> {
 fn changed(
     owner: &KeyOwner,
     since: &str,
-    expected: &PublicKey,
-    seen: &PublicKey,
-    can_type: bool,
+    (expected, seen): (&PublicKey, &PublicKey),
+    ways: impl Iterator<Item = String>,
 ) -> Vec<Line> {
-    let ways = can_type.then(|| command(owner)).into_iter().chain(script(owner, seen));
     let ways: Vec<String> = ways.map(|way| filter::visible(&way).into_owned()).collect();
     let what = match owner {
         KeyOwner::Member(_) => {
@@ -134,7 +161,7 @@ fn changed(
         format!("!   seen now: {}", key_words(seen)),
         "!   Either the other side has a new key, or somebody is in between. Ask them; to accept it:"
             .to_owned(),
-        format!("!   {}", ways.join(", or in a shell ")),
+        format!("!   {}", ways.join(", or ")),
     ])
 }
 
@@ -152,6 +179,9 @@ pub(super) enum Object<'a> {
         addr: Option<SocketAddr>,
         key: PublicKey,
         words: String,
+        /// Of a new one, only where it is not: it is met as new the next time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kept: Option<bool>,
         #[serde(skip_serializing_if = "Option::is_none")]
         known: Option<Known<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +195,9 @@ pub(super) enum Object<'a> {
         /// Only where it is another one than the known one.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         seen: bool,
+        /// Only of a relay: its words are those of its key alone.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        relay: bool,
     },
     Id {
         key: PublicKey,
@@ -194,21 +227,28 @@ pub fn identity_json(key: PublicKey) -> String {
 /// The object of a notice about keys.
 pub(super) fn object(notice: &Notice) -> Option<Object<'_>> {
     Some(match notice {
-        Notice::Key { owner, address, news, .. } => key_object(owner, *address, news),
-        Notice::Verification { who, ours, theirs, is_seen } => {
-            let words = comparison_words(ours, theirs);
-            Object::Verify { who, words, key: *ours, their_key: *theirs, seen: *is_seen }
+        Notice::Key { owner, address, news, is_lasting, .. } => {
+            key_object(owner, *address, news, *is_lasting)
+        }
+        Notice::Verification { who, ours, theirs, is_seen, is_relay } => {
+            let words = if *is_relay { key_words(theirs) } else { comparison_words(ours, theirs) };
+            Object::Verify { who, words, key: *ours, their_key: *theirs, seen: *is_seen, relay: *is_relay }
         }
         Notice::Identity(key) => identity(*key),
         _ => return None,
     })
 }
 
-fn key_object<'a>(owner: &'a KeyOwner, addr: Option<SocketAddr>, news: &'a KeyNews) -> Object<'a> {
+fn key_object<'a>(
+    owner: &'a KeyOwner,
+    addr: Option<SocketAddr>,
+    news: &'a KeyNews,
+    is_lasting: bool,
+) -> Object<'a> {
     let (state, key, known) = match news {
-        KeyNews::New { key } => ("new", *key, None),
+        KeyNews::New { key, .. } => ("new", *key, None),
         KeyNews::Known(known) => ("known", known.key, Some(self::known(known))),
-        KeyNews::Changed { expected, known, seen } => {
+        KeyNews::Changed { expected, known, seen, .. } => {
             let of_this_run =
                 || Known { key: *expected, words: key_words(expected), nick: None, since: None };
             ("changed", *seen, Some(known.as_ref().map_or_else(of_this_run, self::known)))
@@ -217,7 +257,9 @@ fn key_object<'a>(owner: &'a KeyOwner, addr: Option<SocketAddr>, news: &'a KeyNe
         KeyNews::Accepted { before, key } => ("accepted", *key, before.as_ref().map(self::known)),
     };
     let accept = matches!(news, KeyNews::Changed { .. } | KeyNews::Other { .. }).then(|| command(owner));
-    Object::Key { state, who: name(owner), addr, key, words: key_words(&key), known, accept }
+    let is_lost = matches!(news, KeyNews::New { is_kept, .. } if !is_kept || !is_lasting);
+    let kept = is_lost.then_some(false);
+    Object::Key { state, who: name(owner), addr, key, words: key_words(&key), kept, known, accept }
 }
 
 fn known(known: &KnownKey) -> Known<'_> {
@@ -237,7 +279,8 @@ mod tests {
     }
 
     fn notice(owner: KeyOwner, news: KeyNews, can_type: bool) -> Notice {
-        Notice::Key { owner, address: Some(([127, 0, 0, 1], 6000).into()), news, can_type }
+        let address = Some(([127, 0, 0, 1], 6000).into());
+        Notice::Key { owner, address, news, can_type, is_lasting: true }
     }
 
     fn lines(notice: &Notice) -> Vec<String> {
@@ -248,8 +291,8 @@ mod tests {
     fn a_changed_key_is_loud_and_says_what_to_do() {
         let [expected, seen] = keys();
         let owner = || KeyOwner::Address("host:6000".to_owned());
-        let news = || KeyNews::Changed { expected, known: None, seen };
-        let shell = format!("udpchat trust {seen}@host:6000 (with the same --nick and --data)");
+        let news = |is_typed| KeyNews::Changed { expected, known: None, seen, is_typed };
+        let shell = format!("in a shell udpchat trust {seen}@host:6000 (with the same --nick and --data)");
         let shown = |last: &str| {
             vec![
                 "! ANOTHER KEY ANSWERS AT host:6000; nothing is sent to it".to_owned(),
@@ -260,25 +303,49 @@ mod tests {
                 format!("!   {last}"),
             ]
         };
-        let typed = format!("/trust host:6000, or in a shell {shell}");
-        assert_eq!(lines(&notice(owner(), news(), true)), shown(&typed));
-        assert_eq!(lines(&notice(owner(), news(), false)), shown(&shell));
+        let typed = format!("/trust host:6000, or {shell}");
+        assert_eq!(lines(&notice(owner(), news(false), true)), shown(&typed));
+        assert_eq!(lines(&notice(owner(), news(false), false)), shown(&shell));
+        let named = format!("name this key: {seen}@host:6000");
+        assert_eq!(lines(&notice(owner(), news(true), false)), shown(&named));
         let object = format!(
             r#"{{"event":"key","state":"changed","who":"host:6000","addr":"127.0.0.1:6000","key":"{seen}","words":"{}","known":{{"key":"{expected}","words":"{}","nick":null,"since":null}},"accept":"/trust host:6000"}}"#,
             key_words(&seen),
             key_words(&expected)
         );
-        let notice = notice(owner(), news(), true);
+        let notice = notice(owner(), news(false), true);
         assert_eq!(super::object(&notice).map(|object| encode(&object)), Some(object));
+    }
+
+    // UC-KEY-012
+    #[test]
+    fn a_key_is_said_to_be_kept_only_if_it_is() {
+        let [key, _] = keys();
+        let shown = |is_kept, is_lasting| {
+            let (owner, news) = (KeyOwner::Caller("bob".to_owned()), KeyNews::New { key, is_kept });
+            let notice = Notice::Key { owner, address: None, news, can_type: false, is_lasting };
+            let object = encode(&super::object(&notice).unwrap());
+            (lines(&notice).concat(), object.contains(r#""kept":false"#))
+        };
+        let line =
+            |kept: &str| format!("* bob is met for the first time; the key is {kept} ({})", key_words(&key));
+        assert_eq!(shown(true, true), (line("kept"), false));
+        assert_eq!(shown(true, false), (line("kept until the end of this run"), true));
+        assert_eq!(shown(false, true), (line("not kept, since there is no room for more"), true));
     }
 
     #[test]
     fn names_from_the_network_are_harmless() {
         let [key, seen] = keys();
-        let known =
-            KnownKey { key, nick: Some("\x1b[2J".to_owned()), since: WallTime::default(), address: None };
+        let known = KnownKey {
+            key,
+            nick: Some("\x1b[2J".to_owned()),
+            since: WallTime::default(),
+            address: None,
+            is_chosen: false,
+        };
         for news in [
-            KeyNews::New { key },
+            KeyNews::New { key, is_kept: true },
             KeyNews::Known(known.clone()),
             KeyNews::Other { known, seen },
             KeyNews::Accepted { before: None, key },
@@ -294,12 +361,21 @@ mod tests {
     #[test]
     fn both_sides_are_shown_the_same_words() {
         let [ours, theirs] = keys();
-        let notice =
-            |ours, theirs| Notice::Verification { who: "bob".to_owned(), ours, theirs, is_seen: false };
+        let verification = |ours, theirs, is_seen, is_relay| Notice::Verification {
+            who: "bob".to_owned(),
+            ours,
+            theirs,
+            is_seen,
+            is_relay,
+        };
+        let notice = |ours, theirs| verification(ours, theirs, false, false);
         let [here, there] = [notice(ours, theirs), notice(theirs, ours)].map(|notice| lines(&notice));
         assert_eq!(here[1], there[1]);
         assert_eq!(here[1].trim(), comparison_words(&ours, &theirs));
-        let seen = Notice::Verification { who: "bob".to_owned(), ours, theirs, is_seen: true };
+        let relay = verification(ours, theirs, false, true);
+        assert_eq!(lines(&relay)[1].trim(), key_words(&theirs), "a relay's operator sees no other words");
+        assert!(encode(&super::object(&relay).unwrap()).ends_with(r#","relay":true}"#));
+        let seen = verification(ours, theirs, true, false);
         assert!(lines(&seen)[0].starts_with("* words for the key seen now, not the known one"));
         assert!(encode(&super::object(&seen).unwrap()).ends_with(r#","seen":true}"#));
     }

@@ -118,6 +118,28 @@ fn a_changed_key_gets_no_words_until_it_is_accepted() {
     assert_eq!(texts(&other.kill()), ["now", "and again"]);
 }
 
+// UC-KEY-009
+#[test]
+fn a_key_that_is_accepted_in_a_shell_counts_in_a_program_that_runs() {
+    let address = free_address();
+    let listener = listener_at(&address, "bob", &["--count", "1"]);
+    assert_eq!(send("uma", &address, &[], "for bob").0, 0);
+    listener.wait();
+    let mut other = listener_at(&address, "eve", &[]);
+    let mut uma = Program::peer(&["--nick", "uma", "--to", &address]);
+    uma.write_line("not yet");
+    uma.read_until(r#""state":"changed""#, 1);
+    uma.read_until(r#""event":"failed""#, 1);
+    let seen = format!("{}@{address}", key_of("eve"));
+    assert_eq!(exit_code(&run_to_end(&["trust", &seen, "--nick", "uma"], Input::None)), 0);
+    // By itself, and before anything else is said.
+    uma.read_until(r#""state":"accepted""#, 1);
+    uma.write_line("now");
+    uma.read_until(r#""event":"delivered""#, 1);
+    other.read_until(r#""text":"now""#, 1);
+    uma.finish();
+}
+
 // UC-KEY-010
 #[test]
 fn a_script_accepts_a_key_by_naming_it() {

@@ -1,8 +1,8 @@
 //! The relay's folder, and the secret in it that makes operators.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::chat::MAX_SECRET_BYTES;
@@ -34,7 +34,7 @@ pub(super) fn admin_secret(folder: &Path, fresh: &str) -> Result<String, String>
     let failed = |error: io::Error| format!("{} cannot be used: {error}", path.display());
     let file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            write_whole(&path, fresh).map_err(failed)?;
+            store::write_whole(&path, format!("{fresh}\n").as_bytes()).map_err(failed)?;
             return Ok(fresh.to_owned());
         }
         opened => opened.map_err(failed)?,
@@ -57,18 +57,10 @@ pub(super) fn admin_secret(folder: &Path, fresh: &str) -> Result<String, String>
     Ok(secret.to_owned())
 }
 
-/// Never half a secret, whenever the machine dies.
-fn write_whole(path: &Path, secret: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    fs::rename(unfinished, path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const FRESH: &str = "0123456789abcdef0123456789abcdef";
@@ -89,6 +81,14 @@ mod tests {
         assert_eq!(admin_secret(&folder, FRESH), Ok(format!("{FRESH}{FRESH}")));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(admin_secret(&folder, FRESH).unwrap_err().contains("other users"));
+
+        // Somebody else's file is not written to.
+        let elsewhere = folder.join("elsewhere");
+        fs::write(&elsewhere, "mine").unwrap();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, path.with_extension("new")).unwrap();
+        assert_eq!(admin_secret(&folder, FRESH).as_deref(), Ok(FRESH));
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -40,8 +40,13 @@ impl Talk {
                     return false;
                 }
                 Ok(conversation) => {
-                    for Kept { id, text, .. } in &words {
-                        self.model.sent_again(id.clone(), conversation.into(), text);
+                    for Kept { id, text, is_sent, .. } in &words {
+                        let (id, to) = (id.clone(), conversation.into());
+                        if *is_sent {
+                            self.model.sent_again(id, to, text);
+                        } else {
+                            self.model.sent(id, to, text, false);
+                        }
                     }
                     if let Err(obstacle) =
                         self.command(now, peer, Command::Repeat { to: conversation, words: words.clone() })

@@ -8,6 +8,7 @@ use super::super::exit::Exit;
 use super::Talk;
 use crate::chat::{EVERYONE, Moderation, News, RefusalCode, Request, is_nick, room_name};
 use crate::io::resolve::Target;
+use crate::peer::trust::KnownBy;
 use crate::peer::{
     CloseReason, Command, CommandError, ConversationId, Destination, Event, Id, KeyNews, MemberEvent, Peer,
     RoomWish,
@@ -35,11 +36,14 @@ impl Talk {
         attendee.keep_addresses(addresses.clone());
         let target = attendee.relay().clone();
         let membership = attendee.membership(self.front.has_person);
+        let known = || peer.trust().expected(&KnownBy::address(&target.to_string()));
+        attendee.bind_secret(target.key().or_else(known));
         let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
         self.tell_calling(&target);
         let rooms = attendee.rooms().iter().cloned();
         self.model.attend(
-            RelayState::new(relay, attendee.nick().to_owned(), rooms).asking_passwords(self.can_ask()),
+            RelayState::new(relay, attendee.nick().to_owned(), rooms)
+                .asking_passwords(self.knows_passwords()),
         );
         if let (None, Some(room)) = (self.model.receiver(), attendee.rooms().first()) {
             self.model.choose_receiver(Destination::Room { relay, room: room.clone() });
@@ -67,7 +71,7 @@ impl Talk {
         let addresses = attendee.addresses().to_vec();
         let relay = self.directory.attend(now, peer, &mut self.model, &target, addresses, membership)?;
         self.tell_calling(&target);
-        let state = RelayState::new(relay, nick, [room.to_owned()]).asking_passwords(self.can_ask());
+        let state = RelayState::new(relay, nick, [room.to_owned()]).asking_passwords(self.knows_passwords());
         self.model.attend(state);
         self.model.choose_receiver(Destination::Room { relay, room: room.to_owned() });
         Ok(())
@@ -186,8 +190,9 @@ impl Talk {
             }
             RelayAction::Admin { file } => {
                 let secret = read_secret(Path::new(file)).map_err(Obstacle::NoSecret)?;
+                let relay = self.open_relay().and_then(|relay| peer.key_of(relay));
                 if let Some(attendee) = &mut self.attendee {
-                    attendee.keep_secret(secret.clone());
+                    attendee.keep_secret(secret.clone(), relay);
                 }
                 self.ask(now, peer, Request::Authorize { secret }, "/admin", false)
             }
@@ -301,6 +306,17 @@ impl Talk {
         Ok(())
     }
 
+    /// Why nothing can be asked of a relay.
+    pub(super) fn no_relay(&self) -> Obstacle {
+        match self.attendee.as_ref().filter(|_| self.model.relay().is_some()) {
+            Some(attendee) if attendee.is_mistrusted() => {
+                Obstacle::RelayMistrusted { relay: attendee.relay().to_string() }
+            }
+            Some(_) => Obstacle::NoRelay,
+            None => Obstacle::Refused(CommandError::NoMember),
+        }
+    }
+
     /// What an event makes us do, after it was shown.
     pub(super) fn react(&mut self, now: Now, peer: &mut Peer, event: &Event) {
         match event {
@@ -316,6 +332,7 @@ impl Talk {
             Event::Member { event, .. } => self.react_to_relay(now, peer, event),
             Event::Key { news: KeyNews::Changed { .. }, .. } => {
                 self.something_refused |= !self.front.has_person;
+                self.elsewhere.watch(now);
             }
             _ => {}
         }
@@ -325,17 +342,19 @@ impl Talk {
         match event {
             MemberEvent::Entered { nick, is_operator, .. } => {
                 self.follow_name(now, peer, nick);
-                let secret = self.attendee.as_ref().and_then(Attendee::secret).cloned();
-                if let Some(secret) = secret.filter(|_| !is_operator) {
-                    let asked =
-                        self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
-                    self.refuse_if(asked);
+                if !is_operator {
+                    self.offer_secret(now, peer);
                 }
             }
             MemberEvent::NotEntered(refusal) if refusal.code == RefusalCode::Fault => {
                 self.end_by_fault(now, peer);
             }
             MemberEvent::NotEntered(_) => self.fail_pipe(now, peer, Exit::Failed),
+            MemberEvent::Joined { room, .. } => {
+                if let Some(attendee) = &mut self.attendee {
+                    attendee.forget_tried(room);
+                }
+            }
             MemberEvent::NotJoined { room, refusal } if refusal.code == RefusalCode::Password => {
                 self.try_password(now, peer, room);
             }
@@ -351,6 +370,18 @@ impl Talk {
             MemberEvent::News(News::Removed { room: None, .. }) => self.fail_pipe(now, peer, Exit::Failed),
             _ => {}
         }
+    }
+
+    /// Becomes an operator where the user wanted that; not at a relay whose key is another one than the secret was given for.
+    fn offer_secret(&mut self, now: Now, peer: &mut Peer) {
+        let key = self.model.relay().and_then(|state| peer.key_of(state.conversation()));
+        let Some(attendee) = self.attendee.as_mut().filter(|attendee| attendee.has_secret()) else { return };
+        let Some(secret) = attendee.secret(key).cloned() else {
+            self.something_refused |= !self.front.has_person;
+            return self.model.tell(Notice::Error(text::SECRET_WITHHELD.to_owned()));
+        };
+        let asked = self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
+        self.refuse_if(asked);
     }
 
     /// The direct conversations see the name that the relay gave us.
@@ -378,6 +409,11 @@ impl Talk {
             }
             None => self.refuse(&Obstacle::NoPassword(room.to_owned()).to_string()),
         }
+    }
+
+    /// Whether a room's wish for a password is nothing to tell yet: there is somebody to ask, or the environment.
+    fn knows_passwords(&self) -> bool {
+        self.can_ask() || password_of_environment().is_some()
     }
 
     fn can_ask(&self) -> bool {
@@ -412,7 +448,7 @@ impl Talk {
         self.refuse_if(done);
     }
 
-    fn refuse_if(&mut self, result: Result<(), Obstacle>) {
+    pub(super) fn refuse_if(&mut self, result: Result<(), Obstacle>) {
         if let Err(obstacle) = result {
             self.refuse(&obstacle.to_string());
         }
@@ -420,6 +456,10 @@ impl Talk {
 
     /// The relay is lost for good: a person may go on with others, a pipe has nothing left to do.
     fn leave_relay(&mut self, now: Now, peer: &mut Peer, reason: &CloseReason) {
+        let is_mistrusted = matches!(reason, CloseReason::WrongKey { .. });
+        if let Some(attendee) = &mut self.attendee {
+            attendee.set_mistrusted(is_mistrusted);
+        }
         match reason {
             CloseReason::NoAnswer { .. } | CloseReason::Silent | CloseReason::Restarted => {
                 self.fail_pipe(now, peer, Exit::NoAnswer);
@@ -431,7 +471,17 @@ impl Talk {
                 self.fail_pipe(now, peer, Exit::Failed);
             }
             CloseReason::Fault { .. } => self.end_by_fault(now, peer),
-            CloseReason::ByUs => {}
+            CloseReason::ByUs => self.come_back(now, peer),
+        }
+    }
+
+    /// The relay was left for its new key, which the user trusts.
+    fn come_back(&mut self, now: Now, peer: &mut Peer) {
+        let Some(attendee) = &mut self.attendee else { return };
+        let is_wanted = attendee.take_wanted_again() && self.ending.is_none();
+        if let Some(room) = attendee.rooms().first().cloned().filter(|_| is_wanted) {
+            let called = self.attend_again(now, peer, &room, None);
+            self.refuse_if(called);
         }
     }
 

@@ -1,27 +1,96 @@
 //! Whose key is whose: what the user compares, and what the user accepts.
 
+use std::time::Duration;
+
 use super::super::directory::Obstacle;
 use super::Talk;
 use crate::io::resolve::Target;
 use crate::peer::trust::KnownBy;
 use crate::peer::{Command, CommandError, Destination, Peer, Trusted};
 use crate::secure::PublicKey;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::ui::filter;
 use crate::ui::notice::{Notice, Presence};
 use crate::ui::relay::RelayState;
 use crate::ui::text;
 
+/// How long after another key was refused it is looked for whether the user accepts it in a shell: as long as it takes to ask
+/// somebody.
+const WATCH: Duration = Duration::from_secs(10 * 60);
+
+/// How often, meanwhile: about as soon as a user looks back at this program. It is one question to the system.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a line that was typed can rely on the last look: as good as at once, and a pipe with thousands of lines pays nothing.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// When a key that was accepted in another program is looked for: when lines are carried out, and for a while after one was refused.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    last_look: Option<Instant>,
+    /// Until when, if a key was refused.
+    until: Option<Instant>,
+}
+
+impl Elsewhere {
+    /// A key was refused, and the user may accept it elsewhere.
+    pub(super) fn watch(&mut self, now: Now) {
+        self.until = Some(now.instant + WATCH);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let next = self.last_look.map_or(Instant::ZERO, |last| last + WATCH_INTERVAL);
+        self.until.map(|until| next.min(until))
+    }
+
+    /// Whether it is time to look.
+    fn is_due(&mut self, now: Instant, has_lines: bool) -> bool {
+        let is_watched = self.poll_timeout().is_some_and(|due| due <= now);
+        self.until = self.until.filter(|until| *until > now);
+        let is_old = self.last_look.is_none_or(|last| last + LOOK_INTERVAL <= now);
+        let is_due = is_watched || has_lines && is_old;
+        if is_due {
+            self.last_look = Some(now);
+        }
+        is_due
+    }
+}
+
 impl Talk {
+    /// Takes in what the user accepted in another program, before a line is carried out that may rely on it.
+    pub(super) fn learn_elsewhere(&mut self, now: Now, peer: &mut Peer, has_lines: bool) {
+        if !self.elsewhere.is_due(now.instant, has_lines) {
+            return;
+        }
+        let known = self.identity.poll_news();
+        if known.is_empty() {
+            return;
+        }
+        let relay = self.attendee.as_ref().map(|attendee| attendee.relay().clone());
+        let is_known = |relay: &Target| {
+            let by = KnownBy::address(&relay.to_string());
+            relay.key().is_none() && known.iter().any(|(known, _)| *known == by)
+        };
+        let is_mistrusted = self.attendee.as_ref().is_some_and(|attendee| attendee.is_mistrusted());
+        let relay = relay.filter(|relay| is_mistrusted && is_known(relay));
+        // There is nothing to refuse.
+        let _ = peer.handle_command(now, Command::Learn { known });
+        if let Some(relay) = relay {
+            let called = self.call_trusted_relay(now, peer, &relay);
+            self.refuse_if(called);
+        }
+    }
+
     /// Shows the words that are the same on both sides if nobody is in between: for the key that `/trust` would accept, if one
     /// waits for that.
     pub(super) fn verify(&mut self, peer: &mut Peer, who: Option<&str>) -> Result<(), Obstacle> {
         let ours = peer.own_key().ok_or(Obstacle::Clear)?;
-        let (who, seen, known) = match who {
+        let (who, is_relay, seen, known) = match who {
             Some(who) => {
+                let is_relay = self.is_relay(who);
                 let seen = self.trusted(who).find_map(|trusted| peer.show_seen(&trusted));
                 let known = if seen.is_some() { None } else { self.key_of_named(peer, who)? };
-                (filter::nick(who), seen, known)
+                (filter::nick(who), is_relay, seen, known)
             }
             None => {
                 let to = self.model.receiver().ok_or(Obstacle::NoReceiver)?;
@@ -34,13 +103,26 @@ impl Talk {
                         Trusted::Conversation(*relay)
                     }
                 };
+                let is_relay = matches!(to, Destination::Room { .. } | Destination::Everyone { .. });
                 let (who, known) = self.key_of(peer, to);
-                (who, peer.show_seen(&trusted), known)
+                (who, is_relay, peer.show_seen(&trusted), known)
             }
         };
         let theirs = seen.or(known).ok_or_else(|| Obstacle::NoKey(who.clone()))?;
         let is_seen = seen.is_some();
-        self.tell(Notice::Verification { who, ours, theirs, is_seen })
+        // Whoever is compared with goes before no stranger.
+        peer.note_compared(theirs);
+        self.tell(Notice::Verification { who, ours, theirs, is_seen, is_relay })
+    }
+
+    /// Whether an address is that of our relay.
+    fn is_relay(&self, who: &str) -> bool {
+        let relay = self.attendee.as_ref().map(|attendee| attendee.relay().to_string());
+        let named = who.parse::<Target>().ok().map(|target| target.to_string());
+        named.is_some_and(|named| relay.is_some_and(|relay| relay.eq_ignore_ascii_case(&named)))
+            || self.model.relay().is_some_and(|state| {
+                self.directory.find_open(&self.model, who).ok() == Some(state.conversation())
+            })
     }
 
     /// Whom a name may mean, in the order in which `/verify` and `/trust` look for a key that was seen.
@@ -117,6 +199,12 @@ impl Talk {
         }
         let relay = self.model.relay().map(RelayState::conversation);
         let is_gone = relay.is_some_and(|relay| self.model.presence(relay) == Some(Presence::Gone));
+        let is_left = relay.is_some_and(|relay| !peer.is_attending(relay));
+        if is_relay && is_left && !is_gone {
+            // The silent connection with the old key ended just now; what tells of that is still to come.
+            attendee.set_wanted_again();
+            return Ok(());
+        }
         match attendee.rooms().first().cloned().filter(|_| is_relay && is_gone) {
             Some(room) => self.attend_again(now, peer, &room, None),
             None => Ok(()),

@@ -69,7 +69,13 @@ impl Street {
             self.shown[index].extend(std::iter::from_fn(|| self.town.peers[index].poll_shown()));
             while let Some(change) = self.town.peers[index].poll_outbox() {
                 match change {
-                    OutboxChange::Keep(kept) => self.outbox[index].push(kept),
+                    OutboxChange::Keep(kept) => {
+                        let place = self.outbox[index].iter().position(|other| other.id == kept.id);
+                        match place {
+                            Some(place) => self.outbox[index][place] = kept,
+                            None => self.outbox[index].push(kept),
+                        }
+                    }
                     OutboxChange::Drop(id) => self.outbox[index].retain(|kept| kept.id != id),
                 }
             }
@@ -403,6 +409,48 @@ fn the_end_of_a_run_tells_what_is_kept_for_the_next() {
     let told = std::mem::take(&mut street.town.log);
     assert!(told.contains(&"bob: ana says one".to_owned()), "{told:#?}");
     assert_eq!(told.iter().filter(|line| line.contains("delivered")).count(), 1, "{told:#?}");
+}
+
+// UC-CHAT-018
+#[test]
+fn what_never_left_is_not_called_unknown_after_a_restart() {
+    let (mut street, bob) = Street::acquainted();
+    street.town.cut_off = Some(1);
+    street.say(bob, "one");
+    street.run(90_000);
+    street.say(bob, "two");
+    street.run(100);
+    let sent = |street: &Street| street.outbox[0].iter().map(|kept| kept.is_sent).collect::<Vec<_>>();
+    assert_eq!((street.texts_kept(), sent(&street)), (vec!["one", "two"], vec![true, false]));
+    street.start(0, 0);
+    let bob = street.repeat();
+    street.town.log.clear();
+    street.town.tell(0, Command::Close { conversation: bob }).unwrap();
+    street.run(10_000);
+    let told = std::mem::take(&mut street.town.log);
+    assert_eq!(told[..2], ["ana: unknown", "ana: failed: the connection ended before it was sent"]);
+    assert!(street.texts_kept().is_empty());
+}
+
+// UC-CHAT-018
+#[test]
+fn what_never_left_is_sent_by_the_next_run_and_known_as_sent_then() {
+    let (mut street, bob) = Street::acquainted();
+    street.town.cut_off = Some(1);
+    street.say(bob, "one");
+    street.run(90_000);
+    street.say(bob, "two");
+    street.run(100);
+    street.start(0, 0);
+    street.repeat();
+    street.town.cut_off = None;
+    street.run(30_000);
+    let told = std::mem::take(&mut street.town.log);
+    for said in ["bob: ana says one", "bob: ana says two"] {
+        assert!(told.contains(&said.to_owned()), "{told:#?}");
+    }
+    assert_eq!(told.iter().filter(|line| line.contains("delivered")).count(), 2, "{told:#?}");
+    assert!(street.texts_kept().is_empty());
 }
 
 #[test]

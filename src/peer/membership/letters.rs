@@ -4,10 +4,8 @@
 //! that. Its word is not enough to open a letter either, since the seal names the relay, both keys and the letter. This module must
 //! never send a letter in plain text over a sealed connection, and never show one whose seal it has not opened.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use ring::digest;
 
 use super::member::OwnRequest;
 use super::outbox::{Content, Entry, Target, Text};
@@ -121,6 +119,7 @@ impl Peer {
         let json = letter_json(text, *at);
         match self.seal_letter(relay, key, &name, &json) {
             Ok(sealed) => {
+                self.trust.choose(&KnownBy::member(relay, &nick));
                 if let Some(member) = self.member_mut(id) {
                     member.outbox.keep_sealed(number, relay, sealed);
                 }
@@ -214,8 +213,8 @@ impl Peer {
         let nick = nick.to_owned();
         match self.trust.meet(now.wall, &by, key, Some(&nick), None) {
             Meeting::Known { .. } => true,
-            Meeting::New => {
-                self.tell_key_of(&nick, KeyNews::New { key });
+            Meeting::New { is_kept } => {
+                self.tell_key_of(&nick, KeyNews::New { key, is_kept });
                 if let Some(also) = also.filter(|also| folded(also) != folded(&nick)) {
                     self.tell_member(id, MemberEvent::SharedKey { nick, also });
                 }
@@ -223,7 +222,8 @@ impl Peer {
             }
             Meeting::Changed(known) => {
                 let expected = known.key;
-                self.tell_key_of(&nick, KeyNews::Changed { expected, known: Some(known), seen: key });
+                let (known, is_typed) = (Some(known), false);
+                self.tell_key_of(&nick, KeyNews::Changed { expected, known, seen: key, is_typed });
                 false
             }
         }
@@ -294,62 +294,6 @@ pub(super) const fn refusal_words(code: RefusalCode) -> &'static str {
         RefusalCode::BadSeal => "its seal does not open here, so it was not shown",
         RefusalCode::Unsealed => "it was not sealed, and only sealed letters are shown here",
         _ => "it cannot be read",
-    }
-}
-
-/// The letters that were shown last, whatever relay carried them: a relay could bring one again at another position
-/// (UC-LETTER-007).
-#[derive(Clone, Debug, Default)]
-pub(in crate::peer) struct SeenLetters {
-    order: VecDeque<SeenLetter>,
-    known: BTreeSet<SeenLetter>,
-    /// Whether it is to be written down.
-    is_changed: bool,
-}
-
-/// What names a letter: of relay, sender and id together, the first half of SHA-256. Nobody finds another letter with the same.
-pub type SeenLetter = [u8; 16];
-
-/// As many as a person gets in years, in 160 KB. An older one that a relay brings again is shown again.
-const MAX_SEEN: usize = 10_000;
-
-impl SeenLetters {
-    /// Those of earlier runs, oldest first.
-    pub(in crate::peer) fn new(seen: Vec<SeenLetter>) -> Self {
-        let mut letters = Self::default();
-        seen.into_iter().for_each(|letter| _ = letters.add(letter));
-        letters.is_changed = false;
-        letters
-    }
-
-    fn note(&mut self, relay: PublicKey, sender: PublicKey, id: &MessageId) -> bool {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(relay.as_bytes());
-        context.update(sender.as_bytes());
-        context.update(id.as_str().as_bytes());
-        let mut letter = SeenLetter::default();
-        letter.copy_from_slice(&context.finish().as_ref()[..16]);
-        self.add(letter)
-    }
-
-    /// Adds one; tells whether it is new.
-    fn add(&mut self, letter: SeenLetter) -> bool {
-        if !self.known.insert(letter) {
-            return false;
-        }
-        self.order.push_back(letter);
-        if self.order.len() > MAX_SEEN
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        self.is_changed = true;
-        true
-    }
-
-    /// All of them, oldest first, if that changed since the last call.
-    pub(in crate::peer) fn take_change(&mut self) -> Option<Vec<SeenLetter>> {
-        std::mem::take(&mut self.is_changed).then(|| self.order.iter().copied().collect())
     }
 }
 

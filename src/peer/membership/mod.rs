@@ -7,6 +7,7 @@
 mod command;
 mod hear;
 mod letters;
+mod letters_seen;
 mod member;
 mod news;
 mod outbox;
@@ -22,8 +23,9 @@ use std::time::Duration;
 use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
 use crate::secure::Secret;
-pub use letters::SeenLetter;
-pub(super) use letters::{Seal, SeenLetters};
+pub(super) use letters::Seal;
+pub use letters_seen::SeenLetter;
+pub(super) use letters_seen::SeenLetters;
 pub(super) use member::{Member, Reconnect};
 pub(super) use reconnect::is_worth_another_try;
 

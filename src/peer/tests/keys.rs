@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::trust::{KnownBy, Trust};
+use super::super::trust::{KnownBy, KnownKey, Trust};
 use super::*;
 use crate::endpoint::Protection;
 use crate::secure::{KeyPair, PublicKey};
@@ -317,4 +317,98 @@ fn another_key_in_the_place_of_a_silent_side_is_told() {
     town.expect(&["ana: silence", "ana: key of Address(\"bob:6000\"): CHANGED"]);
     town.run(60_000);
     town.expect(&["ana: unknown", "ana: closed: the other side fell silent"]);
+}
+
+// UC-KEY-009
+#[test]
+fn what_is_said_after_the_key_was_accepted_goes_to_it_though_the_silent_side_is_connected() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.replace(1, 9);
+    town.log.clear();
+    town.say(0, bob, "for bob alone");
+    town.run(10_000);
+    town.expect(&["ana: silence", "ana: key of Address(\"bob:6000\"): CHANGED"]);
+    town.tell(0, Command::Trust { who: Trusted::Address("bob:6000".to_owned()) }).unwrap();
+    town.say(0, bob, "for you");
+    town.run(1_000);
+    town.expect(&[
+        "ana: key of Address(\"bob:6000\"): accepted",
+        "ana: unknown",
+        "ana: closed: closed here",
+        "bob: ana is there",
+        "bob: key of Caller(\"ana\"): new",
+        "bob: ana says for you",
+        "ana: bob is there",
+        "ana: delivered after 40ms",
+    ]);
+}
+
+/// What another program of ana's keeps: bob's address has the key with this number, since a moment ago.
+fn accepted_elsewhere(town: &Town, number: u8) -> Command {
+    let known =
+        KnownKey { key: key(number), nick: None, since: town.now.wall, address: None, is_chosen: true };
+    Command::Learn { known: vec![(KnownBy::address("bob:6000"), known)] }
+}
+
+// UC-KEY-009
+#[test]
+fn a_key_that_was_accepted_in_another_program_is_accepted_here() {
+    let mut town = Town::sealed();
+    let bob = town.call(0, 1, None);
+    town.run(500);
+    town.tell(0, Command::Close { conversation: bob }).unwrap();
+    town.run(500);
+    town.replace(1, 9);
+    town.log.clear();
+    town.say(0, bob, "for bob alone");
+    town.run(500);
+    let learn = accepted_elsewhere(&town, 9);
+    town.tell(0, learn.clone()).unwrap();
+    town.say(0, bob, "for you");
+    town.run(5_000);
+    town.expect(&[
+        "ana: key of Address(\"bob:6000\"): CHANGED",
+        "ana: failed: another key answered, so it was not sent",
+        "ana: key of Address(\"bob:6000\"): accepted",
+        "bob: ana is there",
+        "bob: key of Caller(\"ana\"): new",
+        "bob: ana says for you",
+        "ana: bob is there",
+        "ana: delivered after 40ms",
+    ]);
+    town.tell(0, learn).unwrap();
+    town.run(500);
+    town.expect(&[]);
+}
+
+// UC-KEY-010
+#[test]
+fn what_another_program_knows_changes_no_key_that_was_typed() {
+    let mut town = Town::sealed();
+    town.replace(1, 9);
+    let bob = town.call(0, 1, Some(key(2)));
+    let learn = accepted_elsewhere(&town, 9);
+    town.tell(0, learn).unwrap();
+    town.say(0, bob, "for bob alone");
+    town.run(5_000);
+    let heard = town.log.iter().any(|line| line.starts_with("bob: "));
+    assert!(!heard, "{:?}", town.log);
+    assert_eq!(town.peers[0].key_of(bob), Some(key(2)));
+}
+
+// UC-KEY-012
+#[test]
+fn whoever_is_answered_goes_before_no_stranger() {
+    let mut town = Town::sealed();
+    let ana = town.open(1, 0);
+    town.say(1, ana, "hello");
+    town.run(500);
+    let is_chosen =
+        |town: &Town| town.peers[0].trust().known(&KnownBy::caller("bob")).map(|known| known.is_chosen);
+    assert_eq!(is_chosen(&town), Some(false));
+    town.tell(0, Command::Reply { text: "hello to you".to_owned() }).unwrap();
+    town.run(500);
+    assert_eq!(is_chosen(&town), Some(true));
 }

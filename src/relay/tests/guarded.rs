@@ -97,6 +97,9 @@ fn guessing_is_slow() {
         answers(&mut hall, &["1", "2", "3", "4", "5", "6", "cheese"]),
         [["password"; 5].as_slice(), &["too-many"; 2]].concat()
     );
+    // Nobody is asked for one that would not be tried.
+    hall.ask(bob, Request::Join { room: "#den".to_owned(), after: None, history: None, password: None });
+    assert!(hall.seen(bob).concat().ends_with("too-many"));
     // Another connection of the same person changes nothing; time does.
     let again = hall.come();
     hall.ask(again, enter("bob", "bob"));

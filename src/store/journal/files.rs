@@ -40,6 +40,11 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), open: None })
     }
 
+    /// Where they are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Adds lines, oldest first. After an error some of them may have been written.
     pub(super) fn append(&mut self, lines: &[(WallTime, String)]) -> io::Result<()> {
         let mut rest = lines;

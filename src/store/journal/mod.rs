@@ -202,7 +202,8 @@ impl Writer {
                 self.lost += count;
                 if mem::take(&mut self.is_well) {
                     self.tell(Told::Trouble(format!(
-                        "lines of the log are lost: it cannot be written: {error}"
+                        "lines of the log are lost: it cannot be written to {}: {error}",
+                        self.files.folder().display()
                     )));
                 }
             }

@@ -66,7 +66,7 @@ pub enum RelayAction {
 /// Reads a command; None if there is none of that name, in lower case.
 pub fn parse(command: &str, argument: &str) -> Option<Result<RelayAction, InputError>> {
     Some(match command {
-        "join" | "entrar" => room(argument, "/join ROOM").map(|room| RelayAction::Join { room }),
+        "join" | "entrar" => join(argument),
         "part" | "deixar" => Ok(part(argument)),
         "rooms" | "salas" => nothing(argument, RelayAction::Rooms, "/rooms"),
         "broadcast" | "todos" => {
@@ -101,6 +101,15 @@ fn moderation(command: &str, argument: &str) -> Option<Result<Moderation, InputE
 /// A room as everybody writes it; its `#` may be left out.
 pub(in crate::ui) fn room(argument: &str, usage: &'static str) -> Result<String, InputError> {
     room_name(&word(argument, usage)?).ok_or(InputError::NoRoom)
+}
+
+fn join(argument: &str) -> Result<RelayAction, InputError> {
+    match room(argument, "/join ROOM") {
+        Ok(room) => Ok(RelayAction::Join { room }),
+        // What else would stand there?
+        Err(InputError::Excess { usage }) => Err(InputError::Spoken { usage }),
+        Err(error) => Err(error),
+    }
 }
 
 /// A room at the beginning, if one is there, and the rest.
@@ -148,7 +157,7 @@ fn guard(argument: &str) -> Result<RelayAction, InputError> {
         ["invite", "off"] => guard(false, Some(false), None),
         ["hidden", "on"] => guard(false, None, Some(true)),
         ["hidden", "off"] => guard(false, None, Some(false)),
-        ["password", ..] => Err(InputError::Spoken),
+        ["password", ..] => Err(InputError::Spoken { usage: "/room password" }),
         _ => Err(InputError::Incomplete { usage }),
     }
 }
@@ -252,7 +261,6 @@ mod tests {
         check("/deixar #sala até já", RelayAction::Part { room: some("#sala"), reason: some("até já") });
         check("/part good night", RelayAction::Part { room: None, reason: some("good night") });
         refuse("/join", "something is missing; write /join ROOM");
-        refuse("/join a b", "that is too much; write /join ROOM");
         refuse("/join a,b", "that is no name of a room: 1 to 32 characters, without spaces, commas, # and *");
     }
 
@@ -269,7 +277,15 @@ mod tests {
         check("/room NoPassword", RelayAction::Guard { open: true, invite_only: None, hidden: None });
         check("/sala invite on", RelayAction::Guard { open: false, invite_only: Some(true), hidden: None });
         check("/room hidden off", RelayAction::Guard { open: false, invite_only: None, hidden: Some(false) });
-        refuse("/room password 1234", "a password is never part of a line; write /room password alone");
+        refuse(
+            "/room password 1234",
+            "a password is never part of a line; write /room password alone, and it is asked for",
+        );
+        refuse(
+            "/join #sala 1234",
+            "a room's name has no spaces, and a password is never part of a line; write /join ROOM alone, and it is \
+             asked for",
+        );
         refuse(
             "/room",
             "something is missing; write /room password | nopassword | invite on|off | hidden on|off",

@@ -23,7 +23,7 @@ pub struct RelayState {
     /// The rooms that were asked for and not answered yet.
     awaited: BTreeSet<String>,
     asked: BTreeMap<MessageId, Asked>,
-    /// Whether the user is asked for passwords, so that a room's wish for one is no error.
+    /// Whether the user is asked for passwords, or the environment has one, so that a room's wish for one is no error.
     asks_passwords: bool,
     /// The rooms whose password was asked for already.
     questioned: BTreeSet<String>,
@@ -162,6 +162,9 @@ impl RelayState {
                 if wants_password && self.questioned.insert(room.clone()) {
                     // The question says it. A second time, it was the wrong one.
                     return Vec::new();
+                }
+                if refusal.code != RefusalCode::Password {
+                    self.questioned.remove(&room);
                 }
                 let what = format!("not let into {}", super::super::filter::nick(&room));
                 RelayNotice::Refused { what, refusal, hint: "" }

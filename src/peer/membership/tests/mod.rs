@@ -397,7 +397,7 @@ fn describe(event: Event) -> String {
         Event::Renamed { nick, .. } => format!("is now {nick}"),
         Event::Key { owner, news, .. } => {
             let news = match news {
-                KeyNews::New { key } => format!("new {}", name_of(key)),
+                KeyNews::New { key, .. } => format!("new {}", name_of(key)),
                 KeyNews::Known(_) => "known".to_owned(),
                 KeyNews::Changed { expected, seen, .. } => {
                     format!("CHANGED from {} to {}", name_of(expected), name_of(seen))
