@@ -47,6 +47,49 @@ fn a_member_enters_joins_and_is_shown_history_before_what_is_live() {
 }
 
 #[test]
+fn a_password_for_a_room_waits_until_we_are_in_it_and_goes_before_later_words() {
+    let guard = |room: &str| Request::Guard {
+        room: room.to_owned(),
+        password: Some("sesame".to_owned().into()),
+        invite_only: None,
+        hidden: None,
+    };
+    let mut stage = Stage::attend(membership(&["#sala"]));
+    stage.ask(guard("#sala"));
+    stage.say_in("#sala", "between us");
+    stage.let_in("log-1");
+    stage.expect(&[
+        "relay: enter ana",
+        "ana: there",
+        "ana: entered as ana, Some(\"be kind\")",
+        "relay: join #sala",
+    ]);
+    stage.open_room("#sala", 0);
+    stage.run(50);
+    stage.expect(&["ana: joined #sala", "relay: guard #sala", "relay: between us for #sala"]);
+    // The same when the relay was away.
+    stage.receipt("guard #sala", |_| {});
+    stage.receipt("between us for #sala", |_| {});
+    stage.run(50);
+    stage.log.clear();
+    stage.restart_relay();
+    stage.ask(Request::Topic { room: "#sala".to_owned(), text: "tea".to_owned() });
+    stage.ask(guard("#elsewhere"));
+    stage.run(6_000);
+    stage.log.clear();
+    stage.let_in_again("log-1");
+    stage.run(50);
+    stage.expect(&[
+        "ana: entered again as ana, None",
+        "relay: join #sala after 0",
+        "relay: guard #elsewhere",
+    ]);
+    stage.open_room("#sala", 0);
+    stage.run(50);
+    stage.expect(&["ana: joined #sala again", "relay: topic of #sala"]);
+}
+
+#[test]
 fn what_was_shown_in_an_earlier_run_is_not_asked_for_again() {
     let rooms = BTreeMap::from([("#sala".to_owned(), 7), ("#lab".to_owned(), 3)]);
     let memory = RelayMemory {
