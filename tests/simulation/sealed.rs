@@ -48,7 +48,7 @@ fn vigil_seed() {
 }
 
 /// Sealed talkers who know each other's keys.
-fn sealed(plan: &str) -> Script {
+pub fn sealed(plan: &str) -> Script {
     let mut script = Script::talkers(plan);
     script.scenario.nodes.iter_mut().for_each(|node| node.is_sealed = true);
     script.scenario.is_pinned = true;
