@@ -404,14 +404,14 @@ impl Stage {
             let often = if times > 1 { format!(" ({times} times)") } else { String::new() };
             row.push_str(&format!("    {part}{often}\n"));
         }
-        for host in 0..2 {
+        for (host, name) in names.into_iter().enumerate() {
             let mut beside = self.beside.get(&host).cloned().unwrap_or_default();
             beside.retain(|name, _| !["packet", "hello", "welcome"].contains(&&**name));
             for (whose, counts) in
                 [("of these", self.by_attack.get(&host)), ("of what is honest", Some(&beside))]
             {
                 if let Some(counts) = counts.filter(|counts| !counts.is_empty()) {
-                    row.push_str(&format!("    {} counted {whose}: {}\n", names[host], list(counts)));
+                    row.push_str(&format!("    {name} counted {whose}: {}\n", list(counts)));
                 }
             }
         }
