@@ -8,7 +8,7 @@ use super::membership::Member;
 use super::trust::SeenKey;
 use super::{Named, Quote};
 use crate::chat::MessageId;
-use crate::endpoint::Handle;
+use crate::endpoint::{Backlog, Handle};
 use crate::secure::PublicKey;
 use crate::time::{Instant, WallTime};
 
@@ -81,13 +81,6 @@ pub(super) struct Outgoing {
     pub(super) since: Instant,
     /// The connection that they went out on; None while they wait for one.
     pub(super) sent_on: Option<Handle>,
-}
-
-/// Messages that wait for room, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Backlog {
-    pub(super) bodies: VecDeque<Vec<u8>>,
-    pub(super) bytes: usize,
 }
 
 impl Conversation {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::conversation::Conversation;
 use super::{CloseReason, ConversationId, Event, FailReason, Incoming, Peer, Quote};
 use crate::arq::{self, Closed};
-use crate::chat::{ChatError, MessageId, Receipt, RefusalCode, Said, Say, Words, stream};
+use crate::chat::{ChatError, MAX_ECHO_BYTES, MessageId, Receipt, RefusalCode, Said, Say, Words, stream};
 use crate::endpoint::{self, Handle};
 use crate::time::{Now, WallTime};
 
@@ -106,6 +106,7 @@ impl Peer {
             }
             arq::Event::Outcome { stream, seq, outcome } => {
                 self.handle_outcome(id, handle, stream, seq, outcome);
+                self.go_on_answering(now, id, handle);
                 self.finish_goodbye(now, id);
             }
             arq::Event::Silent | arq::Event::Resumed => {
@@ -162,7 +163,7 @@ impl Peer {
     }
 
     /// Takes messages while their receipts can be kept: a sender that takes no receipts is not read any further.
-    fn read(&mut self, now: Now, id: ConversationId, handle: Handle) {
+    pub(super) fn read(&mut self, now: Now, id: ConversationId, handle: Handle) {
         while self.flush_receipts(id, handle) {
             let next = self
                 .endpoint
@@ -282,6 +283,13 @@ impl Peer {
         if self.was_shown(handle, &words) {
             // The first one's receipt was lost; it says the same again.
             self.answer(id, handle, now.wall, Said::Receipt(Receipt::taken(words.id, at)));
+            return;
+        }
+        if words.is_echo && words.text.len() > MAX_ECHO_BYTES {
+            let code = Some(RefusalCode::TooLong);
+            let refusal =
+                Receipt { code, ..Receipt::refused(words.id, at, "that is more than is returned here") };
+            self.answer(id, handle, now.wall, Said::Receipt(refusal));
             return;
         }
         let is_wanted =
