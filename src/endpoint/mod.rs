@@ -11,6 +11,7 @@
 mod config;
 mod dial;
 mod event;
+mod grant;
 mod guard;
 mod half_open;
 mod memory;

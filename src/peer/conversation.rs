@@ -116,6 +116,19 @@ impl Conversation {
         self.primary.into_iter().chain(self.others.iter().copied())
     }
 
+    /// A connection is gone; if it was the primary one, the first other that `lives` goes on with the conversation. Tells whether it was.
+    pub(super) fn remove_connection(&mut self, handle: Handle, lives: impl Fn(Handle) -> bool) -> bool {
+        self.others.retain(|other| *other != handle);
+        self.receipts.remove(&handle);
+        if self.primary != Some(handle) {
+            return false;
+        }
+        // One that the other side began, or that takes the place of this one.
+        let heir = self.others.iter().position(|&other| lives(other));
+        self.primary = heir.map(|index| self.others.remove(index));
+        true
+    }
+
     /// Whether nothing would be lost if the conversation were forgotten.
     pub(super) fn is_over(&self) -> bool {
         let has_no_connection = self.primary.is_none() && self.others.is_empty();

@@ -390,19 +390,13 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
-        conversation.others.retain(|other| *other != handle);
-        conversation.receipts.remove(&handle);
-        if conversation.primary != Some(handle) {
+        let lives = |other| self.endpoint.connection(other).is_some_and(|connection| !connection.is_closed());
+        if !conversation.remove_connection(handle, lives) {
             // It may have been the one that words went out on.
             self.lose_words(id, handle, &closed);
             self.flush_waiting(id);
             return;
         }
-        // A connection that the other side began, or that takes the place of this one, goes on with the conversation.
-        let heir = (0..conversation.others.len()).find(|&index| {
-            self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed())
-        });
-        conversation.primary = heir.map(|index| conversation.others.remove(index));
         let was_announced = std::mem::take(&mut conversation.announced);
         let (has_heir, was_lost) = (conversation.primary.is_some(), conversation.again.is_lost());
         let address = conversation.address;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::outgoing::MAX_ANSWERS_UNDER_WAY as MAX_UNDER_WAY;
 use super::*;
 use crate::arq::SendOptions;
-use crate::chat::{MAX_ECHO_BYTES, Said, Words, stream};
+use crate::chat::{MAX_ECHO_BYTES, MessageId, Said, Words, stream};
 use crate::time::WallTime;
 
 /// Peers that reach each other, by address, on a clock of their own.
