@@ -191,7 +191,7 @@ impl Stage {
         let at = WallTime::from_unix_micros(at as i64);
         let body = Say { from: party(from, None, BOB), to: party(to_nick, room, ANA), at, said }.encode();
         let stream = if is_receipt { stream::RECEIPTS } else { stream::WORDS };
-        let options = SendOptions { unordered: is_receipt, deadline: None };
+        let options = SendOptions { unordered: is_receipt, deadline: None, ..SendOptions::default() };
         self.relay.submit(handle, stream, body, options).unwrap();
     }
 
