@@ -111,6 +111,9 @@ impl Peer {
             }
             arq::Event::Silent | arq::Event::Resumed => {
                 self.tell_silence(id, handle, event == arq::Event::Silent);
+                // What was held back while somebody else answered in its place.
+                self.flush_waiting(id);
+                self.pump(now, id);
             }
             arq::Event::Moved { path } => {
                 if let Some(conversation) = self.conversations.get_mut(&id) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::conversation::Conversation;
 use super::trust::{Accepted, Call, KnownBy, KnownKey, Meeting, SeenKey};
-use super::{CommandError, ConversationId, Event, KeyNews, KeyOwner, Peer, Trusted};
-use crate::arq::Closed;
+use super::{CommandError, ConversationId, Event, FailReason, KeyNews, KeyOwner, Peer, Trusted};
+use crate::arq::{Closed, Connection};
 use crate::endpoint::Handle;
 use crate::secure::PublicKey;
 use crate::time::{Now, WallTime};
@@ -375,6 +375,9 @@ impl Peer {
             conversation.named.key = Some(key);
         }
         // What was said before was for the old one.
+        if self.is_relay(id) {
+            self.settle_outbox(id, &FailReason::WrongKey);
+        }
         self.unbind_words(id);
         self.tell_key(id, KeyNews::Accepted { before, key });
         self.leave_others(now, id, key);
@@ -385,14 +388,23 @@ impl Peer {
     /// not ride on it.
     fn leave_others(&mut self, now: Now, id: ConversationId, key: PublicKey) {
         let Some(conversation) = self.conversations.get(&id) else { return };
+        // A relay with the right key is called again by itself.
+        let end = if conversation.member.is_some() { Closed::Silent } else { Closed::ByUs };
         let is_other = |handle: &Handle| self.endpoint.remote_key(*handle).is_some_and(|of| of != key);
         for handle in conversation.handles().filter(is_other).collect::<Vec<_>>() {
             // The call beside a silent one ends with it, and nobody waits for a side that is not to hear any more.
             self.endpoint.give_up(now, handle, "done", "");
-            self.endpoint.abort(now, handle, Closed::ByUs);
+            self.endpoint.abort(now, handle, end.clone());
         }
         // Their ends and their words' fates come before anything that is said next.
         self.follow_endpoint(now);
+    }
+
+    /// Whether nothing new is said on a connection for now: it is silent, and whoever answers instead has another key. Should it be
+    /// heard again, what waits goes out; should the user take the other key, it was never sent.
+    pub(super) fn is_doubted(&self, id: ConversationId, handle: Handle) -> bool {
+        let is_silent = || self.endpoint.connection(handle).is_some_and(Connection::is_silent);
+        self.conversations.get(&id).is_some_and(|conversation| conversation.wrong.is_some()) && is_silent()
     }
 
     /// A call under way asks for the key that was right before: words that are said from now on must not ride on it.

@@ -70,7 +70,7 @@ impl Peer {
             return Err(CommandError::WouldBlock);
         }
         let primary = conversation.primary.filter(|_| conversation.waiting.is_empty());
-        let open = primary.filter(|&handle| self.is_open(handle) && !self.is_held(to, handle));
+        let open = primary.filter(|&handle| self.may_carry(to, handle));
         if let Some(handle) = open {
             self.submit_words(to, handle, &waiting)?;
             self.note_sent(to, handle, waiting);
@@ -117,7 +117,7 @@ impl Peer {
     pub(super) fn flush_waiting(&mut self, id: ConversationId) {
         while let Some(conversation) = self.conversations.get(&id) {
             let primary = conversation.primary;
-            let open = primary.filter(|&handle| self.is_open(handle) && !self.is_held(id, handle));
+            let open = primary.filter(|&handle| self.may_carry(id, handle));
             let Some(handle) = open else {
                 return;
             };
@@ -143,6 +143,11 @@ impl Peer {
         {
             self.events.push_back(Event::Writable { conversation: id });
         }
+    }
+
+    /// Whether words may go out on a connection.
+    fn may_carry(&self, id: ConversationId, handle: Handle) -> bool {
+        self.is_open(handle) && !self.is_held(id, handle) && !self.is_doubted(id, handle)
     }
 
     fn submit_words(

@@ -377,6 +377,53 @@ fn who_accepts_another_key_gives_up_what_waits_for_the_old_one() {
 }
 
 #[test]
+fn what_is_said_while_another_key_answers_is_held_back_and_not_unknown() {
+    let (mut street, bob) = Street::acquainted();
+    street.start(1, 2);
+    street.say(bob, "before anybody knows");
+    street.run(10_000);
+    let told = std::mem::take(&mut street.town.log);
+    assert!(told.iter().any(|line| line.contains("CHANGED")), "{told:#?}");
+    street.say(bob, "for bob alone");
+    street.run(1_000);
+    let who = crate::peer::Trusted::Conversation(bob);
+    street.town.tell(0, Command::Trust { who }).unwrap();
+    street.say(bob, "for cid");
+    street.run(5_000);
+    let told = std::mem::take(&mut street.town.log);
+    let count = |what: &str| told.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        (count("ana: unknown"), count("ana: failed"), count("ana: delivered")),
+        (1, 1, 1),
+        "{told:#?}"
+    );
+    assert_eq!(
+        told.iter().filter(|line| line.contains("says")).collect::<Vec<_>>(),
+        ["bob: ana says for cid"]
+    );
+}
+
+#[test]
+fn what_was_held_back_goes_out_when_the_right_one_is_heard_again() {
+    let (mut street, bob) = Street::acquainted();
+    // Bob is cut off, and cid answers in his place for a while.
+    let right =
+        std::mem::replace(&mut street.town.peers[1], Peer::new(PeerConfig::default(), 9, street.town.now));
+    street.start(1, 2);
+    street.say(bob, "one");
+    street.run(10_000);
+    street.say(bob, "two");
+    street.run(1_000);
+    street.town.log.clear();
+    street.town.peers[1] = right;
+    street.run(10_000);
+    let told = std::mem::take(&mut street.town.log);
+    let said: Vec<_> = told.iter().filter(|line| line.contains("says")).collect();
+    assert_eq!(said, ["bob: ana says one", "bob: ana says two"], "{told:#?}");
+    assert_eq!(told.iter().filter(|line| line.contains("delivered")).count(), 2, "{told:#?}");
+}
+
+#[test]
 fn somebody_who_comes_back_from_elsewhere_gets_what_waits() {
     let (mut street, bob) = Street::acquainted();
     street.town.cut_off = Some(1);

@@ -181,7 +181,12 @@ impl Peer {
                 Content::Words(_) => {
                     self.events.push_back(Event::Failed { id: entry.id, reason: unsent.clone() });
                 }
-                Content::Request(_) => self.tell_unanswered(id, entry.id),
+                Content::Request(_) if may_have_arrived => self.tell_unanswered(id, entry.id),
+                Content::Request(_) => {
+                    let words = "the relay was lost before it could be asked".to_owned();
+                    let refusal = Refusal { code: RefusalCode::Other, words, suggestion: None };
+                    self.tell_member(id, MemberEvent::Done { id: entry.id, result: Err(refusal) });
+                }
             }
         }
         if let Some(name) = entered_for {

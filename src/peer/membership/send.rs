@@ -113,6 +113,9 @@ impl Peer {
             let Some(handle) = member.connection.filter(|_| !member.outbox.is_stalled) else {
                 return Ok(());
             };
+            if self.is_doubted(id, handle) {
+                return Ok(());
+            }
             let Some((number, entry)) = member.outbox.next_waiting(from) else {
                 return Ok(());
             };
