@@ -312,12 +312,13 @@ impl Endpoint {
             Some(to) => self.by_id.get(&to).copied().into_iter().collect(),
             None => self.dialling.iter().copied().collect(),
         };
+        let own = self.mode();
         let mut found = false;
         for index in meant {
             if let Some(dial) = self.connections.get_mut(index).and_then(|entry| entry.dial.as_mut())
                 && dial.paths.iter().any(|asked| asked.remote == path.remote)
             {
-                dial.hint = Some(hint(refuse));
+                dial.hint = Some(hint(refuse, own));
                 found = true;
             }
         }
@@ -373,10 +374,17 @@ impl Endpoint {
     }
 }
 
-fn hint(refuse: &Refuse<'_>) -> String {
+/// What a refusal claims, for whoever asked in the form `own`.
+fn hint(refuse: &Refuse<'_>, own: Mode) -> String {
     match refuse.code.as_ref() {
         "version" => {
             format!("it speaks the versions {:?}, and this program {}", refuse.speaks, wire::VERSION)
+        }
+        // Nobody refuses the form that they accept: what was heard there is not what was said here.
+        "mode" if refuse.accepts == Some(own) => {
+            "it says that it was asked in another form than the one in which this program asks: somebody between \
+             the two may change what is sent"
+                .to_owned()
         }
         "mode" => match refuse.accepts {
             Some(Mode::Sealed) => {

@@ -212,6 +212,24 @@ fn clear_and_sealed_refuse_each_other_in_words() {
     }
 }
 
+// UC-SEAL-014
+#[test]
+fn a_refusal_of_what_was_not_asked_blames_nobody_for_a_flag() {
+    for is_sealed in [true, false] {
+        let mut pair = if is_sealed { Pair::new(|_, _| true) } else { Pair::clear(|_, _| true) };
+        let handle = pair.connect();
+        pair.run(1);
+        let to = pair.ends[0].connection(handle).map(|connection| connection.local_id());
+        let accepts = Some(pair.ends[0].mode());
+        let refuse = wire::Refuse { code: "mode".into(), speaks: vec![1], accepts };
+        let mut datagram = Vec::new();
+        wire::encode_handshake(&mut datagram, &Handshake::Refuse { to, refuse });
+        pair.ends[0].handle_datagram(pair.now, Path::to(address(1)), &mut datagram);
+        pair.run(60_000);
+        assert!(pair.log[0].contains("somebody between the two may change"), "{:?}", pair.log);
+    }
+}
+
 #[test]
 fn a_clear_welcome_to_a_sealed_hello_is_no_answer() {
     let mut pair = Pair::new(|_, _| true);

@@ -367,6 +367,8 @@ fn describe_request(request: &Request) -> String {
             format!("join {room}{after}{history}")
         }
         Request::Part { room, .. } => format!("part {room}"),
+        Request::Guard { room, .. } => format!("guard {room}"),
+        Request::Topic { room, .. } => format!("topic of {room}"),
         Request::Key { nick } => format!("key of {nick}"),
         Request::Rename { nick } => format!("rename {nick}"),
         Request::Who { .. } => "who".to_owned(),
