@@ -126,6 +126,9 @@ impl Counters<'_> {
             "{} datagrams received{fates}, {} sent; {} bytes in, {} out",
             counted.datagrams_received, counted.datagrams_sent, counted.bytes_received, counted.bytes_sent
         );
+        if counted.closed_for_memory > 0 {
+            line.push_str(&format!("; {} connections closed for want of memory", counted.closed_for_memory));
+        }
         if self.unreadable > 0 {
             line.push_str(&format!("; {} messages could not be read", self.unreadable));
         }
@@ -152,6 +155,7 @@ impl Counters<'_> {
             bytes_received: u64,
             bytes_sent: u64,
             dispositions: BTreeMap<&'static str, u64>,
+            closed_for_memory: u64,
             unreadable_messages: u64,
             passwords_right: u64,
             passwords_wrong: u64,
@@ -166,6 +170,7 @@ impl Counters<'_> {
             bytes_received: counted.bytes_received,
             bytes_sent: counted.bytes_sent,
             dispositions: counted.dispositions().collect(),
+            closed_for_memory: counted.closed_for_memory,
             unreadable_messages: self.unreadable,
             passwords_right: self.passwords.right,
             passwords_wrong: self.passwords.wrong,
