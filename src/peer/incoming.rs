@@ -109,8 +109,9 @@ impl Peer {
                 self.go_on_answering(now, id, handle);
                 self.finish_goodbye(now, id);
             }
-            arq::Event::Silent | arq::Event::Resumed => {
-                self.tell_silence(id, handle, event == arq::Event::Silent);
+            arq::Event::Silent => self.tell_silence(id, handle, true),
+            arq::Event::Resumed => {
+                self.tell_silence(id, handle, false);
                 // What was held back while somebody else answered in its place.
                 self.flush_waiting(id);
                 self.pump(now, id);
