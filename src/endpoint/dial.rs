@@ -48,9 +48,12 @@ struct SealedDial {
     welcomes: Bucket,
 }
 
+/// Requests for a cookie that one attempt heeds as they come.
+const RETRIES_AT_ONCE: u32 = 8;
+
 /// How many requests for a cookie one attempt heeds (UC-SEAL-012): a cookie may be too old once it is back, and anybody between can make some up. He
 /// gets a hello for each, so there is a pace; he must not be able to use up all that the attempt will ever heed.
-const RETRIES: Pace = Pace { burst: 8, interval: Duration::from_millis(250) };
+const RETRIES: Pace = Pace { burst: RETRIES_AT_ONCE, interval: Duration::from_millis(250) };
 
 /// How many sealed answers one attempt computes (UC-SEAL-011): each takes 0.1 ms, and whoever saw the hello can make up any number. A fiftieth of a
 /// core at most; the right answer comes again with each hello.

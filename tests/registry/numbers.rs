@@ -15,7 +15,7 @@ fn the_numbers_of_sealing_are_the_codes_own() {
         "epoch_s": secure("EPOCH_TIME"),
         "previous_key_s": secure("PREVIOUS_KEPT"),
         "cookie_s": secure("LIFETIME"),
-        "retries": constant("src/endpoint", "MAX_RETRIES"),
+        "retries": constant("src/endpoint", "RETRIES_AT_ONCE"),
     });
     let rates = [
         ("unproven", limits.unproven),
