@@ -19,3 +19,5 @@ mod golden;
 mod scenarios;
 #[path = "simulation/sealed.rs"]
 mod sealed;
+#[path = "simulation/tails.rs"]
+mod tails;

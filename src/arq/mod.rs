@@ -15,6 +15,7 @@ mod flow;
 mod loss;
 mod ranges;
 mod recv;
+mod redundancy;
 mod rtt;
 mod send;
 mod sent;

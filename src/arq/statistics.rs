@@ -7,6 +7,8 @@ pub struct Statistics {
     pub packets_sent: u64,
     /// Their bytes.
     pub bytes_sent: u64,
+    /// Bytes of small messages that were sent again before they were found lost.
+    pub bytes_copied: u64,
     /// Packets that came and were new.
     pub packets_received: u64,
     /// Their bytes.

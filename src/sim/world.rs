@@ -45,6 +45,7 @@ pub struct World {
     coverage: Coverage,
     journal: Option<Vec<(Duration, usize, Report)>>,
     datagrams: u64,
+    bytes: u64,
     reports: Vec<Report>,
     buffer: Vec<u8>,
 }
@@ -119,6 +120,7 @@ impl World {
             coverage: Coverage::default(),
             journal: None,
             datagrams: 0,
+            bytes: 0,
             reports: Vec::new(),
             buffer: Vec::new(),
             scenario,
@@ -133,6 +135,11 @@ impl World {
     /// What applications reported so far: when, which node, what.
     pub fn journal(&self) -> &[(Duration, usize, Report)] {
         self.journal.as_deref().unwrap_or_default()
+    }
+
+    /// How many datagrams all nodes sent, and how many bytes in them.
+    pub const fn traffic(&self) -> (u64, u64) {
+        (self.datagrams, self.bytes)
     }
 
     /// A node's machine.
@@ -434,6 +441,7 @@ impl World {
 
     fn emit(&mut self, index: usize, to: SocketAddr, bytes: &[u8]) -> Result<(), Violation> {
         self.datagrams += 1;
+        self.bytes += bytes.len() as u64;
         self.ghost.nodes[index].datagrams_out += 1;
         self.trace.note_bytes(&[3, index as u64, self.now.instant.as_nanos()], bytes);
         let said = match self.wiretap.written(index, bytes) {

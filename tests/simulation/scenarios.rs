@@ -41,6 +41,11 @@ impl Script {
         self
     }
 
+    pub fn sealed(mut self) -> Self {
+        self.scenario.nodes.iter_mut().for_each(|node| node.is_sealed = true);
+        self
+    }
+
     pub fn at(mut self, at_ms: u64, node: usize, action: Action) -> Self {
         self.scenario.script.push(Step { at: ms(at_ms), node, action });
         self

@@ -127,6 +127,10 @@ impl Connection {
         for (number, packet) in &acked {
             let spurious = self.loss.on_acked(now, *number, packet, &self.rtt);
             self.statistics.spurious_losses += u64::from(spurious);
+            self.redundancy.on_settled(false);
+            if spurious {
+                self.redundancy.on_spurious();
+            }
             // A ping's ack tells that the link is there, and nothing about what was said.
             if packet.contents.iter().any(|content| *content != Content::Ping) {
                 self.statistics.bytes_confirmed += packet.bytes;
@@ -148,6 +152,7 @@ impl Connection {
             let in_flight_before = self.sent.in_flight_bytes();
             let contents = self.sent.mark_lost(now, &lost);
             self.statistics.packets_lost += lost.len() as u64;
+            lost.iter().for_each(|_| self.redundancy.on_settled(true));
             self.controller.on_loss(now, in_flight_before - self.sent.in_flight_bytes());
             for content in contents {
                 match content {

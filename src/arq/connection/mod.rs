@@ -23,6 +23,7 @@ use super::event::{Closed, Event, SendError, Violation};
 use super::loss::LossDetector;
 use super::ranges::Ranges;
 use super::recv::{Received, RecvStreams};
+use super::redundancy::Redundancy;
 use super::rtt::Rtt;
 use super::send::{SendOptions, SendStreams};
 use super::sent::SentPackets;
@@ -61,6 +62,7 @@ pub struct Connection {
     loss: LossDetector,
     rtt: Rtt,
     controller: Box<dyn Controller + Send>,
+    redundancy: Redundancy,
     send: SendStreams,
     recv: RecvStreams,
     grams_out: VecDeque<(Vec<u8>, Option<Instant>)>,
@@ -157,6 +159,7 @@ impl Connection {
             loss: LossDetector::new(),
             rtt: Rtt::new(),
             controller: Box::new(RateWindow::new()),
+            redundancy: Redundancy::new(now),
             // Until the welcome tells better, the other side is taken to accept what we accept.
             send: SendStreams::new(config, config.limits),
             recv: RecvStreams::new(config.limits),

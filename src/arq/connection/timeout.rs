@@ -13,6 +13,8 @@ pub enum Reason {
     Ack,
     /// The oldest packet in flight will count as lost.
     Loss,
+    /// Small messages are worth another copy.
+    Copy,
     /// A message will be past its deadline.
     Deadline,
     /// Nothing was said for so long that a NAT may forget us.
@@ -37,6 +39,7 @@ impl Reason {
         match self {
             Self::Ack => "ack",
             Self::Loss => "loss",
+            Self::Copy => "copy",
             Self::Deadline => "deadline",
             Self::KeepAlive => "keep-alive",
             Self::Silence => "silence",
@@ -66,7 +69,7 @@ impl Connection {
         }
     }
 
-    fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 8] {
+    fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 9] {
         let loss = self.loss.deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         let idle = self.last_heard + self.idle_timeout;
         let flush = match self.state {
@@ -76,6 +79,7 @@ impl Connection {
         [
             self.arrivals.deadline().map(|at| (at, Reason::Ack)),
             loss.map(|at| (at, Reason::Loss)),
+            self.copy_at().map(|at| (at, Reason::Copy)),
             self.send.next_deadline().map(|at| (at, Reason::Deadline)),
             self.keep_alive_at().map(|at| (at, Reason::KeepAlive)),
             self.silence_at().map(|at| (at, Reason::Silence)),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::super::redundancy::Aim;
+use super::super::send::Spare;
 use super::super::sent::Content;
 use super::protection::form;
 use super::{Candidate, Connection, State};
@@ -99,7 +101,12 @@ impl Connection {
     fn write_packet(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         let remote_id = self.remote_id?;
         let ack_due = self.arrivals.deadline().is_some_and(|at| at <= now);
-        let may_send = self.sent.in_flight_bytes() < self.window_bytes() && self.has_content(now);
+        let is_copy_due = self.copy_at().is_some_and(|at| at <= now);
+        let may_send =
+            self.sent.in_flight_bytes() < self.window_bytes() && (self.has_content(now) || is_copy_due);
+        if is_copy_due {
+            self.redundancy.defer(now);
+        }
         if !ack_due && !may_send {
             // Until there is something to say again, somebody else may have the memory.
             self.scratch = Vec::new();
@@ -116,8 +123,9 @@ impl Connection {
         let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, low, limit);
         let acked = self.arrivals.is_owed() && self.write_acks(now, &mut writer);
         let mut contents = Vec::new();
+        let mut copied_bytes = 0;
         if may_send {
-            self.write_contents(now, &mut writer, &mut contents);
+            copied_bytes = self.write_contents(now, &mut writer, &mut contents, is_copy_due);
         }
         let (is_empty, sealed_at) = (writer.is_empty(), writer.sealed_at());
         writer.finish();
@@ -134,6 +142,9 @@ impl Connection {
             self.sent.record_unacked();
         } else {
             self.low_told = low.unwrap_or(self.low_told);
+            let has_new = contents.iter().any(|content| matches!(content, Content::Message { .. }));
+            self.redundancy.on_sent(now, length as u64, copied_bytes, has_new && !is_copy_due);
+            self.statistics.bytes_copied += copied_bytes;
             self.sent.record(now, length as u64, contents, self.send.has_work());
             self.awaiting_since.get_or_insert(now);
             self.last_sent = now;
@@ -194,10 +205,29 @@ impl Connection {
         true
     }
 
-    fn write_contents(&mut self, now: Instant, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+    /// Tells how many bytes of it are copies.
+    fn write_contents(
+        &mut self,
+        now: Instant,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+        is_copy_due: bool,
+    ) -> u64 {
         self.write_windows(writer, contents);
         self.write_grams(now, writer, contents);
-        self.send.fill(writer, contents);
+        let mut spare = Spare::NONE;
+        if !self.loss.is_probing() {
+            spare = Spare {
+                copies: self.redundancy.copies(Aim::Spare),
+                bytes: self.redundancy.allowance(now, &self.rtt),
+            };
+        }
+        let allowed = spare.bytes;
+        self.send.fill(writer, contents, &mut spare);
+        if is_copy_due {
+            spare.copies = self.redundancy.copies(Aim::Own);
+            self.send.fill_copies(writer, contents, &mut spare);
+        }
         if std::mem::take(&mut self.ping_due) && contents.is_empty() {
             if writer.push(&Frame::Ping) {
                 contents.push(Content::Ping);
@@ -205,6 +235,14 @@ impl Connection {
                 self.ping_due = true;
             }
         }
+        allowed - spare.bytes
+    }
+
+    /// When copies get a packet of their own.
+    pub(super) fn copy_at(&self) -> Option<Instant> {
+        let copies = self.redundancy.copies(Aim::Own);
+        let wanted = copies > 1 && !self.loss.is_probing() && self.send.wants_copies(copies);
+        wanted.then(|| self.redundancy.copy_at(&self.rtt))
     }
 
     /// Tells windows that moved, and tells again the ones whose frame was lost, with the edges of today.

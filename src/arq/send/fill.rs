@@ -1,12 +1,13 @@
 //! From waiting messages to the frames of a packet: what was lost goes first, then what is new, one stream after the other.
 
 use super::super::sent::Content;
-use super::{Phase, SendStreams};
+use super::{Phase, SendStreams, Spare};
 use crate::wire::{Frame, LEAST_PART_BYTES, Messages, PacketWriter, Part, Skip};
 
 impl SendStreams {
-    /// Fills a packet: first what was lost, then what is new, one stream after the other. Names what went in.
-    pub fn fill(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+    /// Fills a packet: first what was lost, then what is new, one stream after the other, with copies of what was sent just before.
+    /// Names what went in.
+    pub fn fill(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>, spare: &mut Spare) {
         while let Some(&content) = self.again.front() {
             if !self.is_wanted(content) {
                 self.again.pop_front();
@@ -18,7 +19,7 @@ impl SendStreams {
         for offset in 0..count {
             let index = (self.turn + offset) % count;
             while self.is_sendable(index) {
-                if !self.send_new(index, writer, contents) {
+                if !self.send_new(index, writer, contents, spare) {
                     self.turn = (index + 1) % count;
                     return;
                 }
@@ -84,7 +85,13 @@ impl SendStreams {
     }
 
     /// Sends the stream's next new messages, or the next part of one. False if the packet is full.
-    fn send_new(&mut self, index: usize, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) -> bool {
+    fn send_new(
+        &mut self,
+        index: usize,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Vec<Content>,
+        spare: &mut Spare,
+    ) -> bool {
         let stream = index as u32;
         let state = &mut self.streams[index];
         let seq = state.next_new;
@@ -105,8 +112,11 @@ impl SendStreams {
         if !whole {
             return self.send_new_part(index, writer, contents);
         }
-        let run = self.sendable_run(index, writer.room());
-        let sent = self.write_messages(stream, seq, run, writer, contents);
+        let (run, bytes) = self.sendable_run(index, writer.room());
+        let head = Messages::head_bytes(stream, seq, true) + bytes as usize + run * Messages::ENTRY_BYTES;
+        let before = self.run_before(index, seq, writer.room().saturating_sub(head), spare);
+        let sent = self.write_messages(stream, seq - before as u64, before + run, writer, contents);
+        let sent = sent.saturating_sub(before);
         for seq in seq..seq + sent as u64 {
             self.charge(stream, seq);
             if let Some(message) = self.outgoing(stream, seq) {
@@ -145,33 +155,34 @@ impl SendStreams {
     }
 
     /// How many messages from the next new one on can go in one frame: whole ones, of one kind, within the windows and the room.
-    fn sendable_run(&self, index: usize, room: usize) -> usize {
+    /// Also tells their bytes.
+    fn sendable_run(&self, index: usize, room: usize) -> (usize, u64) {
         let state = &self.streams[index];
         let first = (state.next_new - state.base) as usize;
         let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else {
-            return 0;
+            return (0, 0);
         };
         let (mut run, mut bytes) = (0, 0_u64);
         for message in state.messages.range(first..) {
-            bytes += message.length;
+            let bytes_with = bytes + message.length;
             let seq = state.next_new + run as u64;
             if message.phase != Phase::Waiting
                 || message.options.unordered != unordered
-                || bytes > room as u64
+                || bytes_with > room as u64
                 || seq > state.seq_edge
-                || !state.bytes.covers(bytes)
-                || !self.credit.covers(bytes)
+                || !state.bytes.covers(bytes_with)
+                || !self.credit.covers(bytes_with)
             {
                 break;
             }
-            run += 1;
+            (run, bytes) = (run + 1, bytes_with);
         }
-        run
+        (run, bytes)
     }
 
     /// Writes up to `run` messages as one frame; tells how many fitted.
-    fn write_messages(
-        &self,
+    pub(super) fn write_messages(
+        &mut self,
         stream: u32,
         seq: u64,
         run: usize,
@@ -199,7 +210,13 @@ impl SendStreams {
         if count == 0 || !writer.push(&Frame::Msg(Messages { stream, seq, unordered, bodies })) {
             return 0;
         }
-        contents.extend((seq..seq + count as u64).map(|seq| Content::Message { stream, seq }));
+        for seq in seq..seq + count as u64 {
+            contents.push(Content::Message { stream, seq });
+            if let Some(message) = self.outgoing(stream, seq) {
+                message.copies += 1;
+                message.is_again = false;
+            }
+        }
         count
     }
 

@@ -3,10 +3,13 @@
 //! A packet only names what it carried ([`Content`]); the bytes stay in the message. So a retransmission takes what is still
 //! needed and nothing else, and an ack that comes twice does no harm.
 
+mod copies;
 mod fill;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+
+pub use copies::Spare;
 
 use super::config::Config;
 use super::event::{Outcome, SendError};
@@ -70,6 +73,10 @@ struct Outgoing {
     sent_bytes: u64,
     /// Bytes that arrived, of a message that travels in parts.
     acked: Ranges,
+    /// How often a message that travels whole was sent.
+    copies: u32,
+    /// Whether it is in `again`.
+    is_again: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +176,8 @@ impl SendStreams {
             phase: Phase::Waiting,
             sent_bytes: 0,
             acked: Ranges::default(),
+            copies: 0,
+            is_again: false,
         });
         Ok(seq)
     }
@@ -229,9 +238,17 @@ impl SendStreams {
 
     /// Its packet was lost.
     pub fn on_lost(&mut self, content: Content) {
-        if self.is_wanted(content) {
-            self.again.push_back(content);
+        if !self.is_wanted(content) {
+            return;
         }
+        if let Content::Message { stream, seq } = content
+            && let Some(message) = self.outgoing(stream, seq)
+            && std::mem::replace(&mut message.is_again, true)
+        {
+            // Another packet with a copy of it was lost, too.
+            return;
+        }
+        self.again.push_back(content);
     }
 
     /// Gives up what is past its deadline.
@@ -293,8 +310,7 @@ impl SendStreams {
     }
 
     fn peek(&self, stream: u32, seq: u64) -> Option<&Outgoing> {
-        let state = self.streams.get(stream as usize)?;
-        state.messages.get(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+        self.streams.get(stream as usize)?.peek(seq)
     }
 
     /// Whether the other side still needs it.
@@ -396,8 +412,12 @@ impl Outgoing {
 }
 
 impl SendStream {
+    fn peek(&self, seq: u64) -> Option<&Outgoing> {
+        self.messages.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)
+    }
+
     fn peek_new(&self) -> Option<&Outgoing> {
-        self.messages.get(usize::try_from(self.next_new.checked_sub(self.base)?).ok()?)
+        self.peek(self.next_new)
     }
 }
 

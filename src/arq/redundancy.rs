@@ -1,0 +1,211 @@
+//! How often small messages are said without being asked: as the measured loss demands, within a budget, and never while a queue
+//! grows. It counts and decides; which messages are said again is decided where they wait.
+
+use std::time::Duration;
+
+use super::rtt::Rtt;
+use crate::time::Instant;
+
+/// How sure the receiver's having a message is to be before anything was heard of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// All but one of a hundred: worth a packet of its own.
+    Own,
+    /// All but one of four hundred: worth spare room in packets that leave anyway.
+    Spare,
+}
+
+/// Measures the loss and keeps the budget of one connection.
+#[derive(Debug)]
+pub struct Redundancy {
+    /// Packets that were lost and packets whose fate is known, in millionths, both fading.
+    lost: u64,
+    settled: u64,
+    budget_bytes: u64,
+    filled_at: Instant,
+    /// The mean time between packets with new messages.
+    gap: Duration,
+    last_new_at: Option<Instant>,
+    last_copy_at: Instant,
+}
+
+/// One packet.
+const ONE: u64 = 1_000_000;
+
+impl Redundancy {
+    /// A fresh count forgets a packet after so many others: half a second of a busy talk.
+    const MEMORY: u64 = 64;
+
+    /// As if so many packets had arrived before the first: a single early loss is no bad link.
+    const PRIOR: u64 = 4 * ONE;
+
+    /// Below one in a hundred repairing is quick enough, and a clean link pays nothing.
+    const LEAST_LOSS: u64 = ONE / 100;
+
+    /// Nobody gains by more.
+    const MOST_COPIES: u32 = 8;
+
+    /// Copies may take so much in any case: a talk on a bad link, twelve small packets for each of thirty messages a second.
+    const BYTES_PER_SECOND: u64 = 50_000;
+
+    /// And a quarter of what is sent otherwise.
+    const SHARE_OF_SENT: u64 = 4;
+
+    /// What may be saved up: half a second's.
+    const BURST_BYTES: u64 = 25_000;
+
+    /// Nothing measured, and a full budget.
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            lost: 0,
+            settled: 0,
+            budget_bytes: Self::BURST_BYTES,
+            filled_at: now,
+            gap: Duration::ZERO,
+            last_new_at: None,
+            last_copy_at: now,
+        }
+    }
+
+    /// A packet arrived, or was found lost.
+    pub const fn on_settled(&mut self, is_lost: bool) {
+        self.lost -= self.lost / Self::MEMORY;
+        self.settled -= self.settled / Self::MEMORY;
+        self.settled += ONE;
+        if is_lost {
+            self.lost += ONE;
+        }
+    }
+
+    /// One that was found lost had only been late; it was counted as arrived as well.
+    pub const fn on_spurious(&mut self) {
+        self.lost = self.lost.saturating_sub(ONE);
+        self.settled = self.settled.saturating_sub(ONE);
+    }
+
+    /// The share of packets that is lost, in millionths.
+    pub const fn loss(&self) -> u64 {
+        self.lost * ONE / (self.settled + Self::PRIOR)
+    }
+
+    /// How often a message is to be on its way, its first time included.
+    pub fn copies(&self, aim: Aim) -> u32 {
+        let loss = self.loss();
+        if loss < Self::LEAST_LOSS {
+            return 1;
+        }
+        let left = match aim {
+            Aim::Own => ONE / 100,
+            Aim::Spare => ONE / 400,
+        };
+        let (mut copies, mut missing) = (1, loss);
+        while missing > left && copies < Self::MOST_COPIES {
+            missing = missing * loss / ONE;
+            copies += 1;
+        }
+        copies
+    }
+
+    /// How many bytes of copies may leave now.
+    pub fn allowance(&mut self, now: Instant, rtt: &Rtt) -> u64 {
+        let passed = now.since(self.filled_at);
+        let earned = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).min(1_000_000) * Self::BYTES_PER_SECOND
+            / 1_000_000;
+        if earned > 0 {
+            self.filled_at = now;
+            self.budget_bytes = (self.budget_bytes + earned).min(Self::BURST_BYTES);
+        }
+        if is_queueing(rtt) { 0 } else { self.budget_bytes }
+    }
+
+    /// A packet left, so many bytes of it copies.
+    pub fn on_sent(&mut self, now: Instant, bytes: u64, copied_bytes: u64, has_new: bool) {
+        let earned = (bytes - copied_bytes) / Self::SHARE_OF_SENT;
+        self.budget_bytes = (self.budget_bytes.saturating_sub(copied_bytes) + earned).min(Self::BURST_BYTES);
+        self.last_copy_at = now;
+        if has_new {
+            let gap = self.last_new_at.map_or(Duration::MAX, |before| now.since(before)).min(LONGEST_GAP);
+            self.gap = if self.gap.is_zero() { gap } else { (self.gap * 3 + gap) / 4 };
+            self.last_new_at = Some(now);
+        }
+    }
+
+    /// Copies were due and could not leave: the budget was empty, or the window full.
+    pub const fn defer(&mut self, now: Instant) {
+        self.last_copy_at = now;
+    }
+
+    /// When copies that found no spare room get a packet of their own: an eighth of a round trip after the packet before, or later
+    /// if the next message is likely to come soon and to take them along.
+    pub fn copy_at(&self, rtt: &Rtt) -> Instant {
+        let round_trip = rtt.smoothed().unwrap_or_default();
+        let pause = (round_trip / 8).max(LEAST_PAUSE);
+        let company = self.gap * 3 / 2;
+        let pause = if company < round_trip / 2 { pause.max(company) } else { pause };
+        self.last_copy_at + pause
+    }
+}
+
+/// Losses that come so soon after each other have one cause.
+const LEAST_PAUSE: Duration = Duration::from_millis(2);
+
+/// A pause in a talk says nothing about the talk.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
+/// Whether the path's queue grows: then what is lost is lost to too much, and more would make it worse.
+fn is_queueing(rtt: &Rtt) -> bool {
+    let (Some(smoothed), Some(minimum)) = (rtt.smoothed(), rtt.minimum()) else { return true };
+    smoothed.saturating_sub(minimum) > (minimum / 2).max(Duration::from_millis(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(outcomes: impl IntoIterator<Item = bool>) -> Redundancy {
+        let mut redundancy = Redundancy::new(Instant::ZERO);
+        outcomes.into_iter().for_each(|is_lost| redundancy.on_settled(is_lost));
+        redundancy
+    }
+
+    #[test]
+    fn a_clean_link_pays_nothing() {
+        let redundancy = after([false; 1_000]);
+        assert_eq!((redundancy.copies(Aim::Own), redundancy.copies(Aim::Spare)), (1, 1));
+        assert_eq!(after([false; 1_000]).loss(), 0);
+    }
+
+    #[test]
+    fn copies_follow_the_loss() {
+        let told = [50, 20, 10, 5, 3].map(|every| {
+            let redundancy = after((1..2_000).map(|number| number % every == 0));
+            (every, redundancy.copies(Aim::Own), redundancy.copies(Aim::Spare))
+        });
+        assert_eq!(told, [(50, 2, 2), (20, 2, 2), (10, 2, 3), (5, 3, 4), (3, 5, 6)]);
+    }
+
+    #[test]
+    fn what_was_only_late_is_taken_back() {
+        let mut redundancy = after([true, false]);
+        redundancy.on_spurious();
+        assert_eq!(redundancy.loss(), 0);
+    }
+
+    #[test]
+    fn the_budget_is_spent_and_earned() {
+        let (mut redundancy, mut rtt) = (after([]), Rtt::new());
+        rtt.sample(Instant::ZERO, Duration::from_millis(50), Duration::ZERO);
+        let at = |milliseconds: u64| Instant::from_nanos(milliseconds * 1_000_000);
+        assert_eq!(redundancy.allowance(at(0), &rtt), 25_000);
+        redundancy.on_sent(at(0), 25_000, 25_000, false);
+        assert_eq!(redundancy.allowance(at(0), &rtt), 0);
+        assert_eq!(redundancy.allowance(at(100), &rtt), 5_000);
+        redundancy.on_sent(at(100), 4_000, 0, true);
+        assert_eq!(redundancy.allowance(at(100), &rtt), 6_000);
+        // A queue grows.
+        for _ in 0..20 {
+            rtt.sample(at(100), Duration::from_millis(90), Duration::ZERO);
+        }
+        assert_eq!(redundancy.allowance(at(100), &rtt), 0);
+    }
+}
