@@ -1,0 +1,26 @@
+//! The stacks, a file for each.
+
+mod enet;
+mod framing;
+mod kcp;
+mod quinn;
+mod raw;
+mod udpchat;
+
+use crate::stack::Stack;
+
+/// Everything that is reliable.
+pub fn reliable() -> Vec<Box<dyn Stack>> {
+    vec![
+        Box::new(udpchat::Udpchat),
+        Box::new(quinn::Quinn::new(quinn::Control::Cubic)),
+        Box::new(quinn::Quinn::new(quinn::Control::Bbr)),
+        Box::new(enet::Enet),
+        Box::new(kcp::KcpFast),
+    ]
+}
+
+/// Datagrams without a protocol: what the machine can do at most.
+pub fn raw() -> Vec<Box<dyn Stack>> {
+    vec![Box::new(raw::Raw { segmented: true }), Box::new(raw::Raw { segmented: false })]
+}
