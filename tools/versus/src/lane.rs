@@ -47,18 +47,40 @@ pub struct Result {
     pub arrived: u64,
     /// How long the slowest lane took.
     pub elapsed: Duration,
+    /// The longest time that this thread was not run although it was to.
+    pub stall: Duration,
 }
+
+/// From here on a stall spoils the figures: a virtual machine was stopped, or somebody else had all of the processors.
+pub const MAX_STALL: Duration = Duration::from_millis(60);
 
 /// From the first moment to the first message: any of them has shaken hands by then.
 pub const HANDSHAKE_TIME: Duration = Duration::from_millis(500);
 
+/// How often a measurement is repeated that the machine spoilt.
+const TRIES: usize = 4;
+
+/// Runs all stacks over `course`, each in a thread of its own, all at the same time: they wait for the link nearly always.
+pub fn run_all(stacks: &[Box<dyn Stack>], course: &Course) -> Vec<Result> {
+    let mut results = Vec::new();
+    for _ in 0..TRIES {
+        results = crate::at_once(stacks, |stack| run(stack, course));
+        if results.iter().all(|result| result.stall <= MAX_STALL) {
+            break;
+        }
+    }
+    results
+}
+
 /// Runs `stack` over `course` in this thread.
-pub fn run(stack: &dyn Stack, course: &Course) -> Result {
+fn run(stack: &dyn Stack, course: &Course) -> Result {
     let clock = Clock::new();
     let mut lanes: Vec<Lane> =
         (0..course.lanes).map(|place| Lane::new(stack, course, place, clock.now())).collect();
+    let (mut wake_at, mut stall) = (clock.now().instant, Duration::ZERO);
     loop {
         let now = clock.now();
+        stall = stall.max(now.instant.since(wake_at));
         let mut next_at = course.until;
         for lane in &mut lanes {
             if lane.next_at <= now.instant {
@@ -66,16 +88,18 @@ pub fn run(stack: &dyn Stack, course: &Course) -> Result {
             }
             next_at = next_at.min(lane.next_at);
         }
-        if now.instant >= course.until || lanes.iter().all(|lane| lane.work.is_done()) {
+        if stall > MAX_STALL || now.instant >= course.until || lanes.iter().all(|lane| lane.work.is_done()) {
             break;
         }
-        let pause = next_at.since(clock.now().instant);
+        let after = clock.now().instant;
+        wake_at = next_at.max(after);
+        let pause = wake_at.since(after);
         if !pause.is_zero() {
             thread::sleep(pause);
         }
     }
     let now = clock.now();
-    lanes.into_iter().fold(Result::default(), |result, lane| lane.finish(now, result)).sorted()
+    lanes.into_iter().fold(Result { stall, ..Result::default() }, |result, lane| lane.finish(now, result)).sorted()
 }
 
 struct Lane {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use udpchat::fault::LinkPlan;
 use udpchat::time::Instant;
 
-use crate::lane::{self, Course, HANDSHAKE_TIME, Result};
+use crate::lane::{self, Course, HANDSHAKE_TIME, MAX_STALL, Result};
 use crate::stack::{Purpose, Stack};
 use crate::table::{Column, Goal, Row, Table};
 use crate::work::{Faults, Load};
@@ -68,7 +68,7 @@ pub fn patterns(workload: &str, is_quick: bool) -> Vec<Pattern> {
 /// Measures all stacks at once, each in a thread of its own: they wait nearly all the time.
 pub fn measure(pattern: &Pattern, stacks: &[Box<dyn Stack>]) -> Table {
     let course = pattern.course();
-    let results = crate::at_once(stacks, |stack| lane::run(stack, &course));
+    let results = lane::run_all(stacks, &course);
     let payload = course.lanes * course.load.messages * MESSAGE_BYTES as u64;
     let rows = stacks.iter().zip(&results).map(|(stack, result)| row(stack.name(), result, payload));
     let mut table = Table {
@@ -100,17 +100,20 @@ fn row(stack: &'static str, result: &Result, payload: u64) -> Row {
             us(result.used[0]),
             us(result.used[1]),
         ],
-        note: note(result.faults),
+        note: note(result),
     }
 }
 
 /// What went wrong, in words.
-pub fn note(faults: Faults) -> String {
-    let Faults { misplaced, missing, damaged, dead } = faults;
+pub fn note(result: &Result) -> String {
+    let Faults { misplaced, missing, damaged, dead } = result.faults;
     let kinds =
         [(dead, "connections dead"), (missing, "missing"), (misplaced, "misplaced"), (damaged, "damaged")];
     let told = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     let told = told.collect::<Vec<_>>().join(", ");
+    if result.stall > MAX_STALL {
+        return format!("INVALID: the machine stood still for {} ms", result.stall.as_millis());
+    }
     if told.is_empty() { "all once and in order".to_owned() } else { told }
 }
 

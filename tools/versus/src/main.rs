@@ -4,12 +4,15 @@
 //! loopback workload alone uses sockets. It must never set a peer up to lose: each has its best documented setting, which is
 //! printed with the figures.
 
+mod bulk;
 mod lane;
 mod latency;
+mod loopback;
 mod processor;
 mod stack;
 mod stacks;
 mod table;
+mod tcp;
 mod way;
 mod work;
 
@@ -39,7 +42,7 @@ struct Options {
     only: Vec<String>,
 }
 
-const WORKLOADS: [&str; 3] = ["stream", "lone", "bursts"];
+const WORKLOADS: [&str; 5] = ["stream", "lone", "bursts", "bulk", "loopback"];
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
@@ -58,14 +61,28 @@ fn main() -> io::Result<()> {
         }
         writeln!(output, "{}", latency::LEGEND)?;
     }
+    let mut report = |table: Table| {
+        if !options.json {
+            write!(output, "{table}")?;
+            output.flush()?;
+        }
+        tables.push(table);
+        io::Result::Ok(())
+    };
     for workload in WORKLOADS.into_iter().filter(|workload| wanted(workload)) {
         for pattern in latency::patterns(workload, options.quick) {
-            let table = latency::measure(&pattern, &stacks);
-            if !options.json {
-                write!(output, "{table}")?;
-                output.flush()?;
+            report(latency::measure(&pattern, &stacks))?;
+        }
+        if workload == "bulk" {
+            for loss_percent in bulk::LOSSES_PERCENT {
+                report(bulk::measure(loss_percent, options.quick, &stacks))?;
             }
-            tables.push(table);
+        }
+    }
+    if wanted("loopback") {
+        stacks.extend(stacks::raw().into_iter().filter(|stack| is_measured(stack.name())));
+        for message_bytes in loopback::MESSAGE_BYTES {
+            report(loopback::measure(message_bytes, options.quick, &stacks, is_measured("TCP")))?;
         }
     }
     if options.json {
