@@ -46,6 +46,7 @@ pub fn measure(loss_percent: u32, is_quick: bool, stacks: &[Box<dyn Stack>]) -> 
     let passing = 1.0 - f64::from(loss_percent) / 100.0;
     let mut table = Table {
         workload: "bulk",
+        title: format!("{loss_percent} % lost behind the bottleneck"),
         case: format!(
             "{} messages of {MESSAGE_BYTES} bytes, each way {}, then {}",
             course.load.messages, course.plans[0], course.plans[1]
@@ -61,7 +62,7 @@ pub fn measure(loss_percent: u32, is_quick: bool, stacks: &[Box<dyn Stack>]) -> 
 }
 
 fn course(loss_percent: u32, is_quick: bool) -> Course {
-    let (messages, most) = if is_quick { (8_000, 4) } else { (40_000, 30) };
+    let (messages, most) = if is_quick { (8_000, 3) } else { (40_000, 30) };
     let first_at = Instant::ZERO + HANDSHAKE_TIME;
     let plan = |text: String| text.parse::<LinkPlan>().expect("the plan is written here");
     Course {
@@ -70,13 +71,7 @@ fn course(loss_percent: u32, is_quick: bool) -> Course {
             plan(format!("drop={loss_percent}%@{}ms..", HANDSHAKE_TIME.as_millis())),
         ],
         delay: DELAY,
-        load: Load {
-            message_bytes: MESSAGE_BYTES,
-            messages,
-            warm_up: 0,
-            interval: Duration::ZERO,
-            first_at,
-        },
+        load: Load { message_bytes: MESSAGE_BYTES, messages, warm_up: 0, interval: Duration::ZERO, first_at },
         purpose: Purpose::Bulk,
         lanes: 1,
         until: first_at + Duration::from_secs(most),

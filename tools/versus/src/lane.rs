@@ -99,7 +99,10 @@ fn run(stack: &dyn Stack, course: &Course) -> Result {
         }
     }
     let now = clock.now();
-    lanes.into_iter().fold(Result { stall, ..Result::default() }, |result, lane| lane.finish(now, result)).sorted()
+    lanes
+        .into_iter()
+        .fold(Result { stall, ..Result::default() }, |result, lane| lane.finish(now, result))
+        .sorted()
 }
 
 struct Lane {

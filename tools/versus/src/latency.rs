@@ -56,7 +56,7 @@ pub fn patterns(workload: &str, is_quick: bool) -> Vec<Pattern> {
         };
         cases.iter().map(pattern).collect()
     };
-    let (stream_seconds, lone_lanes, lone_seconds) = if is_quick { (2, 150, 3) } else { (20, 200, 20) };
+    let (stream_seconds, lone_lanes, lone_seconds) = if is_quick { (2, 150, 2) } else { (20, 200, 20) };
     match workload {
         "stream" => losses("stream", &[("", 0), ("drop=20%", 20), ("drop=30%", 30)], 100, 20, stream_seconds),
         "lone" => losses("lone", &[("drop=20%", 20), ("drop=30%", 30)], 4, lone_lanes, lone_seconds),
@@ -73,6 +73,7 @@ pub fn measure(pattern: &Pattern, stacks: &[Box<dyn Stack>]) -> Table {
     let rows = stacks.iter().zip(&results).map(|(stack, result)| row(stack.name(), result, payload));
     let mut table = Table {
         workload: pattern.workload,
+        title: pattern.title(),
         case: pattern.case(&course, results.first().map_or(0, |result| result.latencies_us.len())),
         columns: &COLUMNS,
         headline: 1,
@@ -145,7 +146,15 @@ impl Pattern {
             purpose: Purpose::Latency,
             lanes: self.lanes,
             // Time for the last ones; who needs more than that has lost anyway.
-            until: first_at + total + (self.counted / 2).max(Duration::from_secs(2)),
+            until: first_at + total + (self.counted / 2).max(Duration::from_millis(1_500)),
+        }
+    }
+
+    fn title(&self) -> String {
+        match (self.workload, self.loss_percent) {
+            ("bursts", _) => "outages of 60 ms, 20 % of the time".to_owned(),
+            (_, 0) => "a clean link".to_owned(),
+            (_, loss) => format!("{loss} % lost each way"),
         }
     }
 

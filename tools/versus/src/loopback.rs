@@ -28,7 +28,8 @@ const COLUMNS: [Column; 5] = [
 ];
 
 /// What the columns mean.
-pub const LEGEND: &str = "payload that arrived; ns: processor time for each message at either end, system calls included";
+pub const LEGEND: &str =
+    "payload that arrived; ns: processor time for each message at either end, system calls included";
 
 /// Lengths of messages.
 pub const MESSAGE_BYTES: [usize; 2] = [1_024, 100];
@@ -51,20 +52,25 @@ pub struct Shared {
 const TURN: usize = 64;
 
 /// For the handshake and the first growth of whatever window there is.
-const WARM_UP: Duration = Duration::from_millis(300);
+const WARM_UP: Duration = Duration::from_millis(200);
 
 /// One stack after the other: each wants both processors.
 pub fn measure(message_bytes: usize, is_quick: bool, stacks: &[Box<dyn Stack>], with_tcp: bool) -> Table {
-    let counted = if is_quick { Duration::from_millis(700) } else { Duration::from_secs(4) };
-    let mut rows: Vec<Row> =
-        stacks.iter().map(|stack| row(stack.name(), message_bytes, counted, |shared| both(&**stack, message_bytes, shared))).collect();
+    let counted = if is_quick { Duration::from_millis(500) } else { Duration::from_secs(4) };
+    let mut rows: Vec<Row> = stacks
+        .iter()
+        .map(|stack| {
+            row(stack.name(), message_bytes, counted, |shared| both(&**stack, message_bytes, shared))
+        })
+        .collect();
     if with_tcp {
         rows.push(row("TCP", message_bytes, counted, |shared| tcp::both(message_bytes, shared)));
     }
     let mut table = Table {
         workload: "loopback",
+        title: format!("messages of {message_bytes} bytes"),
         case: format!(
-            "messages of {message_bytes} bytes, at most {MAX_UNDER_WAY} under way, datagrams of at most 1452 bytes, {} ms after {} \
+            "at most {MAX_UNDER_WAY} under way, datagrams of at most 1452 bytes, {} ms after {} \
              ms of warming up",
             counted.as_millis(),
             WARM_UP.as_millis()
@@ -86,12 +92,21 @@ fn goals(message_bytes: usize, table: &Table) -> Vec<Goal> {
     if message_bytes >= 512 {
         vec![Goal::at_least("MB/s, twice quinn's", ours("MB/s"), 2.0 * quinn)]
     } else {
-        vec![Goal::at_least("million messages a second, three times the best peer's", ours("M messages/s"), 3.0 * best)]
+        vec![Goal::at_least(
+            "million messages a second, three times the best peer's",
+            ours("M messages/s"),
+            3.0 * best,
+        )]
     }
 }
 
 /// What a watcher saw between two moments.
-fn row(stack: &'static str, message_bytes: usize, counted: Duration, run: impl FnOnce(&Shared) + Send) -> Row {
+fn row(
+    stack: &'static str,
+    message_bytes: usize,
+    counted: Duration,
+    run: impl FnOnce(&Shared) + Send,
+) -> Row {
     let shared = Shared {
         received: AtomicU64::new(0),
         misplaced: AtomicU64::new(0),

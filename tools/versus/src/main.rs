@@ -2,12 +2,13 @@
 //!
 //! Every stack is driven without a socket by the same loop (`lane`), through the project's own `fault` link in real time; the
 //! loopback workload alone uses sockets. It must never set a peer up to lose: each has its best documented setting, which is
-//! printed with the figures.
+//! printed with the figures. A measurement during which the machine stood still is repeated, or called invalid.
 
 mod bulk;
 mod lane;
 mod latency;
 mod loopback;
+mod picture;
 mod processor;
 mod stack;
 mod stacks;
@@ -16,7 +17,9 @@ mod tcp;
 mod way;
 mod work;
 
+use std::fs;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Parser;
@@ -37,68 +40,132 @@ struct Options {
     /// Tables as JSON.
     #[arg(long)]
     json: bool,
-    /// Only stacks whose name contains one of these.
-    #[arg(long, value_delimiter = ',')]
+    /// A picture of each workload, into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    svg: Option<PathBuf>,
+    /// Only stacks whose name contains one of these; goals that need the others are then not known.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
 }
 
 const WORKLOADS: [&str; 5] = ["stream", "lone", "bursts", "bulk", "loopback"];
 
+impl Options {
+    fn wants(&self, workload: &str) -> bool {
+        self.workloads.is_empty() || self.workloads.iter().any(|name| name == workload)
+    }
+
+    fn includes(&self, stack: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| stack.contains(part.as_str()))
+    }
+}
+
 fn main() -> io::Result<()> {
     let options = Options::parse();
-    let wanted = |workload: &str| {
-        options.workloads.is_empty() || options.workloads.iter().any(|name| name == workload)
-    };
-    let is_measured =
-        |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part));
-    let mut stacks = stacks::reliable();
-    stacks.retain(|stack| is_measured(stack.name()));
     let mut tables = Vec::new();
-    let mut output = io::stdout().lock();
-    if !options.json {
+    let mut settings = Vec::new();
+    for workload in WORKLOADS.into_iter().filter(|workload| options.wants(workload)) {
+        let mut stacks = stacks_for(workload);
+        stacks.retain(|stack| options.includes(stack.name()));
+        let known = settings.len();
         for stack in &stacks {
-            writeln!(output, "{}: {}", stack.name(), stack.settings())?;
-        }
-        writeln!(output, "{}", latency::LEGEND)?;
-    }
-    let mut report = |table: Table| {
-        if !options.json {
-            write!(output, "{table}")?;
-            output.flush()?;
-        }
-        tables.push(table);
-        io::Result::Ok(())
-    };
-    for workload in WORKLOADS.into_iter().filter(|workload| wanted(workload)) {
-        for pattern in latency::patterns(workload, options.quick) {
-            report(latency::measure(&pattern, &stacks))?;
-        }
-        if workload == "bulk" {
-            for loss_percent in bulk::LOSSES_PERCENT {
-                report(bulk::measure(loss_percent, options.quick, &stacks))?;
+            let line = format!("{}: {}", stack.name(), stack.settings());
+            if !settings.contains(&line) {
+                settings.push(line);
             }
         }
+        if workload == "loopback" && options.includes("TCP") {
+            settings.push(tcp::SETTINGS.to_owned());
+        }
+        if !options.json {
+            let legend = legend(workload);
+            writeln!(io::stdout(), "\n{}\n{workload}: {legend}", settings[known..].join("\n"))?;
+        }
+        measure(workload, &options, &stacks, |table| {
+            if !options.json {
+                write!(io::stdout(), "{table}")?;
+                io::stdout().flush()?;
+            }
+            tables.push(table);
+            Ok(())
+        })?;
     }
-    if wanted("loopback") {
-        stacks.extend(stacks::raw().into_iter().filter(|stack| is_measured(stack.name())));
-        for message_bytes in loopback::MESSAGE_BYTES {
-            report(loopback::measure(message_bytes, options.quick, &stacks, is_measured("TCP")))?;
+    if let Some(folder) = &options.svg {
+        draw(folder, &tables)?;
+    }
+    conclude(&options, &tables, &settings)
+}
+
+/// Who takes part.
+fn stacks_for(workload: &str) -> Vec<Box<dyn Stack>> {
+    let mut stacks = stacks::reliable();
+    match workload {
+        "bulk" => {}
+        "loopback" => stacks.extend(stacks::raw()),
+        _ => stacks.extend(stacks::prompt()),
+    }
+    stacks
+}
+
+fn legend(workload: &str) -> &'static str {
+    match workload {
+        "bulk" => bulk::LEGEND,
+        "loopback" => loopback::LEGEND,
+        _ => latency::LEGEND,
+    }
+}
+
+/// All cases of a workload, each told as soon as it is known.
+fn measure(
+    workload: &str,
+    options: &Options,
+    stacks: &[Box<dyn Stack>],
+    mut tell: impl FnMut(Table) -> io::Result<()>,
+) -> io::Result<()> {
+    match workload {
+        "bulk" => bulk::LOSSES_PERCENT
+            .into_iter()
+            .try_for_each(|loss_percent| tell(bulk::measure(loss_percent, options.quick, stacks))),
+        "loopback" => loopback::MESSAGE_BYTES.into_iter().try_for_each(|message_bytes| {
+            tell(loopback::measure(message_bytes, options.quick, stacks, options.includes("TCP")))
+        }),
+        _ => latency::patterns(workload, options.quick)
+            .iter()
+            .try_for_each(|pattern| tell(latency::measure(pattern, stacks))),
+    }
+}
+
+/// One picture for each workload.
+fn draw(folder: &Path, tables: &[Table]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for workload in WORKLOADS {
+        let of_it: Vec<&Table> = tables.iter().filter(|table| table.workload == workload).collect();
+        if !of_it.is_empty() {
+            fs::write(folder.join(format!("{workload}.svg")), picture::draw(&of_it))?;
         }
     }
+    Ok(())
+}
+
+fn conclude(options: &Options, tables: &[Table], settings: &[String]) -> io::Result<()> {
+    let goals = || tables.iter().flat_map(|table| &table.goals);
+    let (met, all) = (goals().filter(|goal| goal.is_met()).count(), goals().count());
     if options.json {
         let tables: Vec<_> = tables.iter().map(Table::to_json).collect();
-        writeln!(output, "{:#}", json!({ "tables": tables }))?;
+        let result = json!({ "settings": settings, "tables": tables, "goals": all, "goals_met": met });
+        return writeln!(io::stdout(), "{result:#}");
     }
-    Ok(())
+    writeln!(io::stdout(), "\n{met} of {all} goals met")
 }
 
 /// What `measure` finds for each stack, all at the same time, each in a thread of its own.
 fn at_once<T: Send>(stacks: &[Box<dyn Stack>], measure: impl Fn(&dyn Stack) -> T + Sync) -> Vec<T> {
     thread::scope(|scope| {
-        let threads: Vec<_> = stacks.iter().map(|stack| scope.spawn(|| measure(&**stack))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a measurement that panics is worth nothing"))
-            .collect()
+        let measure = &measure;
+        let threads: Vec<_> = stacks.iter().map(|stack| scope.spawn(move || measure(&**stack))).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, T>| {
+            thread.join().expect("a measurement that panics is worth nothing")
+        };
+        threads.into_iter().map(join).collect()
     })
 }

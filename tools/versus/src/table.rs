@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 pub struct Table {
     /// The workload's word.
     pub workload: &'static str,
-    /// Which link, which size.
+    /// Which case of it, in a few words.
+    pub title: String,
+    /// Everything about the link and the messages.
     pub case: String,
     /// What the values are.
     pub columns: &'static [Column],
@@ -86,10 +88,18 @@ impl Table {
         *self.rows.iter().find(|row| row.stack == stack)?.values.get(place)?
     }
 
-    /// The best of everybody else's values, by `better`.
+    /// The best value, by `better`, of everybody else who does the same: reliable, and over UDP.
     pub fn best_peer(&self, column: &str, better: fn(f64, f64) -> f64) -> Option<f64> {
-        let peers = self.rows.iter().filter(|row| row.stack != "udpchat" && !row.stack.starts_with("raw"));
+        let peers = self
+            .rows
+            .iter()
+            .filter(|row| row.stack != "udpchat" && row.stack != "TCP" && !row.stack.starts_with("raw"));
         peers.filter_map(|row| self.value(row.stack, column)).reduce(better)
+    }
+
+    /// Whether the picture's column is a time, of which less is better.
+    pub fn is_time(&self) -> bool {
+        self.columns.get(self.headline).is_some_and(|column| column.name.ends_with(" ms"))
     }
 
     /// For programs.
@@ -108,13 +118,13 @@ impl Table {
         let goals: Vec<Value> = self.goals.iter().map(|goal| json!({
             "goal": goal.text, "found": goal.found, "bound": goal.bound, "at_least": goal.at_least, "met": goal.is_met(),
         })).collect();
-        json!({ "workload": self.workload, "case": self.case, "limit": self.limit, "rows": rows, "goals": goals })
+        json!({ "workload": self.workload, "title": self.title, "case": self.case, "limit": self.limit, "rows": rows, "goals": goals })
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{}: {}", self.workload, self.case)?;
+        writeln!(f, "\n{}, {}: {}", self.workload, self.title, self.case)?;
         let mut line = format!("  {:<14}", "");
         for column in self.columns {
             let _ = write!(line, " {:>width$}", column.name, width = width(column));

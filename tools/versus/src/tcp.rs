@@ -10,7 +10,8 @@ use crate::processor;
 use crate::work::{fill, read};
 
 /// How it is set up, for readers.
-pub const SETTINGS: &str = "TCP: not encrypted, the system's defaults, Nagle off; messages written and read 64 KiB at a time";
+pub const SETTINGS: &str =
+    "TCP: not encrypted, the system's defaults, Nagle off; messages written and read 64 KiB at a time";
 
 const BUFFER_BYTES: usize = 64 * 1024;
 

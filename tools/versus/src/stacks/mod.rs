@@ -9,6 +9,11 @@ mod udpchat;
 
 use crate::stack::Stack;
 
+/// Settings of a peer that are better for small messages, and for nothing else.
+pub fn prompt() -> Vec<Box<dyn Stack>> {
+    vec![Box::new(quinn::Quinn::new(quinn::Control::BbrPrompt))]
+}
+
 /// Everything that is reliable.
 pub fn reliable() -> Vec<Box<dyn Stack>> {
     vec![

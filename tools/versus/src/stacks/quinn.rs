@@ -8,8 +8,8 @@ use std::time::{Duration, Instant as SystemInstant};
 use bytes::BytesMut;
 use quinn_proto::congestion::{BbrConfig, CubicConfig};
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
-    ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
+    AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint,
+    EndpointConfig, Event, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -26,6 +26,9 @@ pub enum Control {
     Cubic,
     /// By measured rate, which it calls experimental.
     Bbr,
+    /// The same, and each packet acknowledged at once (its acknowledgement frequency extension). Tried with delays of 1 and 5 ms,
+    /// thresholds of 0 and 1, and either control: this had the shortest tails at 30 % loss.
+    BbrPrompt,
 }
 
 /// The stack.
@@ -42,6 +45,9 @@ const MAX_SEGMENTS: usize = 10;
 
 /// More than any link here holds at once, so that no window of its own stands in its way.
 const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// What it waits at most before it acknowledges, where it is told to be prompt.
+const PROMPT_ACK_DELAY: Duration = Duration::from_millis(5);
 
 impl Quinn {
     /// With a certificate of its own, which both ends share.
@@ -71,8 +77,15 @@ impl Quinn {
         let mut transport = TransportConfig::default();
         match self.control {
             Control::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
-            Control::Bbr => transport.congestion_controller_factory(Arc::new(BbrConfig::default())),
+            Control::Bbr | Control::BbrPrompt => {
+                transport.congestion_controller_factory(Arc::new(BbrConfig::default()))
+            }
         };
+        if self.control == Control::BbrPrompt {
+            let mut frequency = AckFrequencyConfig::default();
+            frequency.ack_eliciting_threshold(VarInt::from_u32(0)).max_ack_delay(Some(PROMPT_ACK_DELAY));
+            transport.ack_frequency_config(Some(frequency));
+        }
         if purpose != Purpose::Latency {
             transport
                 .initial_mtu(MAX_DATAGRAM_BYTES as u16)
@@ -89,13 +102,23 @@ impl Stack for Quinn {
         match self.control {
             Control::Cubic => "quinn Cubic",
             Control::Bbr => "quinn BBR",
+            Control::BbrPrompt => "quinn prompt",
         }
     }
 
     fn settings(&self) -> String {
-        "TLS 1.3, defaults, one stream with two bytes of length before each message; for bulk and loopback 1452-byte \
-         datagrams from the start and 16 MiB windows; at most 10 datagrams to a call, as its own driver does"
-            .to_owned()
+        let control = match self.control {
+            Control::Cubic => "Cubic, its default",
+            Control::Bbr => "BBR",
+            Control::BbrPrompt => {
+                "BBR, every packet acknowledged at once (at most 5 ms later); for small messages only"
+            }
+        };
+        format!(
+            "TLS 1.3; {control}; one stream with two bytes of length before each message; for bulk and loopback datagrams of \
+             1452 bytes from the start and windows of 16 MiB; at most {MAX_SEGMENTS} datagrams to a call, as its own driver \
+             does; otherwise its defaults"
+        )
     }
 
     fn end(&self, now: Now, meeting: &Meeting) -> Box<dyn End> {
