@@ -5,7 +5,7 @@ use std::time::Duration;
 use udpchat::fault::LinkPlan;
 use udpchat::time::Instant;
 
-use crate::lane::{self, Course, HANDSHAKE_TIME, Result, quantile};
+use crate::lane::{self, Course, HANDSHAKE_TIME, MAX_STALL, Result, quantile};
 use crate::latency;
 use crate::stack::{Purpose, Stack};
 use crate::table::{Column, Goal, Row, Table};
@@ -62,7 +62,7 @@ pub fn measure(loss_percent: u32, is_quick: bool, stacks: &[Box<dyn Stack>]) -> 
 }
 
 fn course(loss_percent: u32, is_quick: bool) -> Course {
-    let (messages, most) = if is_quick { (8_000, 3) } else { (40_000, 30) };
+    let (messages, most) = if is_quick { (8_000, 2_800) } else { (40_000, 30_000) };
     let first_at = Instant::ZERO + HANDSHAKE_TIME;
     let plan = |text: String| text.parse::<LinkPlan>().expect("the plan is written here");
     Course {
@@ -74,8 +74,51 @@ fn course(loss_percent: u32, is_quick: bool) -> Course {
         load: Load { message_bytes: MESSAGE_BYTES, messages, warm_up: 0, interval: Duration::ZERO, first_at },
         purpose: Purpose::Bulk,
         lanes: 1,
-        until: first_at + Duration::from_secs(most),
+        until: first_at + Duration::from_millis(most),
     }
+}
+
+const BESIDE_COLUMNS: [Column; 4] = [
+    Column { name: "MB/s", decimals: 2 },
+    Column { name: "Cubic's MB/s", decimals: 2 },
+    Column { name: "lesser share", decimals: 3 },
+    Column { name: "queue p50 ms", decimals: 1 },
+];
+
+/// Every stack beside a flow of quinn with Cubic, both as fast as they can, through one clean bottleneck.
+pub fn measure_beside(is_quick: bool, stacks: &[Box<dyn Stack>], other: &dyn Stack) -> Table {
+    let mut course = course(0, is_quick);
+    let seconds = if is_quick { 3 } else { 20 };
+    // More than passes in that time.
+    course.load.messages = seconds * CAPACITY as u64 / MESSAGE_BYTES as u64;
+    course.until = course.load.first_at + Duration::from_secs(seconds);
+    let results = crate::at_once(stacks, |stack| lane::run_together([stack, other], &course));
+    let rows = stacks.iter().zip(&results).map(|(stack, [ours, others])| {
+        let rates = [ours, others]
+            .map(|result| (result.arrived * MESSAGE_BYTES as u64) as f64 / 1e6 / seconds as f64);
+        let lesser = rates[0].min(rates[1]) / (rates[0] + rates[1]).max(1e-9);
+        let queued = quantile(&ours.ways[0].queued_us, 0.5).map(|us| us / 1e3);
+        let stall = ours.stall.max(others.stall);
+        let note = if stall > MAX_STALL {
+            format!("INVALID: the machine stood still for {} ms", stall.as_millis())
+        } else {
+            String::new()
+        };
+        Row { stack: stack.name(), values: vec![Some(rates[0]), Some(rates[1]), Some(lesser), queued], note }
+    });
+    let mut table = Table {
+        workload: "beside",
+        title: "beside one flow of quinn Cubic".to_owned(),
+        case: format!("{seconds} s, messages of {MESSAGE_BYTES} bytes, each way {}", course.plans[0]),
+        columns: &BESIDE_COLUMNS,
+        headline: 0,
+        limit: Some(CAPACITY / 1e6),
+        rows: rows.collect(),
+        goals: Vec::new(),
+    };
+    let lesser = table.value("udpchat", "lesser share").unwrap_or(f64::NAN);
+    table.goals = vec![Goal::at_least("the lesser share", lesser, 1.0 / 3.0)];
+    table
 }
 
 fn row(stack: &'static str, result: &Result, passing: f64) -> Row {

@@ -3,6 +3,7 @@
 //! Many lanes run in one thread. Processor time is taken around what the ends do, and around nothing else.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use udpchat::time::{Instant, Now};
 
 use crate::processor;
 use crate::stack::{End, Meeting, Purpose, Side, Stack, State};
-use crate::way::{Counts, Way};
+use crate::way::{Counts, SharedLinks, Way};
 use crate::work::{Faults, Load, Work};
 
 /// What all lanes of a measurement have in common.
@@ -64,7 +65,8 @@ const TRIES: usize = 4;
 pub fn run_all(stacks: &[Box<dyn Stack>], course: &Course) -> Vec<Result> {
     let mut results = Vec::new();
     for _ in 0..TRIES {
-        results = crate::at_once(stacks, |stack| run(stack, course));
+        let is_spoilt = AtomicBool::new(false);
+        results = crate::at_once(stacks, |stack| run(stack, course, &is_spoilt));
         if results.iter().all(|result| result.stall <= MAX_STALL) {
             break;
         }
@@ -73,10 +75,42 @@ pub fn run_all(stacks: &[Box<dyn Stack>], course: &Course) -> Vec<Result> {
 }
 
 /// Runs `stack` over `course` in this thread.
-fn run(stack: &dyn Stack, course: &Course) -> Result {
+fn run(stack: &dyn Stack, course: &Course, is_spoilt: &AtomicBool) -> Result {
     let clock = Clock::new();
-    let mut lanes: Vec<Lane> =
-        (0..course.lanes).map(|place| Lane::new(stack, course, place, clock.now())).collect();
+    let lanes = (0..course.lanes).map(|place| {
+        let links = [Direction::Up, Direction::Down]
+            .map(|direction| SharedLinks::new(&course.plans, place + 1, direction));
+        Lane::new(stack, course, place, &links, clock.now())
+    });
+    let (lanes, stall) = drive(lanes.collect(), course, clock, is_spoilt);
+    let now = clock.now();
+    let result = Result { stall, ..Result::default() };
+    lanes.into_iter().fold(result, |result, lane| lane.finish(now, result)).sorted()
+}
+
+/// Runs `stacks` over `course` through the same links, a lane for each, and tells what each of them did.
+pub fn run_together(stacks: [&dyn Stack; 2], course: &Course) -> [Result; 2] {
+    let clock = Clock::new();
+    let links =
+        [Direction::Up, Direction::Down].map(|direction| SharedLinks::new(&course.plans, 1, direction));
+    let lanes = (0..).zip(stacks).map(|(place, stack)| Lane::new(stack, course, place, &links, clock.now()));
+    let (lanes, stall) = drive(lanes.collect(), course, clock, &AtomicBool::new(false));
+    let now = clock.now();
+    let mut lanes = lanes.into_iter();
+    [(); 2].map(|()| {
+        let result = Result { stall, ..Result::default() };
+        lanes.next().map_or_else(Result::default, |lane| lane.finish(now, result)).sorted()
+    })
+}
+
+/// Brings lanes forward until the course is over, all of them are done, or the machine has spoilt it here or in another thread;
+/// returns how long the thread was kept from it.
+fn drive(
+    mut lanes: Vec<Lane>,
+    course: &Course,
+    clock: Clock,
+    is_spoilt: &AtomicBool,
+) -> (Vec<Lane>, Duration) {
     let (mut wake_at, mut stall) = (clock.now().instant, Duration::ZERO);
     loop {
         let now = clock.now();
@@ -88,7 +122,11 @@ fn run(stack: &dyn Stack, course: &Course) -> Result {
             }
             next_at = next_at.min(lane.next_at);
         }
-        if stall > MAX_STALL || now.instant >= course.until || lanes.iter().all(|lane| lane.work.is_done()) {
+        if stall > MAX_STALL {
+            is_spoilt.store(true, Ordering::Relaxed);
+        }
+        let is_over = is_spoilt.load(Ordering::Relaxed) || now.instant >= course.until;
+        if is_over || lanes.iter().all(|lane| lane.work.is_done()) {
             break;
         }
         let after = clock.now().instant;
@@ -98,11 +136,7 @@ fn run(stack: &dyn Stack, course: &Course) -> Result {
             thread::sleep(pause);
         }
     }
-    let now = clock.now();
-    lanes
-        .into_iter()
-        .fold(Result { stall, ..Result::default() }, |result, lane| lane.finish(now, result))
-        .sorted()
+    (lanes, stall)
 }
 
 struct Lane {
@@ -144,13 +178,13 @@ fn address(end: usize) -> SocketAddr {
 }
 
 impl Lane {
-    fn new(stack: &dyn Stack, course: &Course, place: u64, now: Now) -> Self {
+    fn new(stack: &dyn Stack, course: &Course, place: u64, links: &[SharedLinks; 2], now: Now) -> Self {
         let mut load = course.load;
         // Evenly over the interval, so that the lanes do not all want the processor at once.
         let shift = load.interval.as_nanos() * u128::from(place) / u128::from(course.lanes);
         load.first_at = load.first_at + Duration::from_nanos(shift as u64);
         let seed = place + 1;
-        let way = |direction| Way::new(&course.plans, course.delay, seed, direction, load.first_at);
+        let way = |links: &SharedLinks| Way::new(links.clone(), place as usize, course.delay, load.first_at);
         let end = |side, other| {
             let meeting = Meeting {
                 side,
@@ -163,7 +197,7 @@ impl Lane {
         };
         Self {
             ends: [end(Side::Sender, 1), end(Side::Receiver, 0)],
-            ways: [way(Direction::Up), way(Direction::Down)],
+            ways: [way(&links[0]), way(&links[1])],
             work: Work::new(load),
             used: [Duration::ZERO; 2],
             counts_from: load.first_at,

@@ -52,11 +52,11 @@ pub struct Shared {
 const TURN: usize = 64;
 
 /// For the handshake and the first growth of whatever window there is.
-const WARM_UP: Duration = Duration::from_millis(200);
+const WARM_UP: Duration = Duration::from_millis(150);
 
 /// One stack after the other: each wants both processors.
 pub fn measure(message_bytes: usize, is_quick: bool, stacks: &[Box<dyn Stack>], with_tcp: bool) -> Table {
-    let counted = if is_quick { Duration::from_millis(500) } else { Duration::from_secs(4) };
+    let counted = if is_quick { Duration::from_millis(400) } else { Duration::from_secs(4) };
     let mut rows: Vec<Row> = stacks
         .iter()
         .map(|stack| {

@@ -48,7 +48,7 @@ struct Options {
     only: Vec<String>,
 }
 
-const WORKLOADS: [&str; 5] = ["stream", "lone", "bursts", "bulk", "loopback"];
+const WORKLOADS: [&str; 6] = ["stream", "lone", "bursts", "bulk", "beside", "loopback"];
 
 impl Options {
     fn wants(&self, workload: &str) -> bool {
@@ -100,7 +100,7 @@ fn main() -> io::Result<()> {
 fn stacks_for(workload: &str) -> Vec<Box<dyn Stack>> {
     let mut stacks = stacks::reliable();
     match workload {
-        "bulk" => {}
+        "bulk" | "beside" => {}
         "loopback" => stacks.extend(stacks::raw()),
         _ => stacks.extend(stacks::prompt()),
     }
@@ -109,7 +109,7 @@ fn stacks_for(workload: &str) -> Vec<Box<dyn Stack>> {
 
 fn legend(workload: &str) -> &'static str {
     match workload {
-        "bulk" => bulk::LEGEND,
+        "bulk" | "beside" => bulk::LEGEND,
         "loopback" => loopback::LEGEND,
         _ => latency::LEGEND,
     }
@@ -126,6 +126,7 @@ fn measure(
         "bulk" => bulk::LOSSES_PERCENT
             .into_iter()
             .try_for_each(|loss_percent| tell(bulk::measure(loss_percent, options.quick, stacks))),
+        "beside" => tell(bulk::measure_beside(options.quick, stacks, &*stacks::usual())),
         "loopback" => loopback::MESSAGE_BYTES.into_iter().try_for_each(|message_bytes| {
             tell(loopback::measure(message_bytes, options.quick, stacks, options.includes("TCP")))
         }),

@@ -2,7 +2,10 @@
 //!
 //! To the link each datagram is as long as it is on a real one: 28 bytes more, for the headers of IP and UDP.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use udpchat::fault::{Direction, Event, Fate, Link, LinkPlan};
@@ -12,14 +15,27 @@ use udpchat::time::Instant;
 /// What IPv4 and UDP put before each datagram.
 pub const HEADER_BYTES: usize = 28;
 
-/// A direction of a lane.
+/// A direction of a lane. Others may share its links.
 pub struct Way {
-    links: Vec<Link>,
+    links: SharedLinks,
+    /// Its place among those who share them.
+    flow: usize,
     /// Without any queue.
     delay: Duration,
     /// Since when what passes is counted.
     counts_from: Instant,
     counts: Counts,
+    scratch: Vec<u8>,
+}
+
+/// Links in a row that one or several lanes send through.
+#[derive(Clone)]
+pub struct SharedLinks(Rc<RefCell<Links>>);
+
+struct Links {
+    links: Vec<Link>,
+    /// What came out while another flow looked for its own.
+    arrived: BTreeMap<usize, VecDeque<Vec<u8>>>,
     scratch: Vec<u8>,
 }
 
@@ -36,15 +52,9 @@ pub struct Counts {
     pub queued_us: Vec<u32>,
 }
 
-impl Way {
-    /// A way through `plans`, one after the other; `delay` is what a datagram takes without any queue.
-    pub fn new(
-        plans: &[LinkPlan],
-        delay: Duration,
-        seed: u64,
-        direction: Direction,
-        counts_from: Instant,
-    ) -> Self {
+impl SharedLinks {
+    /// Links that do what `plans` say, one after the other.
+    pub fn new(plans: &[LinkPlan], seed: u64, direction: Direction) -> Self {
         let links = plans.iter().zip(0..).map(|(plan, place)| {
             let mut link = Link::new(plan.clone(), seed.wrapping_add(place * 0x9e37_79b9), direction);
             // A verdict tells how long a datagram will queue.
@@ -53,7 +63,30 @@ impl Way {
             link.handle_timeout(Instant::ZERO);
             link
         });
-        Self { links: links.collect(), delay, counts_from, counts: Counts::default(), scratch: Vec::new() }
+        let links = Links { links: links.collect(), arrived: BTreeMap::new(), scratch: Vec::new() };
+        Self(Rc::new(RefCell::new(links)))
+    }
+}
+
+impl Links {
+    /// The next datagram that is due at the other end, and whose it is.
+    fn receive(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<usize> {
+        let [before @ .., last] = &mut self.links[..] else { return None };
+        for link in before {
+            while let Some(transmit) = link.poll_transmit(now, &mut self.scratch) {
+                last.handle_datagram(now, transmit.path, &self.scratch);
+            }
+        }
+        let transmit = last.poll_transmit(now, buffer)?;
+        buffer.truncate(buffer.len().saturating_sub(HEADER_BYTES));
+        Some(usize::from(transmit.path.remote.port()))
+    }
+}
+
+impl Way {
+    /// A way through `links`; `delay` is what a datagram takes there without any queue.
+    pub fn new(links: SharedLinks, flow: usize, delay: Duration, counts_from: Instant) -> Self {
+        Self { links, flow, delay, counts_from, counts: Counts::default(), scratch: Vec::new() }
     }
 
     /// A datagram sets out; `message_bytes` is the length from which on it counts as full.
@@ -67,8 +100,8 @@ impl Way {
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
         self.scratch.resize(datagram.len() + HEADER_BYTES, 0);
-        let first = &mut self.links[0];
-        first.handle_datagram(now, anywhere(), &self.scratch);
+        let first = &mut self.links.0.borrow_mut().links[0];
+        first.handle_datagram(now, path_of(self.flow), &self.scratch);
         while let Some(event) = first.poll_event() {
             if let Event::Decided(verdict) = event
                 && let Fate::Passes(passage) = verdict.fate
@@ -80,24 +113,26 @@ impl Way {
         }
     }
 
-    /// The next datagram that is due at the other end.
+    /// The next datagram of ours that is due at the other end.
     pub fn receive(&mut self, now: Instant, buffer: &mut Vec<u8>) -> bool {
-        let [before @ .., last] = &mut self.links[..] else { return false };
-        for link in before {
-            while link.poll_transmit(now, &mut self.scratch).is_some() {
-                last.handle_datagram(now, anywhere(), &self.scratch);
+        let links = &mut *self.links.0.borrow_mut();
+        if let Some(datagram) = links.arrived.get_mut(&self.flow).and_then(VecDeque::pop_front) {
+            *buffer = datagram;
+            return true;
+        }
+        while let Some(flow) = links.receive(now, buffer) {
+            if flow == self.flow {
+                return true;
             }
+            links.arrived.entry(flow).or_default().push_back(buffer.clone());
         }
-        let is_due = last.poll_transmit(now, buffer).is_some();
-        if is_due {
-            buffer.truncate(buffer.len().saturating_sub(HEADER_BYTES));
-        }
-        is_due
+        false
     }
 
-    /// When the next one is due.
+    /// When the next one is due, ours or not.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.links.iter().filter_map(|link| link.poll_timeout()).map(|(at, _)| at).min()
+        let links = &self.links.0.borrow().links;
+        links.iter().filter_map(|link| link.poll_timeout()).map(|(at, _)| at).min()
     }
 
     /// What passed.
@@ -106,7 +141,7 @@ impl Way {
     }
 }
 
-/// A link tells flows apart by their path, and here is only one.
-fn anywhere() -> Path {
-    Path::to(SocketAddr::from(([10, 0, 0, 1], 1)))
+/// A link tells flows apart by their path.
+fn path_of(flow: usize) -> Path {
+    Path::to(SocketAddr::from(([10, 0, 0, 1], flow as u16)))
 }

@@ -130,12 +130,11 @@ impl Work {
 
     /// Ends it: whatever is still missing took at least until now.
     pub fn finish(&mut self, now: Now, is_dead: bool) -> Faults {
-        for number in self.next_expected..self.load.messages {
+        self.faults.missing += self.load.messages.saturating_sub(self.next_expected);
+        let timed = if self.load.interval.is_zero() { 0 } else { self.load.messages };
+        for number in self.next_expected..timed {
             let since = self.submitted.get(number as usize).copied().unwrap_or_else(|| self.due(number));
-            if !self.load.interval.is_zero() {
-                self.note(number, now.instant.since(since));
-            }
-            self.faults.missing += 1;
+            self.note(number, now.instant.since(since));
         }
         self.faults.dead += u64::from(is_dead);
         self.faults

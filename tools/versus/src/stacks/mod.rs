@@ -14,6 +14,11 @@ pub fn prompt() -> Vec<Box<dyn Stack>> {
     vec![Box::new(quinn::Quinn::new(quinn::Control::BbrPrompt))]
 }
 
+/// The flow that others are put beside: what most of the internet does.
+pub fn usual() -> Box<dyn Stack> {
+    Box::new(quinn::Quinn::new(quinn::Control::Cubic))
+}
+
 /// Everything that is reliable.
 pub fn reliable() -> Vec<Box<dyn Stack>> {
     vec![
