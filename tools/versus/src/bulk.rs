@@ -5,7 +5,7 @@ use std::time::Duration;
 use udpchat::fault::LinkPlan;
 use udpchat::time::Instant;
 
-use crate::lane::{self, Course, HANDSHAKE_TIME, MAX_STALL, Result, quantile};
+use crate::lane::{self, Course, MAX_STALL, Result, quantile};
 use crate::latency;
 use crate::stack::{Purpose, Stack};
 use crate::table::{Column, Goal, Row, Table};
@@ -63,12 +63,12 @@ pub fn measure(loss_percent: u32, is_quick: bool, stacks: &[Box<dyn Stack>]) -> 
 
 fn course(loss_percent: u32, is_quick: bool) -> Course {
     let (messages, most) = if is_quick { (8_000, 2_800) } else { (40_000, 30_000) };
-    let first_at = Instant::ZERO + HANDSHAKE_TIME;
+    let first_at = Instant::ZERO + lane::opening_time(2);
     let plan = |text: String| text.parse::<LinkPlan>().expect("the plan is written here");
     Course {
         plans: vec![
             plan(format!("rate=100mbit/300kB delay={}ms", DELAY.as_millis())),
-            plan(format!("drop={loss_percent}%@{}ms..", HANDSHAKE_TIME.as_millis())),
+            plan(format!("drop={loss_percent}%@{}ms..", lane::opening_time(2).as_millis())),
         ],
         delay: DELAY,
         load: Load { message_bytes: MESSAGE_BYTES, messages, warm_up: 0, interval: Duration::ZERO, first_at },

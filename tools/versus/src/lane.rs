@@ -55,8 +55,16 @@ pub struct Result {
 /// From here on a stall spoils the figures: a virtual machine was stopped, or somebody else had all of the processors.
 pub const MAX_STALL: Duration = Duration::from_millis(60);
 
-/// From the first moment to the first message: any of them has shaken hands by then.
-pub const HANDSHAKE_TIME: Duration = Duration::from_millis(500);
+/// From a lane's beginning to its first message: any of them has shaken hands by then.
+const HANDSHAKE_TIME: Duration = Duration::from_millis(500);
+
+/// From one lane's beginning to the next one's.
+const BETWEEN_BEGINNINGS: Duration = Duration::from_millis(10);
+
+/// From the first moment to the first message, and to whatever the link does wrong.
+pub fn opening_time(lanes: u64) -> Duration {
+    HANDSHAKE_TIME + BETWEEN_BEGINNINGS * lanes as u32
+}
 
 /// How often a measurement is repeated that the machine spoilt.
 const TRIES: usize = 4;
@@ -77,12 +85,8 @@ pub fn run_all(stacks: &[Box<dyn Stack>], course: &Course) -> Vec<Result> {
 /// Runs `stack` over `course` in this thread.
 fn run(stack: &dyn Stack, course: &Course, is_spoilt: &AtomicBool) -> Result {
     let clock = Clock::new();
-    let lanes = (0..course.lanes).map(|place| {
-        let links = [Direction::Up, Direction::Down]
-            .map(|direction| SharedLinks::new(&course.plans, place + 1, direction));
-        Lane::new(stack, course, place, &links, clock.now())
-    });
-    let (lanes, stall) = drive(lanes.collect(), course, clock, is_spoilt);
+    let begin = |place, now| Lane::new(stack, course, place, &links_of(course, place), now);
+    let (lanes, stall) = drive(course.lanes, begin, course, clock, is_spoilt);
     let now = clock.now();
     let result = Result { stall, ..Result::default() };
     lanes.into_iter().fold(result, |result, lane| lane.finish(now, result)).sorted()
@@ -91,10 +95,9 @@ fn run(stack: &dyn Stack, course: &Course, is_spoilt: &AtomicBool) -> Result {
 /// Runs `stacks` over `course` through the same links, a lane for each, and tells what each of them did.
 pub fn run_together(stacks: [&dyn Stack; 2], course: &Course) -> [Result; 2] {
     let clock = Clock::new();
-    let links =
-        [Direction::Up, Direction::Down].map(|direction| SharedLinks::new(&course.plans, 1, direction));
-    let lanes = (0..).zip(stacks).map(|(place, stack)| Lane::new(stack, course, place, &links, clock.now()));
-    let (lanes, stall) = drive(lanes.collect(), course, clock, &AtomicBool::new(false));
+    let links = links_of(course, 0);
+    let begin = |place: u64, now| Lane::new(stacks[place as usize], course, place, &links, now);
+    let (lanes, stall) = drive(2, begin, course, clock, &AtomicBool::new(false));
     let now = clock.now();
     let mut lanes = lanes.into_iter();
     [(); 2].map(|()| {
@@ -103,19 +106,34 @@ pub fn run_together(stacks: [&dyn Stack; 2], course: &Course) -> [Result; 2] {
     })
 }
 
-/// Brings lanes forward until the course is over, all of them are done, or the machine has spoilt it here or in another thread;
-/// returns how long the thread was kept from it.
+fn links_of(course: &Course, place: u64) -> [SharedLinks; 2] {
+    [Direction::Up, Direction::Down].map(|direction| SharedLinks::new(&course.plans, place + 1, direction))
+}
+
+/// Begins lanes one after the other and brings them forward until the course is over, all of them are done, or the machine has
+/// spoilt it here or in another thread; returns how long the thread was kept from it.
 fn drive(
-    mut lanes: Vec<Lane>,
+    count: u64,
+    begin: impl Fn(u64, Now) -> Lane,
     course: &Course,
     clock: Clock,
     is_spoilt: &AtomicBool,
 ) -> (Vec<Lane>, Duration) {
+    let mut lanes: Vec<Lane> = Vec::new();
     let (mut wake_at, mut stall) = (clock.now().instant, Duration::ZERO);
     loop {
         let now = clock.now();
         stall = stall.max(now.instant.since(wake_at));
         let mut next_at = course.until;
+        let next_lane = lanes.len() as u64;
+        if next_lane < count {
+            // Not all at once: handshakes that wait for the processor would tell the stacks of round trips that the link has not.
+            let begins_at = Instant::ZERO + BETWEEN_BEGINNINGS * next_lane as u32;
+            if begins_at <= now.instant {
+                lanes.push(begin(next_lane, clock.now()));
+            }
+            next_at = next_at.min(begins_at);
+        }
         for lane in &mut lanes {
             if lane.next_at <= now.instant {
                 lane.turn(clock.now());
@@ -126,7 +144,7 @@ fn drive(
             is_spoilt.store(true, Ordering::Relaxed);
         }
         let is_over = is_spoilt.load(Ordering::Relaxed) || now.instant >= course.until;
-        if is_over || lanes.iter().all(|lane| lane.work.is_done()) {
+        if is_over || lanes.len() as u64 == count && lanes.iter().all(|lane| lane.work.is_done()) {
             break;
         }
         let after = clock.now().instant;
@@ -182,7 +200,7 @@ impl Lane {
         let mut load = course.load;
         // Evenly over the interval, so that the lanes do not all want the processor at once.
         let shift = load.interval.as_nanos() * u128::from(place) / u128::from(course.lanes);
-        load.first_at = load.first_at + Duration::from_nanos(shift as u64);
+        load.first_at += Duration::from_nanos(shift as u64);
         let seed = place + 1;
         let way = |links: &SharedLinks| Way::new(links.clone(), place as usize, course.delay, load.first_at);
         let end = |side, other| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use udpchat::fault::LinkPlan;
 use udpchat::time::Instant;
 
-use crate::lane::{self, Course, HANDSHAKE_TIME, MAX_STALL, Result};
+use crate::lane::{self, Course, MAX_STALL, Result};
 use crate::stack::{Purpose, Stack};
 use crate::table::{Column, Goal, Row, Table};
 use crate::work::{Faults, Load};
@@ -56,7 +56,7 @@ pub fn patterns(workload: &str, is_quick: bool) -> Vec<Pattern> {
         };
         cases.iter().map(pattern).collect()
     };
-    let (stream_seconds, lone_lanes, lone_seconds) = if is_quick { (2, 150, 2) } else { (20, 200, 20) };
+    let (stream_seconds, lone_lanes, lone_seconds) = if is_quick { (2, 120, 2) } else { (20, 200, 20) };
     match workload {
         "stream" => losses("stream", &[("", 0), ("drop=20%", 20), ("drop=30%", 30)], 100, 20, stream_seconds),
         "lone" => losses("lone", &[("drop=20%", 20), ("drop=30%", 30)], 4, lone_lanes, lone_seconds),
@@ -126,13 +126,14 @@ impl Pattern {
     fn course(&self) -> Course {
         let total = WARM_UP + self.counted;
         let messages = |time: Duration| u64::from(self.per_second) * time.as_millis() as u64 / 1_000;
+        let opening = lane::opening_time(self.lanes);
         let fault = if self.fault.is_empty() {
             String::new()
         } else {
-            format!(" {}@{}ms..", self.fault, HANDSHAKE_TIME.as_millis())
+            format!(" {}@{}ms..", self.fault, opening.as_millis())
         };
         let plan = format!("delay={}ms{fault}", DELAY.as_millis());
-        let first_at = Instant::ZERO + HANDSHAKE_TIME;
+        let first_at = Instant::ZERO + opening;
         Course {
             plans: vec![plan.parse::<LinkPlan>().expect("the plan is written here")],
             delay: DELAY,

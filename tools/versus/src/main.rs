@@ -10,6 +10,7 @@ mod latency;
 mod loopback;
 mod picture;
 mod processor;
+mod relay;
 mod stack;
 mod stacks;
 mod table;
@@ -31,7 +32,7 @@ use table::Table;
 /// udpchat beside quinn, ENet, KCP, TCP and raw UDP.
 #[derive(Parser)]
 struct Options {
-    /// What to measure; everything if nothing is named.
+    /// What to measure; everything but `relay`, which needs other servers, if nothing is named.
     #[arg(value_parser = WORKLOADS)]
     workloads: Vec<String>,
     /// Fewer samples: all of it in less than a minute.
@@ -48,11 +49,11 @@ struct Options {
     only: Vec<String>,
 }
 
-const WORKLOADS: [&str; 6] = ["stream", "lone", "bursts", "bulk", "beside", "loopback"];
+const WORKLOADS: [&str; 7] = ["stream", "lone", "bursts", "bulk", "beside", "loopback", "relay"];
 
 impl Options {
     fn wants(&self, workload: &str) -> bool {
-        self.workloads.is_empty() || self.workloads.iter().any(|name| name == workload)
+        self.workloads.is_empty() && workload != "relay" || self.workloads.iter().any(|name| name == workload)
     }
 
     fn includes(&self, stack: &str) -> bool {
@@ -102,6 +103,7 @@ fn stacks_for(workload: &str) -> Vec<Box<dyn Stack>> {
     match workload {
         "bulk" | "beside" => {}
         "loopback" => stacks.extend(stacks::raw()),
+        "relay" => stacks.clear(),
         _ => stacks.extend(stacks::prompt()),
     }
     stacks
@@ -111,6 +113,7 @@ fn legend(workload: &str) -> &'static str {
     match workload {
         "bulk" | "beside" => bulk::LEGEND,
         "loopback" => loopback::LEGEND,
+        "relay" => relay::LEGEND,
         _ => latency::LEGEND,
     }
 }
@@ -127,6 +130,11 @@ fn measure(
             .into_iter()
             .try_for_each(|loss_percent| tell(bulk::measure(loss_percent, options.quick, stacks))),
         "beside" => tell(bulk::measure_beside(options.quick, stacks, &*stacks::usual())),
+        "relay" => {
+            let (table, notices) = relay::measure(options.quick);
+            notices.iter().try_for_each(|notice| writeln!(io::stderr(), "{notice}"))?;
+            tell(table)
+        }
         "loopback" => loopback::MESSAGE_BYTES.into_iter().try_for_each(|message_bytes| {
             tell(loopback::measure(message_bytes, options.quick, stacks, options.includes("TCP")))
         }),

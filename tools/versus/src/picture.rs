@@ -50,6 +50,7 @@ pub fn draw(tables: &[&Table]) -> String {
             format!("{column}, shorter is better, logarithmic; dashed: what no protocol can go below")
         }
         (false, true) => format!("{column}, longer is better; dashed: what no protocol can exceed"),
+        (false, false) if first.workload == "relay" => format!("{column}, shorter is better"),
         (false, false) => format!("{column}, longer is better"),
     };
     let height = top + 8.0;

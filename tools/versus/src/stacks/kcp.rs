@@ -63,11 +63,17 @@ impl Stack for KcpFast {
 
 /// Datagrams that wait to be sent, and their empty buffers afterwards.
 #[derive(Clone, Default)]
-struct Output(Rc<RefCell<(VecDeque<Vec<u8>>, Vec<Vec<u8>>)>>);
+struct Output(Rc<RefCell<Tray>>);
+
+#[derive(Default)]
+struct Tray {
+    waiting: VecDeque<Vec<u8>>,
+    spare: Vec<Vec<u8>>,
+}
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (waiting, spare) = &mut *self.0.borrow_mut();
+        let Tray { waiting, spare } = &mut *self.0.borrow_mut();
         let mut datagram = spare.pop().unwrap_or_default();
         datagram.clear();
         datagram.extend_from_slice(bytes);
@@ -117,7 +123,7 @@ impl End for KcpEnd {
             let _ = self.kcp.update(millis(now));
             let _ = self.kcp.flush();
         }
-        let (waiting, spare) = &mut *self.output.0.borrow_mut();
+        let Tray { waiting, spare } = &mut *self.output.0.borrow_mut();
         let Some(datagram) = waiting.pop_front() else {
             self.next_at = now.instant + Duration::from_millis(self.kcp.check(millis(now)).max(1).into());
             return None;
