@@ -62,7 +62,7 @@ pub fn measure(loss_percent: u32, is_quick: bool, stacks: &[Box<dyn Stack>]) -> 
 }
 
 fn course(loss_percent: u32, is_quick: bool) -> Course {
-    let (messages, most) = if is_quick { (8_000, 2_800) } else { (40_000, 30_000) };
+    let (messages, most) = if is_quick { (8_000, 2_600) } else { (40_000, 30_000) };
     let first_at = Instant::ZERO + lane::opening_time(2);
     let plan = |text: String| text.parse::<LinkPlan>().expect("the plan is written here");
     Course {
@@ -92,7 +92,7 @@ pub fn measure_beside(is_quick: bool, stacks: &[Box<dyn Stack>], other: &dyn Sta
     // More than passes in that time.
     course.load.messages = seconds * CAPACITY as u64 / MESSAGE_BYTES as u64;
     course.until = course.load.first_at + Duration::from_secs(seconds);
-    let results = crate::at_once(stacks, |stack| lane::run_together([stack, other], &course));
+    let results = lane::run_all_beside(stacks, other, &course);
     let rows = stacks.iter().zip(&results).map(|(stack, [ours, others])| {
         let rates = [ours, others]
             .map(|result| (result.arrived * MESSAGE_BYTES as u64) as f64 / 1e6 / seconds as f64);

@@ -92,12 +92,24 @@ fn run(stack: &dyn Stack, course: &Course, is_spoilt: &AtomicBool) -> Result {
     lanes.into_iter().fold(result, |result, lane| lane.finish(now, result)).sorted()
 }
 
-/// Runs `stacks` over `course` through the same links, a lane for each, and tells what each of them did.
-pub fn run_together(stacks: [&dyn Stack; 2], course: &Course) -> [Result; 2] {
+/// Runs each of `stacks` together with `other` over `course`, both through the same links, and tells what each of the two did.
+pub fn run_all_beside(stacks: &[Box<dyn Stack>], other: &dyn Stack, course: &Course) -> Vec<[Result; 2]> {
+    let mut results = Vec::new();
+    for _ in 0..TRIES {
+        let is_spoilt = AtomicBool::new(false);
+        results = crate::at_once(stacks, |stack| run_together([stack, other], course, &is_spoilt));
+        if results.iter().flatten().all(|result| result.stall <= MAX_STALL) {
+            break;
+        }
+    }
+    results
+}
+
+fn run_together(stacks: [&dyn Stack; 2], course: &Course, is_spoilt: &AtomicBool) -> [Result; 2] {
     let clock = Clock::new();
     let links = links_of(course, 0);
     let begin = |place: u64, now| Lane::new(stacks[place as usize], course, place, &links, now);
-    let (lanes, stall) = drive(2, begin, course, clock, &AtomicBool::new(false));
+    let (lanes, stall) = drive(2, begin, course, clock, is_spoilt);
     let now = clock.now();
     let mut lanes = lanes.into_iter();
     [(); 2].map(|()| {

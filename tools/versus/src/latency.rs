@@ -56,7 +56,7 @@ pub fn patterns(workload: &str, is_quick: bool) -> Vec<Pattern> {
         };
         cases.iter().map(pattern).collect()
     };
-    let (stream_seconds, lone_lanes, lone_seconds) = if is_quick { (2, 120, 2) } else { (20, 200, 20) };
+    let (stream_seconds, lone_lanes, lone_seconds) = if is_quick { (2, 100, 2) } else { (20, 200, 20) };
     match workload {
         "stream" => losses("stream", &[("", 0), ("drop=20%", 20), ("drop=30%", 30)], 100, 20, stream_seconds),
         "lone" => losses("lone", &[("drop=20%", 20), ("drop=30%", 30)], 4, lone_lanes, lone_seconds),
@@ -147,7 +147,7 @@ impl Pattern {
             purpose: Purpose::Latency,
             lanes: self.lanes,
             // Time for the last ones; who needs more than that has lost anyway.
-            until: first_at + total + (self.counted / 2).max(Duration::from_millis(1_500)),
+            until: first_at + total + (self.counted / 2).max(Duration::from_millis(1_200)),
         }
     }
 

@@ -24,13 +24,16 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.title{fon
 pub fn draw(tables: &[&Table]) -> String {
     let Some(first) = tables.first() else { return String::new() };
     let shown: Vec<(&Table, Vec<(&str, f64)>)> = tables.iter().map(|table| (*table, bars(table))).collect();
-    let scale = Scale::of(first, shown.iter().flat_map(|(_, bars)| bars));
+    // Times are compared from case to case; rates only within one, since their units may differ.
+    let common = Scale::of(first, shown.iter().flat_map(|(_, bars)| bars));
     let mut body = String::new();
     let mut top = 56.0;
     for (table, bars) in &shown {
+        let own = Scale::of(table, bars.iter());
+        let scale = if table.is_time() { &common } else { &own };
+        let heading = format!("{}: {}", table.title, table.columns[table.headline].name);
         let bottom = top + HEADING + STEP * bars.len() as f64;
-        let _ =
-            write!(body, r#"<text class="case" x="16" y="{}">{}</text>"#, top + 16.0, escape(&table.title));
+        let _ = write!(body, r#"<text class="case" x="16" y="{}">{}</text>"#, top + 16.0, escape(&heading));
         scale.draw_grid(&mut body, top + HEADING - 6.0, bottom);
         for (place, (stack, value)) in (0_u32..).zip(bars) {
             let y = top + HEADING + STEP * f64::from(place);
@@ -44,14 +47,11 @@ pub fn draw(tables: &[&Table]) -> String {
         }
         top = bottom + 12.0;
     }
-    let column = first.columns[first.headline].name;
     let subtitle = match (first.is_time(), first.limit.is_some()) {
-        (true, _) => {
-            format!("{column}, shorter is better, logarithmic; dashed: what no protocol can go below")
-        }
-        (false, true) => format!("{column}, longer is better; dashed: what no protocol can exceed"),
-        (false, false) if first.workload == "relay" => format!("{column}, shorter is better"),
-        (false, false) => format!("{column}, longer is better"),
+        (true, _) => "shorter is better; logarithmic; dashed: what no protocol can go below",
+        (false, true) => "longer is better; dashed: what no protocol can exceed",
+        (false, false) if first.workload == "relay" => "shorter is better",
+        (false, false) => "longer is better",
     };
     let height = top + 8.0;
     format!(
@@ -59,7 +59,7 @@ pub fn draw(tables: &[&Table]) -> String {
          role=\"img\"><style>{STYLE}</style><text class=\"title\" x=\"16\" y=\"26\">{}</text><text class=\"small\" x=\"16\" \
          y=\"44\">{}</text>{body}</svg>\n",
         escape(first.workload),
-        escape(&subtitle)
+        escape(subtitle)
     )
 }
 
