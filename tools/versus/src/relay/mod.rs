@@ -51,7 +51,7 @@ pub fn measure(is_quick: bool) -> (Table, Vec<String>) {
     let mut notices = Vec::new();
     let attempts = [
         ("udpchat", udpchat(members, lines)),
-        ("NATS", tcp("nats-server", &mut nats::Nats::default(), members, lines)),
+        ("NATS", tcp("nats-server", &mut nats::Nats, members, lines)),
         ("mosquitto", tcp("mosquitto", &mut mqtt::Mqtt::default(), members, lines)),
     ];
     let mut rows = Vec::new();

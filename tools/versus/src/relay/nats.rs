@@ -7,7 +7,6 @@ use std::path::Path;
 use super::tcp_crowd::{Heard, Tongue};
 
 /// Members of one subject.
-#[derive(Default)]
 pub struct Nats;
 
 impl Tongue for Nats {
