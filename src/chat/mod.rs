@@ -33,6 +33,10 @@ pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 /// megabytes to say yes helps nobody.
 pub const MAX_QUOTE_BYTES: usize = 64 * 1024;
 
+/// The longest text that is returned, in bytes (UC-CHAT-010). An echo measures, and what measures a link need not fill a memory: what
+/// comes back waits at whoever was asked for as long as whoever asked takes nothing.
+pub const MAX_ECHO_BYTES: usize = 64 * 1024;
+
 /// The streams of a conversation (UC-CHAT-002).
 pub mod stream {
     /// What people say, in order.
@@ -40,6 +44,11 @@ pub mod stream {
     /// Receipts, which wait for nothing: not for each other, and not behind a long message. A side that granted only one
     /// stream gets them on that one.
     pub const RECEIPTS: u32 = 1;
+
+    /// Where receipts go, to a side that granted so many streams.
+    pub const fn of_receipts(granted: u32) -> u32 {
+        if granted > RECEIPTS { RECEIPTS } else { WORDS }
+    }
 }
 
 /// One end of a message as the message itself tells it.

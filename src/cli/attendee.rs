@@ -15,7 +15,7 @@ use crate::chat::{MAX_SECRET_BYTES, is_nick};
 use crate::io::entropy;
 use crate::io::output::Output;
 use crate::io::resolve::Target;
-use crate::peer::{CommandError, Membership, RelayMemory, RoomWish, SeenLetter};
+use crate::peer::{CommandError, MAX_SEEN_LETTERS, Membership, RelayMemory, RoomWish, SeenLetter};
 use crate::secure::{PublicKey, Secret};
 use crate::store::profile::Profile;
 use crate::time::Instant;
@@ -23,7 +23,8 @@ use crate::time::Instant;
 /// The environment's variable with a room's password, for those who have no terminal.
 pub(super) const PASSWORD_VARIABLE: &str = "UDPCHAT_ROOM_PASSWORD";
 
-/// How often what was shown is written down: a crash repeats no more than this, marked as history.
+/// How often it is written down how far logs were shown: a crash repeats no more than this, marked as history; of letters in the
+/// clear only one whose receipt the relay did not get. Sealed ones are written down at once.
 const WRITE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a pipe waits for a relay that was lost, or for whoever has given no receipt. A person waits as long as they like.
@@ -54,7 +55,8 @@ pub(super) struct Attendee {
     latest: Option<RelayMemory>,
     /// What was shown and not written down yet.
     unwritten: Option<RelayMemory>,
-    unwritten_letters: Option<Vec<SeenLetter>>,
+    /// Letters that were shown and could not be written down.
+    unwritten_letters: Vec<SeenLetter>,
     next_write: Instant,
 }
 
@@ -89,7 +91,7 @@ impl Attendee {
             addresses: Vec::new(),
             latest: None,
             unwritten: None,
-            unwritten_letters: None,
+            unwritten_letters: Vec::new(),
             next_write: Instant::ZERO,
         })
     }
@@ -221,29 +223,34 @@ impl Attendee {
         self.profile.as_ref().map_or(Ok(Vec::new()), Profile::letters).map_err(Failure::failed)
     }
 
-    /// Takes in which sealed letters were shown last.
-    pub(super) fn remember_letters(&mut self, letters: Vec<SeenLetter>) {
-        if self.profile.is_some() {
-            self.unwritten_letters = Some(letters);
+    /// Writes down which sealed letters were shown, before their receipts leave: after that the relay may be told that they were
+    /// and not hear it, so that it brings them again to whoever comes after a crash (UC-LETTER-007).
+    pub(super) fn keep_letters(&mut self, letters: impl IntoIterator<Item = SeenLetter>) {
+        let known = self.unwritten_letters.len();
+        self.unwritten_letters.extend(letters);
+        let Some(profile) = self.profile.as_ref().filter(|_| self.unwritten_letters.len() > known) else {
+            return self.unwritten_letters.truncate(known);
+        };
+        match profile.append_letters(&self.unwritten_letters) {
+            Ok(()) => self.unwritten_letters.clear(),
+            Err(error) => {
+                log::error!("letters that were shown may be shown again: {error}");
+                // Tried again with the next one.
+                let surplus = self.unwritten_letters.len().saturating_sub(MAX_SEEN_LETTERS);
+                self.unwritten_letters.drain(..surplus);
+            }
         }
     }
 
     /// When to call [`Attendee::write`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        (self.unwritten.is_some() || self.unwritten_letters.is_some()).then_some(self.next_write)
+        self.unwritten.is_some().then_some(self.next_write)
     }
 
     /// Writes down what was shown, if it is time, or if nothing follows.
     pub(super) fn write(&mut self, now: Instant, is_end: bool) {
         if !is_end && now < self.next_write {
             return;
-        }
-        // Letters first: one that is known to be shown is not shown again, wherever the relay's log is thought to stand.
-        if let (Some(letters), Some(profile)) = (self.unwritten_letters.take(), &self.profile) {
-            self.next_write = now + WRITE_INTERVAL;
-            if let Err(error) = profile.keep_letters(&letters) {
-                log::error!("letters that were shown may be shown again: {error}");
-            }
         }
         if let (Some(memory), Some(profile)) = (self.unwritten.take(), &mut self.profile) {
             self.next_write = now + WRITE_INTERVAL;

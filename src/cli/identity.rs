@@ -18,7 +18,7 @@ use crate::peer::trust::{KnownBy, KnownKey, MAX_ADDRESSES, MAX_CALLERS, MAX_MEMB
 use crate::peer::{CommandError, Peer, PeerConfig};
 use crate::secure::{KeyPair, PublicKey};
 use crate::store;
-use crate::store::identity::Identity as Kept;
+use crate::store::identity::Identity as StoredIdentity;
 use crate::store::profile::{self, Profile, ProfileError};
 use crate::time::Instant;
 use crate::ui::filter;
@@ -47,7 +47,7 @@ pub(super) struct Identity {
     keys: Option<Arc<KeyPair>>,
     known: BTreeMap<KnownBy, KnownKey>,
     /// Where what is learned is kept.
-    kept: Option<Kept>,
+    kept: Option<StoredIdentity>,
     unwritten: BTreeMap<KnownBy, KnownKey>,
     /// Whether there are keys among it, and not only what is said of known ones.
     has_keys: bool,
@@ -58,7 +58,7 @@ pub(super) struct Identity {
 
 impl Identity {
     /// The identity of a profile; without one, a fresh one that ends with the run.
-    pub(super) fn new(kept: Option<Kept>, is_clear: bool) -> Result<Self, Failure> {
+    pub(super) fn new(kept: Option<StoredIdentity>, is_clear: bool) -> Result<Self, Failure> {
         let (mut keys, mut known) = (None, BTreeMap::new());
         if !is_clear {
             keys = Some(Arc::new(match &kept {
@@ -104,7 +104,7 @@ impl Identity {
 
     /// The folder of the profile, for whatever else is kept by key; None if nothing is.
     pub(super) fn folder(&self) -> Option<&Path> {
-        self.kept.as_ref().filter(|_| self.keys.is_some()).map(Kept::folder)
+        self.kept.as_ref().filter(|_| self.keys.is_some()).map(StoredIdentity::folder)
     }
 
     /// Who we are; None in a clear run.
@@ -159,7 +159,8 @@ impl Identity {
         let Some(kept) = &mut self.kept else { return };
         let learned = std::mem::take(&mut self.unwritten);
         match kept.keep(&learned) {
-            Ok(()) => (self.has_keys, self.has_failed) = (false, false),
+            // What was not written gave way to a later word of the user's, which comes back as news.
+            Ok(_) => (self.has_keys, self.has_failed) = (false, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.has_failed, true) {
                     log::error!("keys that were learned are not kept: {error}");
@@ -180,7 +181,7 @@ pub(super) fn protection(keys: Option<Arc<KeyPair>>) -> Result<Protection, Failu
 }
 
 /// The identity in the profile that the flags name, made if need be.
-pub(super) fn of_profile(flags: &ProfileArgs) -> Result<Kept, Failure> {
+pub(super) fn of_profile(flags: &ProfileArgs) -> Result<StoredIdentity, Failure> {
     check_nick(flags.nick.as_deref())?;
     borrow(flags).map_err(|trouble| match trouble {
         Trouble::Refused(failure) => failure,
@@ -238,12 +239,12 @@ enum Trouble {
     NoFolder(String),
 }
 
-fn borrow(flags: &ProfileArgs) -> Result<Kept, Trouble> {
+fn borrow(flags: &ProfileArgs) -> Result<StoredIdentity, Trouble> {
     let data = flags.data.clone().or_else(store::data_folder);
     let data = data.ok_or_else(|| Trouble::NoFolder(NO_FOLDER.to_owned()))?;
     let nick = flags.nick.clone().unwrap_or_else(default_nick);
     let seed = entropy::key_seed().map_err(|error| Trouble::Refused(Failure::failed(error)))?;
-    Kept::open(&profile::folder(&data, &nick), seed).map_err(|error| {
+    StoredIdentity::open(&profile::folder(&data, &nick), seed).map_err(|error| {
         if is_fatal(&error) {
             Trouble::Refused(Failure::failed(error))
         } else if store::holds_keys(&profile::folder(&data, &nick)) {

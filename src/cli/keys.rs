@@ -36,7 +36,11 @@ pub(super) fn trust(flags: &TrustArgs) -> Result<Exit, Failure> {
     let by = KnownBy::address(&target.to_string());
     let accepted = trust.pin(Clock::new().now().wall, &by, key);
     let learned = std::iter::from_fn(|| trust.poll_change()).collect();
-    kept.keep(&learned).map_err(Failure::failed)?;
+    if !kept.keep(&learned).map_err(Failure::failed)?.is_empty() {
+        return Err(Failure::failed(format!(
+            "the key of {target} was not changed: another program with this profile accepted one at the same moment; say it again"
+        )));
+    }
     let mut stdout = Output::stdout();
     match accepted.before.filter(|before| before.key != key) {
         Some(before) => stdout.push_line(&format!(

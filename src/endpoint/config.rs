@@ -27,9 +27,10 @@ pub struct EndpointConfig {
     pub protection: Protection,
     /// How much work strangers may ask for.
     pub handshakes: HandshakeLimits,
-    /// The most bytes of messages that wait in all connections together to be completed or taken. Whoever has most of them then is
-    /// closed: one connection alone may hold 32 MiB, and a thousand of them must not.
-    pub receive_bytes: u64,
+    /// The most bytes that the other sides together may make this one hold: messages that wait to be completed or taken, and answers to
+    /// them that wait to be taken there. Whoever has most of them then is closed: one connection alone may hold 32 MiB, and a thousand
+    /// of them must not. What our own user has to say is not among them, and is refused to nobody because of it.
+    pub held_bytes: u64,
 }
 
 /// Whether an endpoint's connections are sealed. It neither asks for nor grants any of the other kind.
@@ -78,7 +79,7 @@ impl Default for EndpointConfig {
             protection: Protection::Clear,
             handshakes: HandshakeLimits::default(),
             // Eight of the longest messages at once, twice; a small machine has as much to spare.
-            receive_bytes: 256 * 1024 * 1024,
+            held_bytes: 256 * 1024 * 1024,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ConnectError, Disposition, Endpoint, Event, Handle};
 use crate::arq::{Closed, Connection};
+use crate::bucket::{Bucket, Pace, Rate};
 use crate::machine::{Path, Transmit};
 use crate::secure::{Initiator, PublicKey, Session};
 use crate::time::Instant;
@@ -41,12 +42,19 @@ struct SealedDial {
     expected: Option<PublicKey>,
     /// The first other one that answered.
     seen: Option<PublicKey>,
-    /// How many requests for a cookie were heeded.
-    retries: u32,
+    /// Requests for a cookie that are heeded.
+    retries: Bucket,
+    /// Answers that are computed.
+    welcomes: Bucket,
 }
 
-/// Requests for a cookie that one attempt heeds: a cookie may be too old once it is back, and anybody between can make some up.
-const MAX_RETRIES: u32 = 8;
+/// How many requests for a cookie one attempt heeds (UC-SEAL-012): a cookie may be too old once it is back, and anybody between can make some up. He
+/// gets a hello for each, so there is a pace; he must not be able to use up all that the attempt will ever heed.
+const RETRIES: Pace = Pace { burst: 8, interval: Duration::from_millis(250) };
+
+/// How many sealed answers one attempt computes (UC-SEAL-011): each takes 0.1 ms, and whoever saw the hello can make up any number. A fiftieth of a
+/// core at most; the right answer comes again with each hello.
+const WELCOMES: Rate = Rate { burst: 32, per_second: 200 };
 
 impl Dial {
     /// How long to wait after the hello of each round (UC-HS-004). The first three are close together because one in five or one
@@ -105,7 +113,14 @@ impl Endpoint {
         let sealed = self.sealing.as_mut().map(|sealing| {
             let wish = Wish { id, limits, old: old_id }.encode();
             let (initiator, message) = Initiator::begin(&sealing.keys, &mut sealing.entropy, &wish);
-            SealedDial { initiator, message, expected, seen: None, retries: 0 }
+            SealedDial {
+                initiator,
+                message,
+                expected,
+                seen: None,
+                retries: Bucket::new(),
+                welcomes: Bucket::new(),
+            }
         });
         let handshake = match &sealed {
             Some(SealedDial { message, .. }) => {
@@ -167,6 +182,9 @@ impl Endpoint {
         else {
             return Disposition::WrongForm;
         };
+        if dial.welcomes.take(now, WELCOMES).is_err() {
+            return Disposition::TooManyAnswers;
+        }
         let Ok((session, payload, finish)) = dial.initiator.finish(&sealing.keys, message) else {
             return Disposition::BadHandshake;
         };
@@ -202,10 +220,12 @@ impl Endpoint {
         let Some(dial) = &mut self.connections[index].dial else {
             return Disposition::StaleHandshake;
         };
-        let Some(sealed) = dial.sealed.as_mut().filter(|sealed| sealed.retries < MAX_RETRIES) else {
+        let Some(sealed) = &mut dial.sealed else {
             return Disposition::StaleHandshake;
         };
-        sealed.retries += 1;
+        if sealed.retries.take(now, RETRIES).is_err() {
+            return Disposition::TooManyAnswers;
+        }
         let message = sealed.message.as_slice();
         let hello = SealedHello { id: to, cookie: Some(cookie.into()), message };
         wire::encode_handshake(&mut dial.hello, &Handshake::SealedHello(hello));
@@ -292,12 +312,13 @@ impl Endpoint {
             Some(to) => self.by_id.get(&to).copied().into_iter().collect(),
             None => self.dialling.iter().copied().collect(),
         };
+        let own = self.mode();
         let mut found = false;
         for index in meant {
             if let Some(dial) = self.connections.get_mut(index).and_then(|entry| entry.dial.as_mut())
                 && dial.paths.iter().any(|asked| asked.remote == path.remote)
             {
-                dial.hint = Some(hint(refuse));
+                dial.hint = Some(hint(refuse, own));
                 found = true;
             }
         }
@@ -353,10 +374,17 @@ impl Endpoint {
     }
 }
 
-fn hint(refuse: &Refuse<'_>) -> String {
+/// What a refusal claims, for whoever asked in the form `own`.
+fn hint(refuse: &Refuse<'_>, own: Mode) -> String {
     match refuse.code.as_ref() {
         "version" => {
             format!("it speaks the versions {:?}, and this program {}", refuse.speaks, wire::VERSION)
+        }
+        // Nobody refuses the form that they accept: what was heard there is not what was said here.
+        "mode" if refuse.accepts == Some(own) => {
+            "it says that it was asked in another form than the one in which this program asks: somebody between \
+             the two may change what is sent"
+                .to_owned()
         }
         "mode" => match refuse.accepts {
             Some(Mode::Sealed) => {
@@ -365,8 +393,8 @@ fn hint(refuse: &Refuse<'_>) -> String {
                     .to_owned()
             }
             Some(Mode::Clear) => {
-                "it speaks in the clear, and this program sealed: start the other one without --clear, \
-                                  or both with it"
+                // Anybody can say so: nobody is to give up his sealing for it.
+                "it speaks in the clear, and this program sealed: start the other one without --clear"
                     .to_owned()
             }
             Some(Mode::Unknown) | None => "it does not accept connections of this kind".to_owned(),

@@ -11,8 +11,10 @@
 mod config;
 mod dial;
 mod event;
+mod grant;
 mod guard;
 mod half_open;
+mod memory;
 mod sealing;
 mod statistics;
 
@@ -27,6 +29,7 @@ use std::sync::Arc;
 pub use config::{EndpointConfig, Protection};
 pub use event::{ConnectError, Event, Reason};
 pub use guard::HandshakeLimits;
+pub use memory::Backlog;
 pub use statistics::{Disposition, Statistics};
 
 use crate::arq::{self, Closed, Connection, Received, SendError, SendOptions};
@@ -93,8 +96,10 @@ struct Entry {
     in_transmit: bool,
     in_announce: bool,
     timer: Option<Instant>,
-    /// The bytes that it holds for us to take, as of its last packet.
+    /// The bytes that the other side makes us hold for it, as of its last packet.
     held_bytes: u64,
+    /// Those of them that wait above, for room among what is queued.
+    backlog_bytes: u64,
 }
 
 impl Endpoint {
@@ -235,7 +240,11 @@ impl Endpoint {
             let handle = Handle { serial: entry.serial, index };
             match event {
                 arq::Event::Silent if entry.connection.is_wanted() => self.begin_again(index),
-                arq::Event::Resumed | arq::Event::Closed(_) => self.abandon_successor(index),
+                arq::Event::Resumed => self.abandon_successor(index),
+                arq::Event::Closed(_) => {
+                    self.abandon_successor(index);
+                    self.note_held(index);
+                }
                 _ => {}
             }
             return Some(Event::Connection { handle, event });
@@ -448,6 +457,7 @@ impl Endpoint {
             in_announce: false,
             timer: None,
             held_bytes: 0,
+            backlog_bytes: 0,
         });
         self.by_id.insert(id, index);
         if is_dialling {
@@ -471,31 +481,6 @@ impl Endpoint {
                     self.granted_to.remove(&key);
                 }
             }
-        }
-    }
-
-    /// Takes note of how much a connection holds for us.
-    fn note_held(&mut self, index: usize) {
-        if let Some(entry) = self.connections.get_mut(index) {
-            let held_bytes = entry.connection.held_bytes();
-            let before = mem::replace(&mut entry.held_bytes, held_bytes);
-            self.held_bytes = self.held_bytes + held_bytes - before;
-        }
-    }
-
-    /// Takes note of it after a packet, and closes the one that holds most if all together hold too much.
-    fn count_held(&mut self, now: Instant, index: usize) {
-        self.note_held(index);
-        if self.held_bytes <= self.config.receive_bytes {
-            return;
-        }
-        let greediest = self.connections.iter().max_by_key(|(_, entry)| entry.held_bytes);
-        if let Some((greediest, _)) = greediest {
-            let entry = &mut self.connections[greediest];
-            self.held_bytes -= mem::take(&mut entry.held_bytes);
-            entry.connection.give_up(now, "busy", "no memory is left for messages that are not complete");
-            entry.connection.drop_received();
-            self.touch(greediest);
         }
     }
 

@@ -33,6 +33,8 @@ pub enum Disposition {
     RetryHeeded,
     /// A hello that was not answered because too much was asked at once.
     Overload,
+    /// An answer to a hello of ours that was not looked at because too many came.
+    TooManyAnswers,
     /// A handshake message that does not verify, or says something else than its frame.
     BadHandshake,
     /// A welcome by somebody who has not the key that was expected.
@@ -66,6 +68,7 @@ impl Disposition {
             Self::Retry => "retry",
             Self::RetryHeeded => "retry-heeded",
             Self::Overload => "overload",
+            Self::TooManyAnswers => "too-many-answers",
             Self::BadHandshake => "bad-handshake",
             Self::WrongKey => "wrong-key",
             Self::WrongForm => "wrong-form",
@@ -90,6 +93,8 @@ pub struct Statistics {
     pub bytes_sent: u64,
     /// Bytes of packets that other sides confirmed: grows with all progress.
     pub bytes_confirmed: u64,
+    /// Connections that were closed because most was held for them when too much was held for all.
+    pub closed_for_memory: u64,
     dispositions: BTreeMap<&'static str, u64>,
 }
 

@@ -8,7 +8,7 @@ use super::membership::Member;
 use super::trust::SeenKey;
 use super::{Named, Quote};
 use crate::chat::MessageId;
-use crate::endpoint::Handle;
+use crate::endpoint::{Backlog, Handle};
 use crate::secure::PublicKey;
 use crate::time::{Instant, WallTime};
 
@@ -83,13 +83,6 @@ pub(super) struct Outgoing {
     pub(super) sent_on: Option<Handle>,
 }
 
-/// Messages that wait for room, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Backlog {
-    pub(super) bodies: VecDeque<Vec<u8>>,
-    pub(super) bytes: usize,
-}
-
 impl Conversation {
     pub(super) fn new(addresses: Vec<SocketAddr>, address: SocketAddr) -> Self {
         Self {
@@ -121,6 +114,19 @@ impl Conversation {
     /// Every connection with the other side.
     pub(super) fn handles(&self) -> impl Iterator<Item = Handle> {
         self.primary.into_iter().chain(self.others.iter().copied())
+    }
+
+    /// A connection is gone; if it was the primary one, the first other that `lives` goes on with the conversation. Tells whether it was.
+    pub(super) fn remove_connection(&mut self, handle: Handle, lives: impl Fn(Handle) -> bool) -> bool {
+        self.others.retain(|other| *other != handle);
+        self.receipts.remove(&handle);
+        if self.primary != Some(handle) {
+            return false;
+        }
+        // One that the other side began, or that takes the place of this one.
+        let heir = self.others.iter().position(|&other| lives(other));
+        self.primary = heir.map(|index| self.others.remove(index));
+        true
     }
 
     /// Whether nothing would be lost if the conversation were forgotten.

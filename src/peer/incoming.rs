@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::conversation::Conversation;
 use super::{CloseReason, ConversationId, Event, FailReason, Incoming, Peer, Quote};
 use crate::arq::{self, Closed};
-use crate::chat::{ChatError, MessageId, Receipt, RefusalCode, Said, Say, Words, stream};
+use crate::chat::{ChatError, MAX_ECHO_BYTES, MessageId, Receipt, RefusalCode, Said, Say, Words, stream};
 use crate::endpoint::{self, Handle};
 use crate::time::{Now, WallTime};
 
@@ -106,6 +106,7 @@ impl Peer {
             }
             arq::Event::Outcome { stream, seq, outcome } => {
                 self.handle_outcome(id, handle, stream, seq, outcome);
+                self.go_on_answering(now, id, handle);
                 self.finish_goodbye(now, id);
             }
             arq::Event::Silent | arq::Event::Resumed => {
@@ -162,7 +163,7 @@ impl Peer {
     }
 
     /// Takes messages while their receipts can be kept: a sender that takes no receipts is not read any further.
-    fn read(&mut self, now: Now, id: ConversationId, handle: Handle) {
+    pub(super) fn read(&mut self, now: Now, id: ConversationId, handle: Handle) {
         while self.flush_receipts(id, handle) {
             let next = self
                 .endpoint
@@ -284,6 +285,13 @@ impl Peer {
             self.answer(id, handle, now.wall, Said::Receipt(Receipt::taken(words.id, at)));
             return;
         }
+        if words.is_echo && words.text.len() > MAX_ECHO_BYTES {
+            let code = Some(RefusalCode::TooLong);
+            let refusal =
+                Receipt { code, ..Receipt::refused(words.id, at, "that is more than is returned here") };
+            self.answer(id, handle, now.wall, Said::Receipt(refusal));
+            return;
+        }
         let is_wanted =
             words.is_echo || self.config.message_limit.is_none_or(|limit| self.messages_shown < limit);
         let receipt = if is_wanted {
@@ -382,19 +390,13 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return;
         };
-        conversation.others.retain(|other| *other != handle);
-        conversation.receipts.remove(&handle);
-        if conversation.primary != Some(handle) {
+        let lives = |other| self.endpoint.connection(other).is_some_and(|connection| !connection.is_closed());
+        if !conversation.remove_connection(handle, lives) {
             // It may have been the one that words went out on.
             self.lose_words(id, handle, &closed);
             self.flush_waiting(id);
             return;
         }
-        // A connection that the other side began, or that takes the place of this one, goes on with the conversation.
-        let heir = (0..conversation.others.len()).find(|&index| {
-            self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed())
-        });
-        conversation.primary = heir.map(|index| conversation.others.remove(index));
         let was_announced = std::mem::take(&mut conversation.announced);
         let (has_heir, was_lost) = (conversation.primary.is_some(), conversation.again.is_lost());
         let address = conversation.address;

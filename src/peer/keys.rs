@@ -43,8 +43,8 @@ impl Named {
 }
 
 impl Peer {
-    /// How long the right key may still answer after another one did: somebody on the way can be quicker with a forgery, and a
-    /// script is not to wait for the end of all attempts.
+    /// How long the right key may still answer after another one did (UC-SEAL-013): somebody on the way can be quicker with a forgery,
+    /// and a script is not to wait for the end of all attempts. Many round trips long.
     const WRONG_KEY_GRACE: Duration = Duration::from_secs(2);
 
     /// Our own key; None in a clear run.

@@ -27,6 +27,7 @@ pub use again::{Kept, OutboxChange, Repeats};
 pub use command::{Command, CommandError, ConversationId, Destination, Id, Trusted};
 pub use event::{CloseReason, Event, FailReason, Incoming, KeyNews, KeyOwner, Quote};
 pub use keys::Named;
+pub use membership::{MAX_SEEN_LETTERS, latest_letters};
 pub use membership::{MemberEvent, Membership, Refusal, RelayMemory, RoomWish, SeenLetter};
 
 use crate::arq;
@@ -56,7 +57,7 @@ pub struct PeerConfig {
     pub message_limit: Option<u64>,
     /// How long to go on saying hello before a conversation is given up as unanswered.
     pub connect_timeout: Duration,
-    /// The letters that were shown last in earlier runs, as [`Peer::poll_seen_letters`] told them.
+    /// The letters that were shown last in earlier runs, as [`Peer::poll_seen_letter`] told them.
     pub seen_letters: Vec<SeenLetter>,
     /// Whose keys are known. Of use only where the endpoint is sealed.
     pub trust: Trust,
@@ -360,9 +361,10 @@ impl Peer {
         self.messages_repeated
     }
 
-    /// The letters that were shown last, if that changed since the last call: to be kept, so that a relay cannot bring one again.
-    pub fn poll_seen_letters(&mut self) -> Option<Vec<SeenLetter>> {
-        self.seen_letters.take_change()
+    /// The next sealed letter that is to be kept as shown, so that a relay cannot bring it again; to be asked for once every event
+    /// was shown, and before anything is sent.
+    pub fn poll_seen_letter(&mut self) -> Option<SeenLetter> {
+        self.seen_letters.poll_change()
     }
 
     /// Messages of the layer below that could not be read, or answered nothing.

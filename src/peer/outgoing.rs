@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use super::conversation::{Conversation, Outgoing, Waiting};
 use super::{CommandError, ConversationId, Destination, Event, FailReason, Peer, Quote, remote_party};
 use crate::arq::{MAX_MESSAGE_BYTES, Outcome, SendError, SendOptions};
-use crate::chat::{MAX_QUOTE_BYTES, MAX_TEXT_BYTES, MessageId, Said, Say, Words, cut, stream};
+use crate::chat::{
+    MAX_ECHO_BYTES, MAX_QUOTE_BYTES, MAX_TEXT_BYTES, MessageId, Said, Say, Words, cut, stream,
+};
 use crate::endpoint::Handle;
 use crate::time::{Now, WallTime};
 
@@ -14,6 +16,13 @@ pub(super) const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
 /// Also the most words without a receipt, and the most receipts that wait for room: as long as nobody sends more words than the
 /// other side can keep receipts for, both go on reading, and two full queues cannot wait for each other.
 pub(super) const MAX_WAITING: usize = 16_384;
+
+/// The most bytes of receipts and returned echoes that wait for room, beyond which nothing more is read: as many receipts as may wait,
+/// of half a kilobyte, so that it is not the bytes that stop two honest sides.
+const MAX_BACKLOG_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most bytes of them that are under way: the receipts of a whole window of small messages.
+pub(super) const MAX_ANSWERS_UNDER_WAY: usize = 1024 * 1024;
 
 impl Peer {
     /// Says something to the other side of a conversation, or through a relay.
@@ -46,8 +55,9 @@ impl Peer {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        if text.len() > MAX_TEXT_BYTES {
-            return Err(CommandError::TooLong { bytes: text.len(), limit: MAX_TEXT_BYTES });
+        let limit = if is_echo { MAX_ECHO_BYTES } else { MAX_TEXT_BYTES };
+        if text.len() > limit {
+            return Err(CommandError::TooLong { bytes: text.len(), limit });
         }
         self.connect_if_needed(now, to)?;
         let (number, id) = (self.next_message, MessageId::new(&self.run, self.next_message));
@@ -189,9 +199,7 @@ impl Peer {
     pub(super) fn answer(&mut self, id: ConversationId, handle: Handle, at: WallTime, said: Said<'_>) {
         let body = self.encode(handle, at, said);
         if let Some(conversation) = self.conversations.get_mut(&id) {
-            let backlog = conversation.receipts.entry(handle).or_default();
-            backlog.bytes += body.len();
-            backlog.bodies.push_back(body);
+            conversation.receipts.entry(handle).or_default().push(body);
         }
         self.flush_receipts(id, handle);
     }
@@ -205,22 +213,23 @@ impl Peer {
             return true;
         };
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
-        let stream = if streams > stream::RECEIPTS { stream::RECEIPTS } else { stream::WORDS };
-        let options = SendOptions { unordered: true, deadline: None };
-        while let Some(body) = backlog.bodies.front() {
-            match self.endpoint.submit(handle, stream, body.clone(), options) {
-                Err(SendError::WouldBlock) => {
-                    return backlog.bodies.len() < MAX_WAITING && backlog.bytes < MAX_WAITING_BYTES;
-                }
-                // A receipt that can never be sent is dropped with its connection: its sender learns "unknown".
-                Ok(_) | Err(_) => {
-                    backlog.bytes -= body.len();
-                    backlog.bodies.pop_front();
-                }
-            }
+        let stream = stream::of_receipts(streams);
+        if self.endpoint.submit_answers(handle, stream, backlog, MAX_ANSWERS_UNDER_WAY) {
+            conversation.receipts.remove(&handle);
+            return true;
         }
-        conversation.receipts.remove(&handle);
-        true
+        backlog.len() < MAX_WAITING && backlog.bytes() < MAX_BACKLOG_BYTES
+    }
+
+    /// Room may have come for receipts that waited, or the connection is over and they go.
+    pub(super) fn go_on_answering(&mut self, now: Now, id: ConversationId, handle: Handle) {
+        let has_backlog = self
+            .conversations
+            .get(&id)
+            .is_some_and(|conversation| conversation.receipts.contains_key(&handle));
+        if has_backlog && self.flush_receipts(id, handle) && self.is_open(handle) {
+            self.read(now, id, handle);
+        }
     }
 
     /// What became of a message of the layer below.

@@ -53,7 +53,8 @@ impl Shown {
         }
     }
 
-    /// The front end has it now; messages are handed to it in the order in which they were remembered.
+    /// The front end has it now. Messages are handed to it in the order in which they were remembered, one for each entry, so the
+    /// oldest is meant, and its id is enough to know it by.
     pub fn hand_out(&mut self, id: &MessageId) {
         if self.to_show.front().is_some_and(|(_, next)| next == id) {
             // Nobody may be there to keep it.

@@ -42,6 +42,20 @@ pub enum KnownBy {
     },
 }
 
+impl KnownKey {
+    /// Whether another key takes its place if that one is known elsewhere, by another program of the same user: the one that was
+    /// met or accepted later is right. This is the only place that decides it.
+    pub fn gives_way_to(&self, other: &Self) -> bool {
+        self.since <= other.since
+    }
+
+    /// When a key was accepted that takes its place at `at`, so that it gives way to it: its own time may lie ahead, if a clock
+    /// was wrong, and the user's word must not be undone by that.
+    fn replaced_at(&self, at: WallTime) -> WallTime {
+        at.max(WallTime::from_unix_micros(self.since.as_unix_micros().saturating_add(1)))
+    }
+}
+
 impl KnownBy {
     /// An address as it was typed.
     pub fn address(typed: &str) -> Self {
@@ -178,7 +192,8 @@ impl Trust {
         self.known(by).map(|known| known.key)
     }
 
-    /// A key was proved by whoever is at `by`.
+    /// A key was proved by whoever is at `by`. The name that its owner gives itself is kept only if it is nobody else's: with
+    /// another's it would be known by that name from then on, and no warning would come any more (UC-KEY-009).
     pub fn meet(
         &mut self,
         at: WallTime,
@@ -187,6 +202,9 @@ impl Trust {
         nick: Option<&str>,
         address: Option<&str>,
     ) -> Meeting {
+        // At a relay names are the relay's to give, and each stands for one key anyway.
+        let is_member = matches!(by, KnownBy::Member { .. });
+        let nick = nick.filter(|nick| is_member || self.holder_besides(nick, key).is_none());
         let Some(known) = self.known.get_mut(by) else {
             let (nick, address) = (nick.map(str::to_owned), address.map(str::to_owned));
             // An address is known because the user typed it.
@@ -271,7 +289,8 @@ impl Trust {
                 KnownBy::Address(_) => None,
             };
             let nick = before.as_ref().and_then(|before| before.nick.clone()).or(nick);
-            self.learn(by, KnownKey { key, nick, since: at, address: None, is_chosen: true });
+            let since = before.as_ref().map_or(at, |before| before.replaced_at(at));
+            self.learn(by, KnownKey { key, nick, since, address: None, is_chosen: true });
         }
         self.choose(by);
         Accepted { before, key }
@@ -282,7 +301,7 @@ impl Trust {
     pub fn take(&mut self, by: &KnownBy, known: KnownKey) -> Option<KnownKey> {
         let before = self.known.get(by).cloned();
         match &before {
-            Some(before) if before.key == known.key || before.since > known.since => return None,
+            Some(before) if before.key == known.key || !before.gives_way_to(&known) => return None,
             Some(_) => {}
             None if make_room(&mut self.known, by, known.is_chosen) => {}
             None => return None,

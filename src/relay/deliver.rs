@@ -67,7 +67,7 @@ impl Relay {
             }
         }
         if let Some(session) = self.sessions.get_mut(&handle) {
-            session.is_stalled = stalled || !session.receipts.bodies.is_empty();
+            session.is_stalled = stalled || !session.receipts.is_empty();
         }
     }
 
@@ -92,7 +92,7 @@ impl Relay {
     fn flush_outbox(&mut self, handle: Handle) -> bool {
         while self.has_room(handle) {
             let session = self.sessions.get_mut(&handle);
-            let Some(body) = session.and_then(|session| session.outbox.bodies.front()).map(Arc::clone) else {
+            let Some(body) = session.and_then(|session| session.outbox.front()).map(Arc::clone) else {
                 return false;
             };
             if let Some(session) = self.sessions.get_mut(&handle) {
@@ -100,7 +100,7 @@ impl Relay {
             }
             self.submit(handle, body);
         }
-        self.sessions.get(&handle).is_some_and(|session| !session.outbox.bodies.is_empty())
+        self.sessions.get(&handle).is_some_and(|session| !session.outbox.is_empty())
     }
 
     fn has_room(&self, handle: Handle) -> bool {

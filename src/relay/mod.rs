@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use crate::arq;
 use crate::bucket::Bucket;
-use crate::endpoint::{self, Endpoint, Handle};
+use crate::endpoint::{self, Backlog, Endpoint, Handle};
 use crate::ledger::{self, Ban, BanTarget, Foundation, Identity, Job, LetterFate};
 use crate::machine::{Path, Transmit, neighbourhood};
 use crate::random::Random;
@@ -49,7 +49,7 @@ use answer::Pending;
 use names::NameTable;
 use password::Passwords;
 use room::Room;
-use session::{Phase, Queue, Session, Sessions};
+use session::{Phase, Session, Sessions};
 use tail::Tail;
 
 /// Why a relay wants to be woken.
@@ -330,8 +330,8 @@ impl Relay {
             bucket: Bucket::new(),
             receipt_bucket: Bucket::new(),
             jobs: 0,
-            outbox: Queue::default(),
-            receipts: Queue::default(),
+            outbox: Backlog::default(),
+            receipts: Backlog::default(),
             is_stalled: false,
             wake_at: None,
         };

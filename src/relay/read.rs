@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::session::Phase;
 use super::{Flood, Relay};
-use crate::chat::{ChatError, Receipt, RefusalCode, Said, Say, Words, stream};
+use crate::chat::{ChatError, MAX_ECHO_BYTES, Receipt, RefusalCode, Said, Say, Words, stream};
 use crate::endpoint::Handle;
 use crate::time::Now;
 
@@ -62,9 +62,9 @@ impl Relay {
         self.closing.is_none()
             && self.sessions.get(&handle).is_some_and(|session| {
                 session.jobs < MAX_JOBS
-                    && session.receipts.bodies.len() < MAX_RECEIPTS
-                    && session.receipts.bytes < MAX_RECEIPT_BYTES
-                    && session.outbox.bytes < MAX_NEWS_BYTES
+                    && session.receipts.len() < MAX_RECEIPTS
+                    && session.receipts.bytes() < MAX_RECEIPT_BYTES
+                    && session.outbox.bytes() < MAX_NEWS_BYTES
                     && match &session.phase {
                         Phase::Guest { .. } => true,
                         Phase::Member(member) => !member.is_renaming && !member.is_proving,
@@ -97,7 +97,7 @@ impl Relay {
             // The name in it is a wish; `enter` says whether it comes true.
             Said::Introduce { .. } => {}
             Said::Words(Words { is_echo: true, id, text, .. })
-                if text.len() > self.config.limits.text_bytes =>
+                if text.len() > self.config.limits.text_bytes.min(MAX_ECHO_BYTES) =>
             {
                 let reason = "that is more than is returned here";
                 self.refuse(now, handle, &(id, say.at), RefusalCode::TooLong, reason);

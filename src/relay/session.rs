@@ -1,14 +1,13 @@
 //! What a relay knows of one connection: a guest, or a member with its seats and cursors.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
 use super::tail::Cursor;
 use crate::bucket::Bucket;
 use crate::chat::MessageId;
-use crate::endpoint::Handle;
+use crate::endpoint::{Backlog, Handle};
 use crate::ledger::{Identity, Proof};
 use crate::time::{Instant, WallTime};
 
@@ -31,33 +30,13 @@ pub(super) struct Session {
     /// Jobs at the ledger for what it said: while there are many, nothing more of it is read.
     pub(super) jobs: usize,
     /// News that wait for room, oldest first.
-    pub(super) outbox: Queue,
+    pub(super) outbox: Backlog,
     /// Receipts that wait for room.
-    pub(super) receipts: Queue,
+    pub(super) receipts: Backlog,
     /// Whether more could go out if there were room.
     pub(super) is_stalled: bool,
     /// When it is to be looked at again.
     pub(super) wake_at: Option<Instant>,
-}
-
-/// Messages that wait for room in a connection.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    pub(super) bodies: VecDeque<Arc<[u8]>>,
-    pub(super) bytes: usize,
-}
-
-impl Queue {
-    pub(super) fn push(&mut self, body: Arc<[u8]>) {
-        self.bytes += body.len();
-        self.bodies.push_back(body);
-    }
-
-    pub(super) fn pop(&mut self) {
-        if let Some(body) = self.bodies.pop_front() {
-            self.bytes -= body.len();
-        }
-    }
 }
 
 /// How far somebody has come in.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::Relay;
 use super::room::STALE;
 use super::session::{Asked, Session};
-use crate::arq::{SendError, SendOptions};
 use crate::chat::{
     MAX_REMARK_BYTES, MessageId, News, Party, Place, Receipt, RefusalCode, Said, Say, Words, cut, stream,
 };
@@ -18,7 +17,7 @@ use crate::time::{Now, WallTime};
 /// News that may wait for one member. Who is further behind is not told everything that happened, but how things stand.
 const MAX_OUTBOX_BYTES: usize = 512 * 1024;
 
-/// What a connection may hold before receipts wait here: twice what is put there of lines, so that those never delay them.
+/// Receipts, and echoes, that a connection may hold before they wait here. Lines are not among them, and delay none.
 const MAX_RECEIPTS_UNDER_WAY: usize = 256 * 1024;
 
 impl Relay {
@@ -54,7 +53,7 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&handle) else {
             return;
         };
-        if session.outbox.bytes + body.len() <= MAX_OUTBOX_BYTES || session.outbox.bodies.is_empty() {
+        if session.outbox.bytes() + body.len() <= MAX_OUTBOX_BYTES || session.outbox.is_empty() {
             session.outbox.push(body);
         } else if let Some(member) = session.member_mut() {
             member.seats.iter_mut().for_each(|seat| seat.presence = STALE);
@@ -103,27 +102,11 @@ impl Relay {
             return;
         };
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
-        let stream = if streams > stream::RECEIPTS { stream::RECEIPTS } else { stream::WORDS };
-        let options = SendOptions { unordered: true, deadline: None };
-        let has_room = |endpoint: &crate::endpoint::Endpoint| {
-            endpoint
-                .connection(handle)
-                .is_some_and(|connection| connection.queued().0 < MAX_RECEIPTS_UNDER_WAY)
-        };
-        while let Some(body) = session.receipts.bodies.front() {
-            if !has_room(&self.endpoint) {
-                session.is_stalled = true;
-                return;
-            }
-            match self.endpoint.submit(handle, stream, Arc::clone(body), options) {
-                Err(SendError::WouldBlock) => {
-                    session.is_stalled = true;
-                    return;
-                }
-                // What cannot be said on this connection is asked again on the next.
-                Ok(_) | Err(_) => session.receipts.pop(),
-            }
-        }
+        let stream = stream::of_receipts(streams);
+        // What cannot be said on this connection is asked again on the next.
+        let has_said_all =
+            self.endpoint.submit_answers(handle, stream, &mut session.receipts, MAX_RECEIPTS_UNDER_WAY);
+        session.is_stalled |= !has_said_all;
     }
 
     /// A line or a letter as its receivers get it.

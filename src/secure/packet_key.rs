@@ -40,7 +40,6 @@ impl Default for KeyLife {
 
 /// Seals what one side sends.
 pub struct Sealer {
-    secret: Zeroizing<[u8; 32]>,
     key: LessSafeKey,
     epoch: u64,
     /// The first packet number of this epoch.
@@ -53,13 +52,12 @@ pub struct Sealer {
 /// Opens what the other side sends.
 pub struct Opener {
     /// The current epoch's.
-    secret: Zeroizing<[u8; 32]>,
     current: LessSafeKey,
     epoch: u64,
     /// The key before, until when.
     previous: Option<(LessSafeKey, Option<Instant>)>,
     /// The key after, once somebody claimed to use it.
-    next: Option<Box<(Zeroizing<[u8; 32]>, LessSafeKey)>>,
+    next: Option<Box<LessSafeKey>>,
 }
 
 /// Why a packet cannot be read. Nothing was changed but the packet's own bytes.
@@ -73,14 +71,7 @@ pub enum OpenError {
 
 impl Sealer {
     pub(super) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
-        Self {
-            key: key(&secret),
-            secret,
-            epoch: 0,
-            first_number: 1,
-            began_at: None,
-            life: KeyLife::default(),
-        }
+        Self { key: key(&secret), epoch: 0, first_number: 1, began_at: None, life: KeyLife::default() }
     }
 
     /// From now on a key lasts no longer than this.
@@ -107,8 +98,7 @@ impl Sealer {
 
     /// Changes the key now.
     fn advance(&mut self, now: Instant, next_number: u64) {
-        self.secret = following(&self.key);
-        self.key = key(&self.secret);
+        self.key = key(&following(&self.key));
         self.epoch += 1;
         self.first_number = next_number;
         self.began_at = Some(now);
@@ -125,7 +115,7 @@ impl Sealer {
 
 impl Opener {
     pub(super) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { current: key(&secret), secret, epoch: 0, previous: None, next: None }
+        Self { current: key(&secret), epoch: 0, previous: None, next: None }
     }
 
     /// The newest epoch that a packet of the other side's was read in.
@@ -147,14 +137,7 @@ impl Opener {
             self.previous.as_ref().map(|(key, _)| key).ok_or(OpenError::Epoch)?
         } else if epoch == self.epoch + 1 {
             let current = &self.current;
-            &self
-                .next
-                .get_or_insert_with(|| {
-                    let secret = following(current);
-                    let next = key(&secret);
-                    Box::new((secret, next))
-                })
-                .1
+            &**self.next.get_or_insert_with(|| Box::new(key(&following(current))))
         } else {
             return Err(OpenError::Epoch);
         };
@@ -165,9 +148,7 @@ impl Opener {
         if epoch > self.epoch
             && let Some(next) = self.next.take()
         {
-            let (secret, key) = *next;
-            self.previous = Some((std::mem::replace(&mut self.current, key), None));
-            self.secret = secret;
+            self.previous = Some((std::mem::replace(&mut self.current, *next), None));
             self.epoch = epoch;
         }
         Ok(range)

@@ -69,9 +69,12 @@ impl Coverage {
                 u64::from(crc32c::crc32c(id.as_str().as_bytes())) << 32
                     | u64::from(crc32c::crc32c(text.as_bytes()))
             }
-            Report::Fate { id, .. } | Report::Said { id, .. } => {
-                u64::from(crc32c::crc32c(id.as_str().as_bytes()))
-            }
+            Report::Fate { id, .. }
+            | Report::Said { id, .. }
+            | Report::Kept { id, .. }
+            | Report::SaidAgain { id, .. }
+            | Report::Unnoted { id }
+            | Report::Untold { id } => u64::from(crc32c::crc32c(id.as_str().as_bytes())),
             Report::Deed(deed) => {
                 deed.subject().map_or(0, |id| u64::from(crc32c::crc32c(id.as_str().as_bytes())))
             }
@@ -132,8 +135,14 @@ fn word_of(report: &Report) -> &'static str {
             Fate::Delivered => "delivered",
             Fate::Failed(_) => "failed",
             Fate::Unknown => "unknown",
+            Fate::Kept => "kept",
         },
         Report::Echoed { .. } => "echoed",
+        Report::Kept { is_kept: true, .. } => "written-down",
+        Report::Kept { .. } => "taken-off",
+        Report::SaidAgain { .. } => "said-again",
+        Report::Unnoted { .. } => "unnoted",
+        Report::Untold { .. } => "untold",
         Report::Deed(deed) => deed.word(),
     }
 }

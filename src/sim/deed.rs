@@ -203,6 +203,7 @@ impl Deed {
             Self::Fate { fate: Fate::Delivered, .. } => "words-delivered",
             Self::Fate { fate: Fate::Failed(_), .. } => "words-failed",
             Self::Fate { fate: Fate::Unknown, .. } => "words-unknown",
+            Self::Fate { fate: Fate::Kept, .. } => "words-kept",
             Self::Noted => "noted",
             Self::Told { what } => what,
         }

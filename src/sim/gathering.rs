@@ -43,7 +43,12 @@ fn hall(draw: &mut Draw) -> NodePlan {
         per_second: draw.percent(15).then(|| draw.number(5, 40) as u32),
         mailbox_letters: if draw.percent(15) { draw.number(1, 5) } else { 1_000 },
     };
-    NodePlan { kind: NodeKind::Hall(plan), endpoint: Hall::endpoint_config(), is_sealed: false }
+    NodePlan {
+        kind: NodeKind::Hall(plan),
+        endpoint: Hall::endpoint_config(),
+        is_sealed: false,
+        repeats: None,
+    }
 }
 
 fn attendees(draw: &mut Draw, count: usize, rooms: usize) -> Vec<NodePlan> {
@@ -73,7 +78,7 @@ fn attendees(draw: &mut Draw, count: usize, rooms: usize) -> Vec<NodePlan> {
                 },
                 patience: is_odd(draw, some_lose_patience).then(|| draw.time_ms(2_000, 30_000)),
             };
-            NodePlan { kind: NodeKind::Attendee(plan), endpoint, is_sealed: false }
+            NodePlan { kind: NodeKind::Attendee(plan), endpoint, is_sealed: false, repeats: None }
         })
         .collect()
 }

@@ -39,6 +39,8 @@ pub struct Standing {
     pub awake_since: Instant,
     /// Whether its application takes what comes.
     pub is_reading: bool,
+    /// Whether it says again what got no receipt.
+    pub is_repeating: bool,
     /// Datagrams that were handed to this life.
     pub datagrams_in: u64,
     /// Datagrams that this life sent.
@@ -130,6 +132,14 @@ pub struct Words {
     pub is_shown: bool,
     /// Whether it was returned.
     pub is_returned: bool,
+    /// Whether it is on its sender's disk.
+    pub is_kept: bool,
+    /// Whether it ever was.
+    pub was_kept: bool,
+    /// In which later life and conversation it is said again, last.
+    pub again_in: Option<(u32, ConversationId)>,
+    /// Whether it was shown by somebody who was killed before that was written down.
+    pub is_unnoted: bool,
     /// What its sender was told.
     pub fate: Option<Fate>,
 }
@@ -139,7 +149,11 @@ impl Ghost {
     pub fn new(scenario: &Scenario) -> Self {
         Self {
             minutes: Minutes::new(scenario),
-            nodes: vec![Standing::new(0, Instant::ZERO); scenario.nodes.len()],
+            nodes: scenario
+                .nodes
+                .iter()
+                .map(|node| Standing::new(0, Instant::ZERO, node.repeats.is_some()))
+                .collect(),
             ..Self::default()
         }
     }
@@ -162,7 +176,7 @@ impl Ghost {
     /// The node was started anew.
     pub fn restart(&mut self, node: usize, now: Instant) {
         let standing = &mut self.nodes[node];
-        *standing = Standing::new(standing.life + 1, now);
+        *standing = Standing::new(standing.life + 1, now, standing.is_repeating);
         self.minutes.restart(node);
     }
 
@@ -302,13 +316,38 @@ impl Ghost {
                     is_echo: *is_echo,
                     is_shown: false,
                     is_returned: false,
+                    is_kept: false,
+                    was_kept: false,
+                    again_in: None,
+                    is_unnoted: false,
                     fate: None,
                 };
                 self.words.insert(id.clone(), words);
             }
             Report::Shown { id, .. } => {
                 if let Some(words) = self.words.get_mut(id) {
-                    words.is_shown = true;
+                    (words.is_shown, words.is_unnoted) = (true, false);
+                }
+            }
+            Report::Kept { id, is_kept } => {
+                if let Some(words) = self.words.get_mut(id) {
+                    words.is_kept = *is_kept;
+                    words.was_kept |= *is_kept;
+                }
+            }
+            Report::SaidAgain { id, conversation } => {
+                if let Some(words) = self.words.get_mut(id) {
+                    words.again_in = Some((life, *conversation));
+                }
+            }
+            Report::Untold { id } => {
+                if let Some(words) = self.words.get_mut(id) {
+                    words.was_kept = false;
+                }
+            }
+            Report::Unnoted { id } => {
+                if let Some(words) = self.words.get_mut(id) {
+                    words.is_unnoted = true;
                 }
             }
             Report::Echoed { id, .. } => {
@@ -357,8 +396,8 @@ impl Ghost {
 }
 
 impl Standing {
-    const fn new(life: u32, awake_since: Instant) -> Self {
-        Self { life, awake_since, is_reading: true, datagrams_in: 0, datagrams_out: 0 }
+    const fn new(life: u32, awake_since: Instant, is_repeating: bool) -> Self {
+        Self { life, awake_since, is_reading: true, is_repeating, datagrams_in: 0, datagrams_out: 0 }
     }
 }
 

@@ -38,14 +38,14 @@ pub use gathering::gathering;
 pub use ghost::Ghost;
 pub use node::{Estate, Fate, Node, Report, Submission, Wish};
 pub use scenario::{
-    Action, AttendeePlan, HallPlan, LinkOf, MessagePlan, NAMES, NodeKind, NodePlan, Place, ROOMS, Scenario,
-    Step,
+    Action, AttendeePlan, HallPlan, LinkOf, MessagePlan, Moment, NAMES, NodeKind, NodePlan, Place, ROOMS,
+    RepeatsPlan, Scenario, Step,
 };
 pub use shrink::shrink;
 pub use swarm::swarm;
 pub use vigil::vigil;
 pub use world::{Run, World};
-pub use {attendee::Diary, disk::Disk};
+pub use {attendee::Diary, chatter::Shelf, disk::Disk};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

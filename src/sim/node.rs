@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::attendee::Diary;
+use super::chatter::Shelf;
 use super::deed::Deed;
 use super::disk::Disk;
 use super::scenario::Action;
@@ -51,6 +52,11 @@ pub trait Node: fmt::Debug {
         Estate::Nothing
     }
 
+    /// Whether its program was killed in the middle of what it did, and has to be started anew.
+    fn has_fallen(&self) -> bool {
+        false
+    }
+
     /// Of a hall: how many members it says that it has, and how many rooms with somebody in them.
     fn attendance(&self) -> Option<(usize, usize)> {
         None
@@ -66,6 +72,8 @@ pub enum Estate {
     Disk(Box<Disk>),
     /// What an attendee had stored.
     Diary(Box<Diary>),
+    /// What a chatter had written down.
+    Shelf(Box<Shelf>),
 }
 
 /// A line of the script as a node gets it.
@@ -216,6 +224,30 @@ pub enum Report {
         /// What.
         fate: Fate,
     },
+    /// A chatter wrote words down that are to outlive its program, or took them off its disk.
+    Kept {
+        /// Which.
+        id: MessageId,
+        /// Whether they are there.
+        is_kept: bool,
+    },
+    /// A chatter says again what an earlier run kept.
+    SaidAgain {
+        /// Which words.
+        id: MessageId,
+        /// In which of this run's conversations.
+        conversation: ConversationId,
+    },
+    /// A chatter was killed when it had shown something and not written it down.
+    Unnoted {
+        /// What.
+        id: MessageId,
+    },
+    /// A chatter was killed when it had taken words off its disk and not told their fate: better untold than told and untrue.
+    Untold {
+        /// Which words.
+        id: MessageId,
+    },
     /// A chatter's text came back.
     Echoed {
         /// Which.
@@ -241,6 +273,8 @@ pub enum Fate {
     Failed(peer::FailReason),
     /// Nobody can tell.
     Unknown,
+    /// It goes again after the next start.
+    Kept,
 }
 
 /// A message as the harness remembers it.

@@ -37,6 +37,29 @@ pub struct NodePlan {
     pub endpoint: EndpointConfig,
     /// Whether it seals. Its keys follow from the scenario's seed.
     pub is_sealed: bool,
+    /// Of a sealed chatter: how it says again what got no receipt, from a disk that outlives its program. None: it does not.
+    pub repeats: Option<RepeatsPlan>,
+}
+
+/// How a chatter says things again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepeatsPlan {
+    /// How long it calls somebody who was lost; None: for ever.
+    pub patience: Option<Duration>,
+}
+
+/// Where in its round a chatter's program is killed: it writes down what is about to leave, shows, writes down what was shown, and
+/// sends. What it had in hand by then is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before what is about to leave is written down.
+    BeforeKeeping,
+    /// When that is written down, and nothing was shown yet.
+    BeforeShowing,
+    /// When something was shown that is not written down yet.
+    BeforeRemembering,
+    /// When all is written down, and no receipt has left.
+    BeforeSending,
 }
 
 /// Which of the shipped machines a node runs.
@@ -188,6 +211,11 @@ pub enum Action {
     },
     /// The node's program is started anew; nothing of the old one's memory is left.
     Restart,
+    /// A chatter's program is killed the next time that there is something to lose at this moment, and started anew.
+    Fall {
+        /// When.
+        before: Moment,
+    },
     /// The node stands still, and what comes meanwhile is lost.
     Freeze {
         /// For how long.
@@ -309,6 +337,9 @@ impl fmt::Display for Scenario {
         for (index, node) in self.nodes.iter().enumerate() {
             let form = if node.is_sealed { "sealed" } else { "clear" };
             write!(f, " | node {index}: {form} {:?} {}", node.kind, limits(&node.endpoint))?;
+            if let Some(RepeatsPlan { patience }) = node.repeats {
+                write!(f, " repeats, patience {patience:?}")?;
+            }
         }
         for LinkOf { from, to, plan } in &self.links {
             write!(f, " | {from}->{to}: {plan}")?;

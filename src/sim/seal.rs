@@ -2,7 +2,9 @@
 //!
 //! Drawn apart from everything else, so that a seed's nodes, links and script are the same in both forms.
 
-use super::scenario::{Action, NodeKind, Scenario, Step};
+use std::time::Duration;
+
+use super::scenario::{Action, Moment, NodeKind, RepeatsPlan, Scenario, Step};
 use super::swarm::Draw;
 use crate::bucket::Rate;
 use crate::secure::KeyLife;
@@ -59,6 +61,46 @@ fn meddling(draw: &mut Draw, scenario: &mut Scenario) {
         let action = Action::Meddle { count: draw.number(1, 30) as u32, is_impostor: scenario.is_pinned };
         scenario.script.push(Step { at, node, action });
     }
+}
+
+/// How many of a hundred schedules of sealed chatters have some that say things again.
+const KEEPING_PERCENT: u32 = 70;
+
+/// Draws which chatters say again what got no receipt, and when their programs are killed.
+pub fn perhaps_keeping(mut scenario: Scenario) -> Scenario {
+    let mut draw = Draw::new(scenario.seed ^ 0x6b65_6570);
+    let are_chatters = scenario.nodes.iter().all(|node| node.kind == NodeKind::Chatter);
+    let is_any_sealed = scenario.nodes.iter().any(|node| node.is_sealed);
+    if !are_chatters || !is_any_sealed || !draw.percent(KEEPING_PERCENT) {
+        return scenario;
+    }
+    let is_mixed = draw.percent(15);
+    let second = Duration::from_secs(1);
+    let patience = draw.one_of(&[None, None, Some(5 * second), Some(60 * second)]);
+    for node in &mut scenario.nodes {
+        if !is_mixed || draw.percent(50) {
+            node.repeats = Some(RepeatsPlan { patience });
+        }
+    }
+    for _ in 0..draw.number(0, 4) {
+        let (at, node) = (draw.moment(scenario.heal_at), draw.index(scenario.nodes.len()));
+        let before = draw.one_of(&[
+            Moment::BeforeKeeping,
+            Moment::BeforeShowing,
+            Moment::BeforeRemembering,
+            Moment::BeforeSending,
+        ]);
+        let is_fall = draw.percent(70);
+        let action = if is_fall { Action::Fall { before } } else { Action::Restart };
+        scenario.script.push(Step { at, node, action });
+        if draw.percent(40) {
+            // It is away for a while, and back when the faults end.
+            let at = at + Duration::from_micros(1);
+            let length = draw.time_ms(10, 60_000).min(scenario.heal_at.saturating_sub(at));
+            scenario.script.push(Step { at, node, action: Action::Freeze { length } });
+        }
+    }
+    scenario
 }
 
 /// Somebody in between relays a node under another address for a while.

@@ -22,7 +22,7 @@ pub fn swarm(seed: u64) -> Scenario {
     let mut script = work(&mut draw, kind, &nodes, heal_at);
     trouble(&mut draw, kind, count, heal_at, &mut script);
     let scenario = Scenario { seed, nodes, links, script, heal_at, delay_after, is_pinned: false };
-    super::seal::perhaps_sealed(scenario)
+    super::seal::perhaps_keeping(super::seal::perhaps_sealed(scenario))
 }
 
 /// Draws in words.
@@ -87,7 +87,7 @@ fn nodes(draw: &mut Draw, kind: NodeKind, count: usize) -> Vec<NodePlan> {
                 endpoint.max_connections = draw.index(4) + 2;
                 endpoint.connect_timeout = draw.time_ms(1_000, 10_000);
             }
-            NodePlan { kind, endpoint, is_sealed: false }
+            NodePlan { kind, endpoint, is_sealed: false, repeats: None }
         })
         .collect()
 }

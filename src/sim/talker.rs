@@ -76,7 +76,7 @@ impl Talker {
     fn send(&mut self, now: Now, handle: Handle, plan: MessagePlan, key: u64, reports: &mut Vec<Report>) {
         let deadline = plan.deadline.map(|after| now.instant + after);
         let message = Submission { key, length: plan.length, unordered: plan.unordered, deadline };
-        let options = SendOptions { unordered: plan.unordered, deadline };
+        let options = SendOptions { unordered: plan.unordered, deadline, ..SendOptions::default() };
         let Some(id) = self.open.get(&handle).map(|known| known.id) else { return };
         match self.endpoint.submit(handle, plan.stream, message.body(), options) {
             Ok(seq) => reports.push(Report::Submitted { id, stream: plan.stream, seq, message }),

@@ -15,7 +15,7 @@ pub fn vigil(seed: u64) -> Scenario {
     // Unlike the other draws of the same seed.
     let mut draw = Draw::new(seed ^ 0x0076_6967_696c);
     let kind = if draw.percent(60) { NodeKind::Talker } else { NodeKind::Chatter };
-    let node = NodePlan { kind, endpoint: EndpointConfig::default(), is_sealed: true };
+    let node = NodePlan { kind, endpoint: EndpointConfig::default(), is_sealed: true, repeats: None };
     // Two changes of keys at least.
     let heal_at = draw.time_ms(1_500_000, 8_000_000);
     let delay_after = draw.time_ms(0, 150);
@@ -23,7 +23,8 @@ pub fn vigil(seed: u64) -> Scenario {
     let links = links(&mut draw, heal_at, delay_after);
     let mut script = work(&mut draw, heal_at);
     trouble(&mut draw, heal_at, is_pinned, &mut script);
-    Scenario { seed, nodes: vec![node.clone(), node], links, script, heal_at, delay_after, is_pinned }
+    let nodes = vec![node.clone(), node];
+    super::seal::perhaps_keeping(Scenario { seed, nodes, links, script, heal_at, delay_after, is_pinned })
 }
 
 fn links(draw: &mut Draw, heal_at: Duration, delay_after: Duration) -> Vec<LinkOf> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attendee::Attendee;
-use super::chatter::Chatter;
+use super::chatter::{Chatter, Shelf};
 use super::check::{self, Bounds, Checker, Invariant, Seen, Stage, Trace, Violation};
 use super::coverage::Coverage;
 use super::ghost::Ghost;
@@ -16,12 +16,12 @@ use super::hall::Hall;
 use super::hostile::Hostile;
 use super::network::{Network, home_of};
 use super::node::{Estate, Node, Report, Wish};
-use super::scenario::{Action, NodeKind, Scenario, Step};
+use super::scenario::{Action, NodeKind, RepeatsPlan, Scenario, Step};
 use super::talker::Talker;
 use super::wiretap::{self, Wiretap};
 use crate::endpoint::{Disposition, EndpointConfig, Protection};
 use crate::machine::Path;
-use crate::peer::{Peer, PeerConfig};
+use crate::peer::{Peer, PeerConfig, Repeats};
 use crate::random::keyed_draw;
 use crate::time::{Instant, Now, WallTime};
 use crate::wire;
@@ -322,7 +322,9 @@ impl World {
         self.ghost.restart(node, self.now.instant);
         self.coverage.add("restarted", 1);
         // What a program says of itself at its start.
-        self.follow_reports(node).map(|_| ())
+        self.follow_reports(node)?;
+        // And what one before it left to be said.
+        if self.scenario.nodes[node].repeats.is_some() { self.settle(node) } else { Ok(()) }
     }
 
     /// Hands over what is due.
@@ -422,7 +424,12 @@ impl World {
             if self.seats[index].rounds_at == self.now.instant { self.seats[index].rounds } else { 0 };
         // Borrowed apart, because a checker sees the node while the world is asked to judge.
         let seen = Seen::Settled { node: &*self.seats[index].node, rounds };
-        check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)
+        check_all(&mut self.checkers, self.now.instant, self.started.instant, index, &seen, &self.ghost)?;
+        if self.seats[index].node.has_fallen() {
+            self.coverage.add("fell", 1);
+            self.restart(index, u64::from(self.ghost.nodes[index].life))?;
+        }
+        Ok(())
     }
 
     fn emit(&mut self, index: usize, to: SocketAddr, bytes: &[u8]) -> Result<(), Violation> {
@@ -539,11 +546,20 @@ fn start(
     wiretap.begin(index, &protection, is_peer);
     let endpoint = EndpointConfig { protection, ..plan.endpoint.clone() };
     let people = (0..scenario.nodes.len()).map(|node| wiretap::name_of(scenario.seed, node)).collect();
+    let shelf = match estate {
+        Estate::Shelf(ref shelf) => (**shelf).clone(),
+        _ => Shelf::default(),
+    };
+    // Whoever has no disk must not say that it remembers, where anybody takes it at its word.
+    let is_any_keeping = scenario.nodes.iter().any(|node| node.repeats.is_some());
     let peer = |endpoint| {
         let config = PeerConfig {
             local_port: 6_000,
             connect_timeout: plan.endpoint.connect_timeout,
             endpoint,
+            repeats: plan.repeats.map(|RepeatsPlan { patience }| Repeats { patience, is_kept: true }),
+            remembers: plan.repeats.is_some() || !is_any_keeping,
+            shown: shelf.shown(),
             ..PeerConfig::default()
         };
         Peer::new(config, seed, now)
@@ -552,6 +568,9 @@ fn start(
         (NodeKind::Talker, _) => {
             let is_told = plan.is_sealed && scenario.is_pinned;
             Box::new(Talker::new(endpoint, if is_told { people } else { Vec::new() }, seed))
+        }
+        (NodeKind::Chatter, _) if plan.repeats.is_some() => {
+            Box::new(Chatter::with_shelf(peer(endpoint), shelf.clone(), now))
         }
         (NodeKind::Chatter, _) => Box::new(Chatter::new(peer(endpoint))),
         (NodeKind::Hall(plan), Estate::Disk(disk)) => {

@@ -61,14 +61,18 @@ impl Identity {
         &self.known
     }
 
-    /// Keeps what was learned, beside whatever other programs have learned meanwhile. The later acceptance of a key wins.
-    pub fn keep(&mut self, learned: &BTreeMap<KnownBy, KnownKey>) -> Result<(), ProfileError> {
+    /// Keeps what was learned, beside whatever other programs have learned meanwhile. The later acceptance of a key wins. Tells
+    /// what was not written: another key was accepted later, or there is no room.
+    pub fn keep(&mut self, learned: &BTreeMap<KnownBy, KnownKey>) -> Result<Vec<KnownBy>, ProfileError> {
         let _lock = lock(&self.folder)?;
         let path = self.folder.join(KNOWN_FILE);
         let mut known = read_known(&path)?;
+        let mut unwritten = Vec::new();
         for (by, key) in learned {
-            let is_older = known.get(by).is_some_and(|kept| kept.key != key.key && kept.since > key.since);
-            if !is_older && make_room(&mut known, by, key.is_chosen) {
+            let is_older = known.get(by).is_some_and(|kept| kept.key != key.key && !kept.gives_way_to(key));
+            if is_older || !make_room(&mut known, by, key.is_chosen) {
+                unwritten.push(by.clone());
+            } else {
                 let was_chosen = known.get(by).is_some_and(|kept| kept.key == key.key && kept.is_chosen);
                 known.insert(by.clone(), KnownKey { is_chosen: key.is_chosen || was_chosen, ..key.clone() });
             }
@@ -78,7 +82,7 @@ impl Identity {
         private::write_readable(&path, &bytes).map_err(|error| system(&path, error))?;
         self.stamp = private::stamp(&path);
         self.take_in(known, learned);
-        Ok(())
+        Ok(unwritten)
     }
 
     /// The keys that other programs with this folder have learned, or their users have accepted, since the last time. It costs one
@@ -341,7 +345,8 @@ mod tests {
         assert_eq!(all.each_ref().map(kept), [1, 2, 3].map(|number| Some(known(number, 1))));
         // One was accepted later than the other program knows.
         one.keep(&BTreeMap::from([(all[0].clone(), known(4, 5))])).unwrap();
-        two.keep(&BTreeMap::from([(all[0].clone(), known(1, 1))])).unwrap();
+        let unwritten = two.keep(&BTreeMap::from([(all[0].clone(), known(1, 1))])).unwrap();
+        assert_eq!(unwritten, all[..1], "and it is told");
         assert_eq!(kept(&all[0]), Some(known(4, 5)));
     }
 }

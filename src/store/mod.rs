@@ -9,6 +9,7 @@ pub mod database;
 pub mod identity;
 pub mod journal;
 pub mod keeper;
+mod letters;
 pub mod outbox;
 mod private;
 pub mod profile;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
+use super::letters;
 use super::private::{
     MAX_LENGTH, TooLong, is_exposed, is_open_to_others, make_folder, open_lock, read, write_readable,
     write_whole,
@@ -22,7 +23,7 @@ use crate::peer::{RelayMemory, SeenLetter};
 /// As many programs of one person on one machine as anybody starts by hand.
 const MAX_NUMBER: u32 = 64;
 
-/// Relays that are remembered; beyond that, those that come last in the alphabet are forgotten.
+/// Relays that are remembered, more than anybody is a member of; beyond that, the one that was not used for longest is forgotten.
 const MAX_RELAYS: usize = 256;
 
 /// A profile in use.
@@ -32,7 +33,8 @@ pub struct Profile {
     name: String,
     token: String,
     identity: Identity,
-    memories: BTreeMap<String, RelayMemory>,
+    /// By relay as it was written, each with its turn: the one that was used last has the highest.
+    memories: BTreeMap<String, (u64, RelayMemory)>,
     damage: Option<ProfileError>,
     /// Locked for as long as it is open.
     _lock: File,
@@ -186,36 +188,37 @@ impl Profile {
 
     /// How far the logs of `relay` were shown in earlier runs.
     pub fn memory(&self, relay: &str) -> RelayMemory {
-        self.memories.get(relay).cloned().unwrap_or_default()
+        self.memories.get(relay).map(|(_, memory)| memory.clone()).unwrap_or_default()
     }
 
     /// Keeps how far the logs of `relay` were shown. The file is whole at any moment: either the old one or the new one.
     pub fn keep(&mut self, relay: &str, memory: RelayMemory) -> Result<(), ProfileError> {
-        self.memories.insert(relay.to_owned(), memory);
+        let others = self.memories.iter().filter(|(known, _)| *known != relay);
+        let turn = others.map(|(_, (turn, _))| *turn).max().unwrap_or(0).saturating_add(1);
+        self.memories.insert(relay.to_owned(), (turn, memory));
         while self.memories.len() > MAX_RELAYS {
-            let last = self.memories.keys().rfind(|known| *known != relay).cloned();
-            self.memories.remove(&last.expect("there is more than one"));
+            let oldest =
+                self.memories.iter().min_by_key(|(_, (turn, _))| *turn).map(|(known, _)| known.clone());
+            self.memories.remove(&oldest.expect("there is more than one"));
         }
-        let kept = Kept {
-            relays: self.memories.iter().map(|(relay, memory)| (relay.clone(), memory.into())).collect(),
+        let file = MemoriesFile {
+            relays: self.memories.iter().map(|(relay, kept)| (relay.clone(), kept.into())).collect(),
         };
         let path = self.memories_path();
-        let bytes = serde_json::to_vec_pretty(&kept).map_err(|error| system(&path, error.into()))?;
+        let bytes = serde_json::to_vec_pretty(&file).map_err(|error| system(&path, error.into()))?;
         write_readable(&path, &bytes).map_err(|error| system(&path, error))
     }
 
     /// The sealed letters that were shown last, oldest first (UC-LETTER-007).
     pub fn letters(&self) -> Result<Vec<SeenLetter>, ProfileError> {
         let path = self.letters_path();
-        let bytes = read(&path).map_err(|error| system(&path, error))?.unwrap_or_default();
-        Ok(bytes.as_chunks().0.iter().copied().map(SeenLetter::from_bytes).collect())
+        letters::read(&path).map_err(|error| system(&path, error))
     }
 
-    /// Keeps which sealed letters were shown last.
-    pub fn keep_letters(&self, letters: &[SeenLetter]) -> Result<(), ProfileError> {
+    /// Adds sealed letters that were shown, before anything tells that they were.
+    pub fn append_letters(&self, letters: &[SeenLetter]) -> Result<(), ProfileError> {
         let path = self.letters_path();
-        let bytes: Vec<u8> = letters.iter().flat_map(|letter| letter.to_bytes()).collect();
-        write_whole(&path, &bytes).map_err(|error| system(&path, error))
+        letters::append(&path, letters).map_err(|error| system(&path, error))
     }
 
     fn letters_path(&self) -> PathBuf {
@@ -226,19 +229,20 @@ impl Profile {
         self.folder.join("relays.json")
     }
 
-    fn read_memories(&self) -> Result<BTreeMap<String, RelayMemory>, ProfileError> {
+    fn read_memories(&self) -> Result<BTreeMap<String, (u64, RelayMemory)>, ProfileError> {
         let path = self.memories_path();
         let Some(bytes) = read(&path).map_err(|error| system(&path, error))? else {
             return Ok(BTreeMap::new());
         };
-        let kept: Kept = serde_json::from_slice(&bytes).map_err(|_| ProfileError::Damaged { path })?;
-        Ok(kept.relays.into_iter().map(|(relay, memory)| (relay, memory.into())).collect())
+        let file: MemoriesFile =
+            serde_json::from_slice(&bytes).map_err(|_| ProfileError::Damaged { path })?;
+        Ok(file.relays.into_iter().map(|(relay, kept)| (relay, kept.into())).collect())
     }
 }
 
 /// `relays.json`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct MemoriesFile {
     relays: BTreeMap<String, KeptRelay>,
 }
 
@@ -250,21 +254,25 @@ struct KeptRelay {
     rooms: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     letters_refused: BTreeMap<u64, String>,
+    /// An earlier program did not write it.
+    #[serde(default)]
+    turn: u64,
 }
 
-impl From<&RelayMemory> for KeptRelay {
-    fn from(memory: &RelayMemory) -> Self {
+impl From<&(u64, RelayMemory)> for KeptRelay {
+    fn from((turn, memory): &(u64, RelayMemory)) -> Self {
+        let turn = *turn;
         let RelayMemory { log, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
         let refused = letters_refused.into_iter().map(|(pos, code)| (pos, code.as_str().to_owned()));
-        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
+        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect(), turn }
     }
 }
 
-impl From<KeptRelay> for RelayMemory {
+impl From<KeptRelay> for (u64, RelayMemory) {
     fn from(kept: KeptRelay) -> Self {
-        let KeptRelay { log, letters_after, everyone_after, rooms, letters_refused } = kept;
+        let KeptRelay { log, letters_after, everyone_after, rooms, letters_refused, turn } = kept;
         let refused = letters_refused.into_iter().map(|(pos, code)| (pos, RefusalCode::parse(&code)));
-        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() }
+        (turn, RelayMemory { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() })
     }
 }
 
@@ -387,7 +395,7 @@ mod tests {
         assert_eq!(profile.memory("relay:6100"), RelayMemory::default());
         profile.keep("relay:6100", memory(16)).unwrap();
         profile.keep("relay:6100", memory(17)).unwrap();
-        profile.keep_letters(&letters()).unwrap();
+        profile.append_letters(&letters()).unwrap();
         drop(profile);
         let profile = data.open("ana", "another token of another run").unwrap();
         assert_eq!(profile.token(), TOKEN);
@@ -395,6 +403,24 @@ mod tests {
         assert_eq!(profile.memory("relay:6100"), memory(17));
         assert_eq!(profile.memory("elsewhere:6100"), RelayMemory::default());
         assert!(profile.damage().is_none());
+    }
+
+    #[test]
+    fn the_relay_that_was_not_used_for_longest_is_forgotten_first() {
+        let data = Data::new();
+        let mut profile = data.open("ana", TOKEN).unwrap();
+        let relay = |number: usize| format!("relay-{:03}:6100", MAX_RELAYS - number);
+        for number in 0..MAX_RELAYS {
+            profile.keep(&relay(number), memory(number as u64)).unwrap();
+        }
+        drop(profile);
+        let mut profile = data.open("ana", TOKEN).unwrap();
+        profile.keep(&relay(0), memory(1_000)).unwrap();
+        profile.keep("a:6100", memory(2_000)).unwrap();
+        assert_eq!(profile.memory(&relay(1)), RelayMemory::default());
+        for (relay, position) in [(relay(0), 1_000), (relay(2), 2), ("a:6100".to_owned(), 2_000)] {
+            assert_eq!(profile.memory(&relay), memory(position), "{relay}");
+        }
     }
 
     #[test]

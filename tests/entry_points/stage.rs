@@ -27,7 +27,7 @@ fn endpoint(end: usize) -> Endpoint {
     let mut config = EndpointConfig {
         protection: Protection::Sealed { keys: Arc::new(keys(end)), seed },
         max_half_open: 8,
-        receive_bytes: 1_000_000,
+        held_bytes: 1_000_000,
         ..EndpointConfig::default()
     };
     // Small enough to be reached by a script.

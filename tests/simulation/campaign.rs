@@ -18,7 +18,7 @@ const TWICE_EVERY: u64 = 16;
 const SHRINK_TRIES: usize = 2_000;
 
 /// What has to occur in a campaign: a checker that never saw a situation proves nothing about it.
-const SOMETIMES: [&str; 81] = [
+const SOMETIMES: [&str; 88] = [
     // Faults.
     "drop",
     "burst",
@@ -104,6 +104,14 @@ const SOMETIMES: [&str; 81] = [
     "failed",
     "unknown",
     "connected",
+    // Words that are said again.
+    "waiting",
+    "written-down",
+    "taken-off",
+    "said-again",
+    "kept",
+    "fell",
+    "unnoted",
 ];
 
 #[derive(Default)]

@@ -100,7 +100,7 @@ struct Script {
 impl Script {
     /// As many attendees as plans for their links; they come at once.
     fn new(plans: &[&str]) -> Self {
-        let plan = |kind| NodePlan { kind, endpoint: Default::default(), is_sealed: false };
+        let plan = |kind| NodePlan { kind, endpoint: Default::default(), is_sealed: false, repeats: None };
         let mut nodes =
             vec![NodePlan { endpoint: hall_endpoint(), ..plan(NodeKind::Hall(HallPlan::default())) }];
         let mut links = Vec::new();

@@ -8,8 +8,11 @@ use std::{env, fs};
 use udpchat::sim::Action;
 
 use super::scenarios::{Script, ms, send, taken};
+use super::sealed::sealed;
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/loss.txt");
+/// The tables: in the clear, and as it is by default.
+const CLEAR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/loss.txt");
+const SEALED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/loss-sealed.txt");
 
 /// Small messages in each cell: enough for a 99th percentile.
 const MESSAGES: u64 = 1_000;
@@ -19,13 +22,22 @@ const BULK_BYTES: usize = 8_000_000;
 
 #[test]
 fn the_table_of_what_loss_costs() {
+    check_table(CLEAR, Script::talkers);
+}
+
+#[test]
+fn the_table_of_what_loss_costs_sealed() {
+    check_table(SEALED, sealed);
+}
+
+fn check_table(golden: &str, talkers: fn(&str) -> Script) {
     let mut table = String::from(
         "Loss both ways; 25 ms each way. Latency of 100-byte messages sent every 20 ms, from submission to delivery, in ms;\n\
          goodput of one 8 MB message over 20 Mbit/s, in Mbit/s.\n\n\
          loss   p50   p90   p99   max   goodput\n",
     );
     for loss in [0, 1, 2, 5, 10, 15, 20, 25, 30] {
-        let latency = latency_ms(loss);
+        let latency = latency_ms(loss, talkers);
         let at = |share: usize| latency[(latency.len() - 1) * share / 100];
         // A line of text that cannot be written would be no memory left.
         let _ = writeln!(
@@ -35,18 +47,18 @@ fn the_table_of_what_loss_costs() {
             at(90),
             at(99),
             at(100),
-            goodput_mbit(loss)
+            goodput_mbit(loss, talkers)
         );
     }
     println!("{table}");
     if env::var("UDPCHAT_GOLDEN").is_ok_and(|wish| wish == "write") {
-        fs::write(GOLDEN, &table).unwrap();
+        fs::write(golden, &table).unwrap();
     }
-    assert_eq!(table, fs::read_to_string(GOLDEN).unwrap_or_default(), "see the head of this file");
+    assert_eq!(table, fs::read_to_string(golden).unwrap_or_default(), "see the head of this file");
 }
 
-fn latency_ms(loss: u32) -> Vec<f64> {
-    let mut script = Script::talkers(&format!("delay=25ms drop={loss}%"));
+fn latency_ms(loss: u32, talkers: fn(&str) -> Script) -> Vec<f64> {
+    let mut script = talkers(&format!("delay=25ms drop={loss}%"));
     let submitted = |number: u64| 1_000 + 20 * number;
     script = script.at(100, 0, Action::Connect { to: 1 });
     for number in 0..MESSAGES {
@@ -62,8 +74,8 @@ fn latency_ms(loss: u32) -> Vec<f64> {
     latency
 }
 
-fn goodput_mbit(loss: u32) -> f64 {
-    let script = Script::talkers(&format!("delay=25ms drop={loss}% rate=20mbit/100kB"))
+fn goodput_mbit(loss: u32, talkers: fn(&str) -> Script) -> f64 {
+    let script = talkers(&format!("delay=25ms drop={loss}% rate=20mbit/100kB"))
         .at(100, 0, Action::Connect { to: 1 })
         .at(1_000, 0, send(BULK_BYTES, 1));
     let mut world = script.world();

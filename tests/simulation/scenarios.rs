@@ -22,7 +22,7 @@ impl Script {
     }
 
     fn new(kind: NodeKind, up: &str, down: &str) -> Self {
-        let node = NodePlan { kind, endpoint: EndpointConfig::default(), is_sealed: false };
+        let node = NodePlan { kind, endpoint: EndpointConfig::default(), is_sealed: false, repeats: None };
         let link = |from, to, plan: &str| LinkOf { from, to, plan: plan.parse::<LinkPlan>().unwrap() };
         let scenario = Scenario {
             seed: 1,

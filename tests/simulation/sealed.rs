@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use udpchat::arq::Outcome;
-use udpchat::sim::{Action, MessagePlan, Report, Scenario, World, gathering, run, swarm, vigil};
+use udpchat::sim::{
+    Action, MessagePlan, Moment, RepeatsPlan, Report, Scenario, World, gathering, run, swarm, vigil,
+};
 
 use super::campaign::{Campaign, run_one};
 use super::scenarios::{Script, ms, outcomes, send, taken};
@@ -48,7 +50,7 @@ fn vigil_seed() {
 }
 
 /// Sealed talkers who know each other's keys.
-fn sealed(plan: &str) -> Script {
+pub fn sealed(plan: &str) -> Script {
     let mut script = Script::talkers(plan);
     script.scenario.nodes.iter_mut().for_each(|node| node.is_sealed = true);
     script.scenario.is_pinned = true;
@@ -147,6 +149,29 @@ fn a_flood_of_strangers_keeps_nobody_out_who_brings_a_cookie_back() {
     assert_eq!(taken(&world).len(), 5);
     // A hello, the request for a cookie, the hello with it, the welcome, the words.
     assert_eq!(taken(&world)[4], ms(2_100));
+}
+
+// UC-CHAT-015, UC-CHAT-016, UC-CHAT-017, UC-CHAT-018
+#[test]
+fn words_outlive_a_program_that_is_killed_between_any_two_of_its_steps() {
+    // Who is killed before what, and how often something is shown of four things that are said, the last into the kill.
+    let cases = [
+        (0, Moment::BeforeKeeping, 3),
+        (0, Moment::BeforeShowing, 4),
+        (1, Moment::BeforeRemembering, 5),
+        (1, Moment::BeforeSending, 4),
+    ];
+    for (node, before, times) in cases {
+        let mut script = Script::chatters("delay=20ms");
+        for plan in &mut script.scenario.nodes {
+            plan.is_sealed = true;
+            plan.repeats = Some(RepeatsPlan { patience: None });
+        }
+        let script = script.at(1_000, 0, send(10, 3)).at(1_900, node, Action::Fall { before });
+        let world = script.at(2_000, 0, send(10, 1)).finish();
+        assert_eq!(world.coverage().count_of("fell"), 1, "{before:?}");
+        assert_eq!(taken(&world).len(), times, "{before:?}");
+    }
 }
 
 /// What sealing costs, for people to read: `cargo test --release --test simulation cost_of_sealing -- --ignored --nocapture`.

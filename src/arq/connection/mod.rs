@@ -365,6 +365,11 @@ impl Connection {
         self.send.queued()
     }
 
+    /// Bytes of answers among them: the other side caused them, and it is slow to take them.
+    pub const fn owed_bytes(&self) -> usize {
+        self.send.owed_bytes()
+    }
+
     /// What was counted.
     pub const fn statistics(&self) -> &Statistics {
         &self.statistics

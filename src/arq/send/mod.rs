@@ -23,6 +23,8 @@ pub struct SendOptions {
     pub unordered: bool,
     /// Give it up at this time if it has not arrived.
     pub deadline: Option<Instant>,
+    /// The other side caused it: what it takes is told apart ([`SendStreams::owed_bytes`]).
+    pub is_answer: bool,
 }
 
 /// All streams of one direction.
@@ -35,6 +37,8 @@ pub struct SendStreams {
     credit: Credit,
     limits: Limits,
     queued_bytes: usize,
+    /// Those of answers.
+    owed_bytes: usize,
     queued_messages: usize,
     max_queued_bytes: usize,
     max_queued_messages: usize,
@@ -89,6 +93,7 @@ impl SendStreams {
             credit: Credit::new(limits.connection_bytes),
             limits: within_windows(limits),
             queued_bytes: 0,
+            owed_bytes: 0,
             queued_messages: 0,
             max_queued_bytes: config.send_queue_bytes,
             max_queued_messages: config.send_queue_messages,
@@ -109,7 +114,9 @@ impl SendStreams {
                 let is_granted = stream < limits.streams;
                 let fits = message.length <= limits.message_bytes && is_granted;
                 if message.phase == Phase::Waiting && !fits {
-                    self.queued_bytes -= std::mem::take(&mut message.body).len();
+                    let (freed, owed) = message.drop_body();
+                    self.queued_bytes -= freed;
+                    self.owed_bytes -= owed;
                     message.phase = Phase::Skipped { charged: 0 };
                     self.outcomes.push_back((stream, seq, Outcome::TooLong));
                 }
@@ -150,6 +157,7 @@ impl SendStreams {
         let state = &mut self.streams[stream as usize];
         let seq = state.base + state.messages.len() as u64;
         self.queued_bytes += body.len();
+        self.owed_bytes += if options.is_answer { body.len() } else { 0 };
         self.queued_messages += 1;
         if let Some(deadline) = options.deadline {
             self.deadlines.insert((deadline, stream, seq));
@@ -184,6 +192,11 @@ impl SendStreams {
     /// Bytes and messages that wait for the other side to have them.
     pub const fn queued(&self) -> (usize, usize) {
         (self.queued_bytes, self.queued_messages)
+    }
+
+    /// Bytes of answers among them.
+    pub const fn owed_bytes(&self) -> usize {
+        self.owed_bytes
     }
 
     /// Whether a submission of so many bytes that was refused for want of room would be worth another try: a quarter of
@@ -264,7 +277,7 @@ impl SendStreams {
         }
         self.again.clear();
         self.deadlines.clear();
-        (self.queued_bytes, self.queued_messages) = (0, 0);
+        (self.queued_bytes, self.owed_bytes, self.queued_messages) = (0, 0, 0);
     }
 
     /// What became of a message, once for each.
@@ -328,8 +341,9 @@ impl SendStreams {
         // One that waits is told when its turn comes: until then its number may be beyond the window.
         let is_begun = message.phase == Phase::OnItsWay;
         message.phase = Phase::Skipped { charged };
-        let freed = std::mem::take(&mut message.body).len();
+        let (freed, owed) = message.drop_body();
         self.queued_bytes -= freed;
+        self.owed_bytes -= owed;
         if is_begun {
             self.again.push_back(Content::Skip { stream, seq });
         }
@@ -351,10 +365,11 @@ impl SendStreams {
             return;
         }
         message.phase = Phase::Settled;
-        let freed = std::mem::take(&mut message.body).len();
+        let (freed, owed) = message.drop_body();
         let deadline = message.options.deadline;
         message.acked = Ranges::default();
         self.queued_bytes -= freed;
+        self.owed_bytes -= owed;
         self.queued_messages -= 1;
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, stream, seq));
@@ -369,6 +384,14 @@ impl SendStreams {
         }
         super::give_back(&mut state.messages);
         state.next_new = state.next_new.max(state.base);
+    }
+}
+
+impl Outgoing {
+    /// Frees the bytes: how many, and how many of them are an answer's.
+    fn drop_body(&mut self) -> (usize, usize) {
+        let freed = std::mem::take(&mut self.body).len();
+        (freed, if self.options.is_answer { freed } else { 0 })
     }
 }
 

@@ -515,9 +515,7 @@ impl Talk {
         while let Some((_, memory)) = peer.poll_memory() {
             attendee.remember(memory);
         }
-        if let Some(letters) = peer.poll_seen_letters() {
-            attendee.remember_letters(letters);
-        }
+        attendee.keep_letters(std::iter::from_fn(|| peer.poll_seen_letter()));
         attendee.write(now.instant, is_end);
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 mod crowds;
+mod memory;
 mod sealed;
 
 use super::*;
@@ -278,7 +279,12 @@ fn an_expired_message_makes_room_for_the_next() {
     let handle = pair.connect();
     let deadline = pair.now.instant + Duration::from_millis(500);
     pair.ends[0]
-        .submit(handle, 0, b"stale".to_vec(), SendOptions { deadline: Some(deadline), unordered: false })
+        .submit(
+            handle,
+            0,
+            b"stale".to_vec(),
+            SendOptions { deadline: Some(deadline), unordered: false, ..SendOptions::default() },
+        )
         .unwrap();
     pair.ends[0].submit(handle, 0, b"fresh".to_vec(), SendOptions::default()).unwrap();
     pair.run(700);
@@ -300,7 +306,11 @@ fn what_expired_beyond_the_window_is_told_within_it() {
     pair.drop = |_, _| true;
     let deadline = Some(pair.now.instant + Duration::from_millis(500));
     for number in 1..=12 {
-        let options = SendOptions { deadline: deadline.filter(|_| number > 4), unordered: false };
+        let options = SendOptions {
+            deadline: deadline.filter(|_| number > 4),
+            unordered: false,
+            ..SendOptions::default()
+        };
         pair.ends[0].submit(handle, 0, vec![number], options).unwrap();
     }
     pair.run(700);
@@ -323,7 +333,14 @@ fn what_was_given_up_on_a_stream_that_is_not_granted_is_not_mentioned() {
     pair.ends[1] = Endpoint::new(config, 2);
     let handle = pair.connect();
     let deadline = Some(pair.now.instant + Duration::from_millis(100));
-    pair.ends[0].submit(handle, 1, b"stale".to_vec(), SendOptions { deadline, unordered: false }).unwrap();
+    pair.ends[0]
+        .submit(
+            handle,
+            1,
+            b"stale".to_vec(),
+            SendOptions { deadline, unordered: false, ..SendOptions::default() },
+        )
+        .unwrap();
     pair.ends[0].submit(handle, 1, b"fresh".to_vec(), SendOptions::default()).unwrap();
     pair.run(200);
     pair.drop = |_, _| false;
@@ -514,7 +531,7 @@ fn fragments_of_a_byte_each_do_not_fill_the_memory() {
 #[test]
 fn fragments_of_far_away_count_as_what_they_are_long() {
     let mut pair = Pair::clear(|_, _| false);
-    pair.ends[1] = Endpoint::new(EndpointConfig { receive_bytes: 10_000, ..EndpointConfig::default() }, 2);
+    pair.ends[1] = Endpoint::new(EndpointConfig { held_bytes: 10_000, ..EndpointConfig::default() }, 2);
     pair.connect();
     pair.run(100);
     pair.log.clear();

@@ -196,19 +196,37 @@ fn nobody_but_somebody_else_answers() {
 // UC-SEAL-014
 #[test]
 fn clear_and_sealed_refuse_each_other_in_words() {
-    for (clear, hint) in
-        [(0, "it speaks sealed, and this program"), (1, "it speaks in the clear, and this program")]
-    {
+    for (clear, hint) in [
+        (
+            0,
+            "it speaks sealed, and this program was started with --clear: start this one without --clear, or both with it",
+        ),
+        (1, "it speaks in the clear, and this program sealed: start the other one without --clear"),
+    ] {
         let mut pair = Pair::new(|_, _| false);
         pair.ends[clear] = Endpoint::new(EndpointConfig::default(), 9);
         pair.connect();
         pair.run(60_000);
-        assert!(
-            pair.log[0].starts_with(&format!("a Closed(NoAnswer {{ hint: Some(\"{hint}")),
-            "{:?}",
-            pair.log
-        );
+        assert!(pair.log[0] == format!("a Closed(NoAnswer {{ hint: Some(\"{hint}\") }})"), "{:?}", pair.log);
         assert_eq!(pair.log.len(), 1);
+    }
+}
+
+// UC-SEAL-014
+#[test]
+fn a_refusal_of_what_was_not_asked_blames_nobody_for_a_flag() {
+    for is_sealed in [true, false] {
+        let mut pair = if is_sealed { Pair::new(|_, _| true) } else { Pair::clear(|_, _| true) };
+        let handle = pair.connect();
+        pair.run(1);
+        let to = pair.ends[0].connection(handle).map(|connection| connection.local_id());
+        let accepts = Some(pair.ends[0].mode());
+        let refuse = wire::Refuse { code: "mode".into(), speaks: vec![1], accepts };
+        let mut datagram = Vec::new();
+        wire::encode_handshake(&mut datagram, &Handshake::Refuse { to, refuse });
+        pair.ends[0].handle_datagram(pair.now, Path::to(address(1)), &mut datagram);
+        pair.run(60_000);
+        assert!(pair.log[0].contains("somebody between the two may change"), "{:?}", pair.log);
     }
 }
 
@@ -246,6 +264,53 @@ fn under_load_an_address_brings_a_cookie_back() {
     assert_eq!(pair.ends[1].connections().count(), 2);
 }
 
+/// Has `a` hear so many answers to its hello that somebody made up: what became of them.
+fn hear_forged(pair: &mut Pair, handle: Handle, count: u64, forged: Handshake<'_>) -> [u64; 3] {
+    let mut datagram = Vec::new();
+    wire::encode_handshake(&mut datagram, &forged);
+    assert!(pair.ends[0].connection(handle).is_some());
+    for _ in 0..count {
+        pair.ends[0].handle_datagram(pair.now, Path::to(address(1)), &mut datagram.clone());
+    }
+    [Disposition::BadHandshake, Disposition::RetryHeeded, Disposition::TooManyAnswers]
+        .map(|it| counted(&pair.ends[0], it))
+}
+
+// UC-SEAL-011
+#[test]
+fn forged_welcomes_are_computed_at_a_pace_and_the_right_one_still_counts() {
+    let mut pair = Pair::new(|_, _| false);
+    let handle = pair.connect();
+    pair.run(1);
+    let to = pair.ends[0].connection(handle).unwrap().local_id();
+    let garbage = vec![9; 300];
+    let forged = || Handshake::SealedWelcome { to, message: &garbage };
+    assert_eq!(hear_forged(&mut pair, handle, 1_000, forged()), [32, 0, 968]);
+    pair.now = pair.now.after(Duration::from_millis(5));
+    assert_eq!(hear_forged(&mut pair, handle, 1_000, forged()), [33, 0, 1_967]);
+    pair.run(1_000);
+    pair.expect(&["a Connected", "b accepted", "b Connected"]);
+}
+
+// UC-SEAL-012
+#[test]
+fn forged_requests_for_a_cookie_do_not_disable_it() {
+    let mut pair = Pair::new(|_, _| false);
+    let mut config = sealed(2);
+    config.handshakes.unproven = crate::bucket::Rate { burst: 1, per_second: 1 };
+    pair.ends[1] = Endpoint::new(config, 2);
+    pair.connect();
+    pair.run(15);
+    let handle = pair.connect();
+    let to = pair.ends[0].connection(handle).unwrap().local_id();
+    let forged = || Handshake::Retry { to, cookie: "made up".into() };
+    assert_eq!(hear_forged(&mut pair, handle, 20, forged()), [0, 8, 12]);
+    pair.now = pair.now.after(Duration::from_millis(250));
+    assert_eq!(hear_forged(&mut pair, handle, 20, forged()), [0, 9, 31]);
+    pair.run(3_000);
+    assert!(pair.ends[0].connection(handle).unwrap().is_open(), "{:?}", pair.log);
+}
+
 #[test]
 fn a_flood_from_addresses_that_nobody_has_leaves_members_alone() {
     let mut pair = Pair::new(|_, _| false);
@@ -281,7 +346,7 @@ fn a_flood_from_addresses_that_nobody_has_leaves_members_alone() {
 fn one_that_fills_the_memory_is_closed_and_the_others_go_on() {
     let mut pair = Pair::new(|_, _| false);
     let mut config = sealed(2);
-    config.receive_bytes = 1_000_000;
+    config.held_bytes = 1_000_000;
     pair.ends[1] = Endpoint::new(config, 2);
     let greedy = pair.connect();
     let modest = pair.connect();

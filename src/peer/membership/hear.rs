@@ -1,7 +1,7 @@
 //! What comes from a relay: lines, letters, and its word on what we said.
 //!
-//! Every line and letter is shown once: what is not above its log's cursor was shown. Lines need no receipt, since the cursor says
-//! how far we are; a letter gets one each time it comes.
+//! Every line and letter is shown once: what is not above its log's cursor was shown, and a sealed letter if it is known. Lines need
+//! no receipt, since the cursor says how far we are; a letter gets one each time it comes.
 
 use std::net::SocketAddr;
 
@@ -92,7 +92,7 @@ impl Peer {
             self.member(id).and_then(|member| member.memory.letters_refused.get(&place.pos).copied());
         let refusal = match before {
             Some(code) => Some(code),
-            None if !is_new => None,
+            None if !is_new && self.is_letter_shown(id, &words) => None,
             None => match self.open_letter(now, id, &words, &from) {
                 Opened::Refused(code) => Some(code),
                 Opened::Plain => {

@@ -236,6 +236,17 @@ impl Peer {
 
     // Receiving.
 
+    /// Whether a letter at a position that was passed was shown. A sealed one is known by its author's key and its id (UC-LETTER-007):
+    /// a relay whose ledger was set back gives old positions to new letters, and it could lie about them. In the clear the position is
+    /// all that there is.
+    pub(super) fn is_letter_shown(&self, id: ConversationId, words: &Words<'_>) -> bool {
+        match (self.relay_key(id), &words.sealed) {
+            (None, _) => true,
+            (Some(relay), Some(sealed)) => self.seen_letters.contains(relay, sealed.from, &words.id),
+            (Some(_), None) => false,
+        }
+    }
+
     /// Opens a letter that came (UC-LETTER-006). What does not open, or has another key than its sender's name, is not shown.
     pub(super) fn open_letter(
         &mut self,

@@ -27,7 +27,7 @@ const GROUP_BYTES: usize = 8;
 const LETTER_BYTES: usize = 16;
 
 /// As many as a person gets in years, in 320 KB. An older one that a relay brings again is shown again.
-const MAX_SEEN: usize = 10_000;
+pub const MAX_SEEN: usize = 10_000;
 
 impl SeenLetter {
     /// Its bytes in a file.
@@ -78,8 +78,8 @@ pub(in crate::peer) struct SeenLetters {
     /// Who has how many, to find who has the most.
     sizes: BTreeSet<(usize, [u8; GROUP_BYTES])>,
     next: u64,
-    /// Whether it is to be written down.
-    is_changed: bool,
+    /// What is to be written down, in the order in which it was shown.
+    changes: VecDeque<SeenLetter>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -116,13 +116,18 @@ impl SeenLetters {
     pub(in crate::peer) fn new(seen: Vec<SeenLetter>) -> Self {
         let mut letters = Self::default();
         seen.into_iter().for_each(|letter| _ = letters.add(letter));
-        letters.is_changed = false;
+        letters.changes.clear();
         letters
     }
 
     /// A letter is about to be shown; tells whether it is new.
     pub(super) fn note(&mut self, relay: PublicKey, sender: PublicKey, id: &MessageId) -> bool {
         self.add(SeenLetter::new(relay, sender, id))
+    }
+
+    /// Whether it was shown, as far as is remembered.
+    pub(super) fn contains(&self, relay: PublicKey, sender: PublicKey, id: &MessageId) -> bool {
+        self.known.contains(&SeenLetter::new(relay, sender, id))
     }
 
     fn add(&mut self, letter: SeenLetter) -> bool {
@@ -137,7 +142,11 @@ impl SeenLetters {
         if self.known.len() > MAX_SEEN {
             self.forget_one();
         }
-        self.is_changed = true;
+        // Nobody may be there to keep it.
+        if self.changes.len() == MAX_SEEN {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(letter);
         true
     }
 
@@ -154,16 +163,23 @@ impl SeenLetters {
         }
     }
 
-    /// All of them, oldest first, if that changed since the last call.
-    pub(in crate::peer) fn take_change(&mut self) -> Option<Vec<SeenLetter>> {
-        if !std::mem::take(&mut self.is_changed) {
-            return None;
-        }
+    /// The next one that is to be kept on disk.
+    pub(in crate::peer) fn poll_change(&mut self) -> Option<SeenLetter> {
+        self.changes.pop_front()
+    }
+
+    /// All of them, oldest first.
+    fn all(&self) -> Vec<SeenLetter> {
         let senders = self.by_relay.values().flat_map(|of_relay| of_relay.by_sender.values());
         let mut all: Vec<(u64, SeenLetter)> = senders.flatten().copied().collect();
         all.sort_by_key(|(number, _)| *number);
-        Some(all.into_iter().map(|(_, letter)| letter).collect())
+        all.into_iter().map(|(_, letter)| letter).collect()
     }
+}
+
+/// Those of a file's letters, oldest first, that still count.
+pub fn latest_letters(letters: Vec<SeenLetter>) -> Vec<SeenLetter> {
+    SeenLetters::new(letters).all()
 }
 
 #[cfg(test)]
@@ -188,14 +204,16 @@ mod tests {
         for (relay, sender, number) in [(2, 2, 1), (1, 3, 1), (1, 2, 2)] {
             assert!(letters.note(key(relay), key(sender), &id(number)));
         }
-        let written = letters.take_change().unwrap();
-        assert_eq!((written.len(), letters.take_change()), (4, None));
+        let written: Vec<SeenLetter> = std::iter::from_fn(|| letters.poll_change()).collect();
+        assert_eq!(written.len(), 4);
+        assert!(letters.contains(key(1), key(2), &id(1)) && !letters.contains(key(3), key(2), &id(1)));
         let read = written.iter().map(|letter| SeenLetter::from_bytes(letter.to_bytes())).collect();
         let mut again = SeenLetters::new(read);
-        assert_eq!(again.take_change(), None);
+        assert_eq!(again.poll_change(), None);
         assert!(!again.note(key(1), key(2), &id(1)) && !again.note(key(1), key(3), &id(1)));
         assert!(again.note(key(1), key(2), &id(3)));
-        assert_eq!(again.take_change().unwrap()[..4], written);
+        assert_eq!(again.all()[..4], written);
+        assert_eq!(again.poll_change(), again.all().last().copied(), "the others are on disk");
     }
 
     // UC-LETTER-007
@@ -207,7 +225,8 @@ mod tests {
         for number in 0..2 * MAX_SEEN {
             letters.note(key(2), key(4), &id(number));
         }
-        assert_eq!(letters.take_change().unwrap().len(), MAX_SEEN);
+        assert_eq!(letters.all().len(), MAX_SEEN);
+        assert_eq!(std::iter::from_fn(|| letters.poll_change()).count(), MAX_SEEN, "bounded without a disk");
         assert!(!letters.note(key(1), key(3), &id(0)), "another relay's");
         assert!(!letters.note(key(2), key(3), &id(0)), "another sender's");
         assert!(!letters.note(key(2), key(4), &id(2 * MAX_SEEN - 1)));

@@ -1,6 +1,6 @@
 //! What a member knows of its relay, across reconnects: how far it is in, its rooms, and how far it was shown their logs.
 //!
-//! Plain bookkeeping. It must never move a cursor back, except where a log's positions became void.
+//! Plain bookkeeping. It must never move a cursor back, except where a log's positions became void, or the log ends before it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -190,20 +190,27 @@ impl Member {
         }
     }
 
-    /// Whether something may go out now that we are in: words to a room wait until we are in it, or know that we are not to be.
+    /// Whether something may go out now that we are in: words to a room, and what changes it, wait until we are in it, or know that
+    /// we are not to be. A password that overtook the joining would be refused, and the words after it said in an open room.
     pub(super) fn may_send(&self, entry: &Entry) -> bool {
         match &entry.content {
-            Content::Words(Text { to: Target::Room(name), .. }) => {
-                let is_to_come = || self.outbox.entries().any(|other| other.is_join_of(name));
-                self.room(name)
-                    .is_none_or(|room| room.is_in || !room.is_wish && room.asked.is_none() && !is_to_come())
-            }
+            Content::Words(Text { to: Target::Room(name), .. }) => self.is_settled_about(name),
             Content::Request(ask) => match &ask.request {
                 Request::Join { room, .. } | Request::Part { room, .. } => self.is_next_for(room, &entry.id),
+                Request::Guard { room, .. } | Request::Topic { room, .. } | Request::Invite { room, .. } => {
+                    self.is_settled_about(room)
+                }
                 _ => true,
             },
             Content::Words(_) => true,
         }
+    }
+
+    /// Whether we are in a room, or know that we are not to be.
+    fn is_settled_about(&self, name: &str) -> bool {
+        let is_to_come = || self.outbox.entries().any(|other| other.is_join_of(name));
+        self.room(name)
+            .is_none_or(|room| room.is_in || !room.is_wish && room.asked.is_none() && !is_to_come())
     }
 
     /// Whether a wish to join or to leave a room may go out: the one before it is answered. Its answer and what it brings may
@@ -279,6 +286,17 @@ impl Member {
             None => {
                 self.memory.rooms.insert(room.to_owned(), pos);
             }
+        }
+    }
+
+    /// A log that ends at `head` was set back, or its relay lied about a position, if it was shown further than that: whatever comes
+    /// above its end is new (UC-RELAY-025).
+    pub(super) fn set_back(&mut self, room: &str, head: u64) {
+        if let Some(room) = self.room_mut(room) {
+            room.cursor = room.cursor.map(|shown| shown.min(head));
+        }
+        if let Some(shown) = self.memory.rooms.get_mut(room) {
+            *shown = head.min(*shown);
         }
     }
 

@@ -24,8 +24,8 @@ use super::{ConversationId, Event, Peer};
 use crate::chat::{Attendance, MessageId, Moderation, News, RefusalCode, Request};
 use crate::secure::Secret;
 pub(super) use letters::Seal;
-pub use letters_seen::SeenLetter;
 pub(super) use letters_seen::SeenLetters;
+pub use letters_seen::{MAX_SEEN as MAX_SEEN_LETTERS, SeenLetter, latest_letters};
 pub(super) use member::{Member, Reconnect};
 pub(super) use reconnect::is_worth_another_try;
 

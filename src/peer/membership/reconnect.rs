@@ -24,15 +24,8 @@ impl Peer {
         // What was said before this became a membership has no second chance.
         self.settle_sent(id, handle);
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        conversation.others.retain(|other| *other != handle);
-        conversation.receipts.remove(&handle);
-        let was_primary = conversation.primary == Some(handle);
-        if was_primary {
-            let heir = (0..conversation.others.len()).find(|&index| {
-                self.endpoint.connection(conversation.others[index]).is_some_and(|c| !c.is_closed())
-            });
-            conversation.primary = heir.map(|index| conversation.others.remove(index));
-        }
+        let lives = |other| self.endpoint.connection(other).is_some_and(|connection| !connection.is_closed());
+        let was_primary = conversation.remove_connection(handle, lives);
         let (has_heir, is_closing) =
             (conversation.primary.is_some(), self.shutting_down || conversation.closing_at.is_some());
         let Some(member) = &mut conversation.member else { return };

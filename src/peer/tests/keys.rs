@@ -256,6 +256,31 @@ fn a_known_side_that_takes_anothers_name_is_told() {
     assert_eq!(bobs.nick.as_deref(), Some("robert"), "it does not get the name");
 }
 
+// UC-KEY-009
+#[test]
+fn who_takes_anothers_name_does_not_get_it_by_a_second_connection() {
+    let mut town = Town::sealed();
+    let ana = town.open(1, 0);
+    town.say(1, ana, "hello, it is bob");
+    let mallory = town.call(0, 2, None);
+    town.say(0, mallory, "hello");
+    town.run(500);
+    town.tell(2, Command::Rename { nick: "bob".to_owned() }).unwrap();
+    town.run(500);
+    assert!(town.log.contains(&"ana: key of Caller(\"bob\"): another of that name".to_owned()));
+    // It ends the connection, and ana goes on in the same conversation.
+    let back = town.open(2, 0);
+    town.tell(2, Command::Close { conversation: back }).unwrap();
+    town.run(500);
+    town.log.clear();
+    town.say(0, mallory, "are you there?");
+    town.run(500);
+    assert!(town.log.contains(&"cid: ana says are you there?".to_owned()));
+    let known = town.peers[0].trust().known(&KnownBy::address("cid:6000")).unwrap();
+    assert_eq!(known.nick.as_deref(), Some("cid"));
+    assert!(town.peers[0].trust().holder_besides("bob", key(3)).is_some());
+}
+
 #[test]
 fn an_answer_does_not_go_to_whoever_has_the_address_now() {
     let mut town = Town::sealed();

@@ -4,7 +4,10 @@ mod keys;
 
 use std::collections::BTreeMap;
 
+use super::outgoing::MAX_ANSWERS_UNDER_WAY as MAX_UNDER_WAY;
 use super::*;
+use crate::arq::SendOptions;
+use crate::chat::{MAX_ECHO_BYTES, MessageId, Said, Words, stream};
 use crate::time::WallTime;
 
 /// Peers that reach each other, by address, on a clock of their own.
@@ -181,6 +184,77 @@ fn an_echo_comes_back_and_is_not_shown_there() {
     town.tell(0, Command::Echo { to: bob, text: "hall".to_owned() }).unwrap();
     town.run(500);
     town.expect(&["ana: delivered after 20ms", "ana: echo hall after 20ms"]);
+}
+
+// UC-CHAT-010
+#[test]
+fn an_echo_longer_than_what_measures_is_refused_at_both_ends() {
+    let mut town = Town::new();
+    let bob = town.open(0, 1);
+    town.run(500);
+    town.log.clear();
+    let long = "x".repeat(MAX_ECHO_BYTES + 1);
+    let echo = Command::Echo { to: bob, text: long.clone() };
+    let refused = CommandError::TooLong { bytes: MAX_ECHO_BYTES + 1, limit: MAX_ECHO_BYTES };
+    assert_eq!(town.tell(0, echo), Err(refused));
+    // One who does not keep to it: the words leave as an echo all the same.
+    let ana = &mut town.peers[0];
+    let handle = ana.conversations[&bob].primary.unwrap();
+    let id = MessageId::new("made-up", 1);
+    let text = long.into();
+    let words = Words { id, text, sealed: None, is_echo: true, reply_to: None, place: None };
+    let body = ana.encode(handle, town.now.wall, Said::Words(words));
+    ana.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).unwrap();
+    let before = ana.receipts_received;
+    town.run(2_000);
+    town.expect(&[]);
+    assert_eq!((town.peers[0].receipts_received - before, town.peers[0].unreadable), (1, 0));
+}
+
+// UC-STR-014
+#[test]
+fn answers_wait_for_a_side_that_takes_none_and_go_with_its_connection() {
+    let mut town = Town::new();
+    let bob = town.open(0, 1);
+    town.say(0, bob, "hi");
+    town.run(500);
+    let bob = &mut town.peers[1];
+    let (&id, conversation) = bob.conversations.iter().next().unwrap();
+    let handle = conversation.primary.unwrap();
+    let text = "x".repeat(60_000);
+    for number in 0..40 {
+        let id_of = MessageId::new("echo", number);
+        let (original_at, text) = (town.now.wall, text.as_str().into());
+        bob.answer(id, handle, town.now.wall, Said::Echoed { id: id_of, original_at, text });
+    }
+    let under_way = bob.endpoint.connection(handle).unwrap().owed_bytes();
+    assert!((MAX_UNDER_WAY..MAX_UNDER_WAY + 61_000).contains(&under_way), "{under_way}");
+    assert!(bob.conversations[&id].receipts[&handle].bytes() > 1_000_000);
+    // While ana takes nothing they stay; our user's words are not refused meanwhile.
+    bob.handle_command(town.now, Command::Say { to: id.into(), text: "own words".to_owned() }).unwrap();
+    bob.endpoint.give_up(town.now, handle, "busy", "");
+    town.run(0);
+    assert!(!town.peers[1].conversations.get(&id).is_some_and(|it| it.receipts.contains_key(&handle)));
+}
+
+#[test]
+fn answers_that_found_no_room_go_out_once_there_is() {
+    let mut town = Town::new();
+    let bob = town.open(0, 1);
+    town.say(0, bob, "hi");
+    town.run(500);
+    let bob = &mut town.peers[1];
+    let (&id, conversation) = bob.conversations.iter().next().unwrap();
+    let handle = conversation.primary.unwrap();
+    let text = "x".repeat(60_000);
+    for number in 0..40 {
+        let id_of = MessageId::new("echo", number);
+        let (original_at, text) = (town.now.wall, text.as_str().into());
+        bob.answer(id, handle, town.now.wall, Said::Echoed { id: id_of, original_at, text });
+    }
+    town.run(10_000);
+    assert!(town.peers[1].conversations[&id].receipts.is_empty());
+    assert_eq!(town.peers[0].unreadable, 40, "nobody had asked for them");
 }
 
 #[test]

@@ -101,6 +101,41 @@ fn a_name_is_another_keys_whatever_else_the_caller_was_called() {
     assert_eq!(trust.call(at(6), "eva", key(2), None), Call::Known(known(2, Some("eva"), 2)));
 }
 
+// UC-KEY-009
+#[test]
+fn who_is_met_under_anothers_name_does_not_get_it() {
+    let mut trust = Trust::default();
+    trust.call(at(1), "bob", key(1), None);
+    let place = KnownBy::address("mallory:1");
+    // At the first meeting, and at a later one.
+    trust.meet(at(2), &place, key(2), Some("Bob"), None);
+    assert_eq!(trust.known(&place), Some(&chosen(2, None, 2)));
+    trust.meet(at(3), &place, key(2), Some("bob"), Some("192.0.2.1:6000"));
+    let met = KnownKey { address: Some("192.0.2.1:6000".to_owned()), ..chosen(2, None, 2) };
+    assert_eq!(trust.known(&place), Some(&met));
+    assert_eq!(trust.call(at(4), "bob", key(2), None), Call::Other(known(1, Some("bob"), 1)));
+    // A name that is nobody else's it gets, and the one that it had it keeps.
+    trust.meet(at(5), &place, key(2), Some("mallory"), None);
+    trust.meet(at(6), &place, key(2), Some("bob"), None);
+    assert_eq!(trust.known(&place).and_then(|known| known.nick.as_deref()), Some("mallory"));
+}
+
+// UC-KEY-009
+#[test]
+fn what_the_user_accepts_counts_although_a_clock_was_ahead() {
+    let mut trust = Trust::default();
+    let bob = KnownBy::address("bob:1");
+    trust.meet(at(100), &bob, key(1), None, None);
+    trust.pin(at(5), &bob, key(2));
+    let pinned = trust.known(&bob).unwrap().clone();
+    assert_eq!((pinned.key, pinned.since), (key(2), WallTime::from_unix_micros(100_000_001)));
+    // Another program of the same user still has the old one, and takes the new one; this one does not go back.
+    assert_eq!(trust.take(&bob, chosen(1, None, 100)), None);
+    assert_eq!(trust.expected(&bob), Some(key(2)));
+    let mut other = Trust::new([(bob.clone(), chosen(1, None, 100))]);
+    assert_eq!(other.take(&bob, pinned), Some(chosen(1, None, 100)));
+}
+
 // UC-KEY-012
 #[test]
 fn strangers_push_nobody_out_but_strangers() {

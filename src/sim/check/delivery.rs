@@ -38,7 +38,8 @@ impl Checker for AtMostOnce {
                 }
             }
             Seen::Report(Report::Shown { id, .. }) => match ghost.words.get(id) {
-                Some(words) if words.is_shown => Err(format!("{id} was shown twice")),
+                // Killed in the moment between showing and remembering, it shows twice what it showed last (UC-CHAT-017).
+                Some(words) if words.is_shown && !words.is_unnoted => Err(format!("{id} was shown twice")),
                 _ => Ok(()),
             },
             Seen::Report(Report::Echoed { id, .. }) => match ghost.words.get(id) {

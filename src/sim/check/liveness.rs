@@ -72,20 +72,32 @@ impl Bounds {
         let learning = recovery + idle + connect + probe;
         let ending = Duration::from_secs(3) + flush + 12 * probe + idle + connect;
         let more = at_a_hall(scenario, outstanding_messages).unwrap_or_default();
+        let learning = learning + calling_again(scenario);
         let more = if more.is_zero() { more } else { more + idle + connect };
         Self { recovery: recovery + more, learning: learning + more, ending }
     }
 }
+
+/// The longest pause between two attempts, and a quarter more.
+const RECONNECT: Duration = Duration::from_millis(18_750);
 
 /// What it takes to be back at a hall, where there is one, on top of what a connection takes: the relay's loss is noticed by
 /// silence, the next attempt waits for its pause, the disk for its commits, a user whose name is taken tries another one, and
 /// what is said is read no faster than the relay allows.
 fn at_a_hall(scenario: &Scenario, outstanding_messages: u64) -> Option<Duration> {
     let NodeKind::Hall(plan) = scenario.nodes.first()?.kind else { return None };
-    /// The longest pause between two attempts, and a quarter more.
-    const RECONNECT: Duration = Duration::from_millis(18_750);
     let reading = outstanding_messages / u64::from(plan.per_second.unwrap_or(50)).max(1);
     Some(RECONNECT + 4 * LONGEST_PAUSE + 40 * worst_job(&plan) + Duration::from_secs(reading))
+}
+
+/// What it takes to find somebody again for whom words wait: two pauses and attempts, or the end of patience.
+fn calling_again(scenario: &Scenario) -> Duration {
+    let plans = scenario.nodes.iter().filter_map(|node| node.repeats.map(|plan| (plan, &node.endpoint)));
+    let most = plans.map(|(plan, endpoint)| {
+        let attempts = 2 * (RECONNECT + endpoint.connect_timeout) + endpoint.connection.idle_timeout;
+        attempts + plan.patience.unwrap_or_default()
+    });
+    most.max().unwrap_or_default()
 }
 
 /// The longest round trip that the faults allow: the sum of all delays in both directions, with full queues.
@@ -210,7 +222,9 @@ fn check_learned(node: usize, machine: &dyn Node, ghost: &Ghost) -> Result<(), S
         }
     }
     for (id, words) in &ghost.words {
-        if words.node == node && words.life == ghost.nodes[node].life && words.fate.is_none() {
+        // How long what is said again may wait is watched with it.
+        let is_open = words.fate.is_none() && !ghost.nodes[node].is_repeating;
+        if words.node == node && words.life == ghost.nodes[node].life && is_open {
             return Err(format!("{id} never had an outcome"));
         }
     }

@@ -4,6 +4,7 @@
 //! about itself only where nobody else could know them. It must never change what it watches.
 
 mod acks;
+mod again;
 mod amplification;
 mod authentic;
 mod bounds;
@@ -69,6 +70,8 @@ pub enum Invariant {
     AuthorOrder,
     /// What has a receipt is stored, once, whatever is killed.
     Durable,
+    /// What a chatter wrote down to say again is shown or has a fate, in its old order, and is written down no longer than needed.
+    SaidAgain,
     /// Attendees are shown what was said, as it was said, once.
     ShownOnce,
     /// Words are in the one log that they are for, and are shown to nobody else.
@@ -104,6 +107,7 @@ impl Invariant {
             Self::TotalOrder => "total order",
             Self::AuthorOrder => "author order",
             Self::Durable => "durable",
+            Self::SaidAgain => "said again",
             Self::ShownOnce => "shown once",
             Self::Private => "private",
             Self::UniqueNames => "unique names",
@@ -240,6 +244,7 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
         Box::new(authentic::Authentic::new(scenario)),
         Box::new(keys::Keys::new(scenario)),
         Box::new(path::ProvenPath::default()),
+        Box::new(again::SaidAgain::new(scenario)),
     ];
     all.extend(gathering::all(scenario));
     all

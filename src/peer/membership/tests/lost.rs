@@ -4,7 +4,7 @@ use super::*;
 
 impl Stage {
     /// The relay lets ana in again after a loss, with the memory of log-1.
-    fn let_in_again(&mut self, log: &str) {
+    pub(super) fn let_in_again(&mut self, log: &str) {
         let enter = self.ids.iter().find(|(what, _)| what.starts_with("enter ana, log-1")).unwrap().1.clone();
         self.ids.insert("enter ana".to_owned(), enter);
         self.let_in(log);

@@ -191,7 +191,7 @@ impl Stage {
         let at = WallTime::from_unix_micros(at as i64);
         let body = Say { from: party(from, None, BOB), to: party(to_nick, room, ANA), at, said }.encode();
         let stream = if is_receipt { stream::RECEIPTS } else { stream::WORDS };
-        let options = SendOptions { unordered: is_receipt, deadline: None };
+        let options = SendOptions { unordered: is_receipt, deadline: None, ..SendOptions::default() };
         self.relay.submit(handle, stream, body, options).unwrap();
     }
 
@@ -367,6 +367,8 @@ fn describe_request(request: &Request) -> String {
             format!("join {room}{after}{history}")
         }
         Request::Part { room, .. } => format!("part {room}"),
+        Request::Guard { room, .. } => format!("guard {room}"),
+        Request::Topic { room, .. } => format!("topic of {room}"),
         Request::Key { nick } => format!("key of {nick}"),
         Request::Rename { nick } => format!("rename {nick}"),
         Request::Who { .. } => "who".to_owned(),

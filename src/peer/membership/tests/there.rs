@@ -47,6 +47,49 @@ fn a_member_enters_joins_and_is_shown_history_before_what_is_live() {
 }
 
 #[test]
+fn a_password_for_a_room_waits_until_we_are_in_it_and_goes_before_later_words() {
+    let guard = |room: &str| Request::Guard {
+        room: room.to_owned(),
+        password: Some("sesame".to_owned().into()),
+        invite_only: None,
+        hidden: None,
+    };
+    let mut stage = Stage::attend(membership(&["#sala"]));
+    stage.ask(guard("#sala"));
+    stage.say_in("#sala", "between us");
+    stage.let_in("log-1");
+    stage.expect(&[
+        "relay: enter ana",
+        "ana: there",
+        "ana: entered as ana, Some(\"be kind\")",
+        "relay: join #sala",
+    ]);
+    stage.open_room("#sala", 0);
+    stage.run(50);
+    stage.expect(&["ana: joined #sala", "relay: guard #sala", "relay: between us for #sala"]);
+    // The same when the relay was away.
+    stage.receipt("guard #sala", |_| {});
+    stage.receipt("between us for #sala", |_| {});
+    stage.run(50);
+    stage.log.clear();
+    stage.restart_relay();
+    stage.ask(Request::Topic { room: "#sala".to_owned(), text: "tea".to_owned() });
+    stage.ask(guard("#elsewhere"));
+    stage.run(6_000);
+    stage.log.clear();
+    stage.let_in_again("log-1");
+    stage.run(50);
+    stage.expect(&[
+        "ana: entered again as ana, None",
+        "relay: join #sala after 0",
+        "relay: guard #elsewhere",
+    ]);
+    stage.open_room("#sala", 0);
+    stage.run(50);
+    stage.expect(&["ana: joined #sala again", "relay: topic of #sala"]);
+}
+
+#[test]
 fn what_was_shown_in_an_earlier_run_is_not_asked_for_again() {
     let rooms = BTreeMap::from([("#sala".to_owned(), 7), ("#lab".to_owned(), 3)]);
     let memory = RelayMemory {
@@ -73,6 +116,29 @@ fn what_was_shown_in_an_earlier_run_is_not_asked_for_again() {
     stage.ids.insert("enter ana".to_owned(), stage.ids.values().next().unwrap().clone());
     stage.let_in("another log");
     assert_eq!(stage.log[3..], ["relay: join #sala", "relay: join #lab with 20", "relay: join #new"]);
+}
+
+// UC-RELAY-025
+#[test]
+fn a_log_that_ends_before_what_was_shown_is_shown_from_its_end_on() {
+    let rooms = BTreeMap::from([("#sala".to_owned(), 7)]);
+    let (log, everyone_after) = (Some("log-1".to_owned()), Some(9));
+    let memory = RelayMemory { log, everyone_after, rooms, ..RelayMemory::default() };
+    let mut stage = Stage::attend(Membership { memory, ..membership(&["#sala"]) });
+    stage.ids.insert("enter ana".to_owned(), stage.ids.values().next().unwrap().clone());
+    stage.let_in("log-1");
+    stage.open_room("#sala", 4);
+    stage.log.clear();
+    stage.pass_on(4, Some("#sala"), "bob", "before the end");
+    stage.pass_on(5, Some("#sala"), "bob", "new in the room");
+    stage.pass_on(1, Some(EVERYONE), "root", "new to all");
+    stage.run(50);
+    stage.expect(&["ana: bob says new in the room in #sala", "ana: root says new to all in *"]);
+    let mut memory = RelayMemory::default();
+    while let Some((_, latest)) = stage.peers[ANA].poll_memory() {
+        memory = latest;
+    }
+    assert_eq!((memory.rooms["#sala"], memory.everyone_after), (5, Some(1)));
 }
 
 #[test]
