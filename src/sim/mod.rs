@@ -44,7 +44,7 @@ pub use scenario::{
 pub use shrink::shrink;
 pub use swarm::swarm;
 pub use vigil::vigil;
-pub use world::{Run, World};
+pub use world::{Run, Traffic, World};
 pub use {attendee::Diary, chatter::Shelf, disk::Disk};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

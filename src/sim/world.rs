@@ -45,9 +45,18 @@ pub struct World {
     coverage: Coverage,
     journal: Option<Vec<(Duration, usize, Report)>>,
     datagrams: u64,
-    bytes: u64,
+    traffic: Vec<Traffic>,
     reports: Vec<Report>,
     buffer: Vec<u8>,
+}
+
+/// What a node put on the wire, UDP payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 /// A node at its place.
@@ -120,7 +129,7 @@ impl World {
             coverage: Coverage::default(),
             journal: None,
             datagrams: 0,
-            bytes: 0,
+            traffic: vec![Traffic::default(); scenario.nodes.len()],
             reports: Vec::new(),
             buffer: Vec::new(),
             scenario,
@@ -137,9 +146,9 @@ impl World {
         self.journal.as_deref().unwrap_or_default()
     }
 
-    /// How many datagrams all nodes sent, and how many bytes in them.
-    pub const fn traffic(&self) -> (u64, u64) {
-        (self.datagrams, self.bytes)
+    /// What a node sent.
+    pub fn traffic(&self, index: usize) -> Traffic {
+        self.traffic[index]
     }
 
     /// A node's machine.
@@ -441,7 +450,8 @@ impl World {
 
     fn emit(&mut self, index: usize, to: SocketAddr, bytes: &[u8]) -> Result<(), Violation> {
         self.datagrams += 1;
-        self.bytes += bytes.len() as u64;
+        self.traffic[index].datagrams += 1;
+        self.traffic[index].bytes += bytes.len() as u64;
         self.ghost.nodes[index].datagrams_out += 1;
         self.trace.note_bytes(&[3, index as u64, self.now.instant.as_nanos()], bytes);
         let said = match self.wiretap.written(index, bytes) {

@@ -176,7 +176,7 @@ fn nonsense() -> String {
 /// Hosts 0 and 1, and host 2 who has as many of the longest messages for host 1 as it takes.
 fn greedy(held_bytes: Option<u64>) -> Stage {
     let mut configs: Vec<_> = (0..3).map(sealed).collect();
-    configs[1].held_bytes = receive_bytes.unwrap_or(configs[1].held_bytes);
+    configs[1].held_bytes = held_bytes.unwrap_or(configs[1].held_bytes);
     let mut stage = Stage::of(configs);
     stage.foes = vec![2];
     stage.connect();

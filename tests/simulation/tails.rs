@@ -25,12 +25,14 @@ const LONE: Pattern = Pattern { name: "lone", every_ms: 250, messages: 4_000 };
 fn the_table_of_tails() {
     let mut table = String::from(
         "100-byte messages, in order, sealed, 25 ms each way: from submission to delivery, in ms. A stream sends 100 a second, lone\n\
-         messages come 4 a second. Wire bytes of both ways for each payload byte; datagrams of the sender and of both for each\n\
-         message.\n\n\
-         pattern  link                    p50   p99  p99.9   max   bytes  datagrams\n",
+         messages come 4 a second. Wire bytes there and back for each payload byte, datagrams there and back for each message.\n\n\
+         pattern  link                    p50   p99  p99.9   max   bytes    back  packets  back\n",
     );
-    let links = ["drop=0%", "drop=5%", "drop=10%", "drop=20%", "drop=30%", "jitter=5ms drop=20%", "reorder=25%/5ms"];
-    for (pattern, link) in links.iter().map(|link| (&STREAM, link)).chain(links[3..5].iter().map(|link| (&LONE, link))) {
+    let links =
+        ["drop=0%", "drop=5%", "drop=10%", "drop=20%", "drop=30%", "jitter=5ms drop=20%", "reorder=25%/5ms"];
+    for (pattern, link) in
+        links.iter().map(|link| (&STREAM, link)).chain(links[3..5].iter().map(|link| (&LONE, link)))
+    {
         table.push_str(&row(pattern, link));
     }
     println!("{table}");
@@ -55,19 +57,21 @@ fn row(pattern: &Pattern, link: &str) -> String {
     let mut latency: Vec<f64> = latency.collect();
     latency.sort_by(f64::total_cmp);
     let at = |thousandths: usize| latency[(latency.len() - 1) * thousandths / 1_000];
-    let (datagrams, bytes) = world.traffic();
+    let [there, back] = [0, 1].map(|node| world.traffic(node));
     let mut row = String::new();
     // A line of text that cannot be written would be no memory left.
     let _ = writeln!(
         row,
-        "{:8} {link:20} {:>6.0} {:>5.0} {:>6.0} {:>5.0} {:>7.2} {:>10.2}",
+        "{:8} {link:20} {:>6.0} {:>5.0} {:>6.0} {:>5.0} {:>7.2} {:>7.2} {:>8.2} {:>5.2}",
         pattern.name,
         at(500),
         at(990),
         at(999),
         at(1_000),
-        bytes as f64 / (100 * pattern.messages) as f64,
-        datagrams as f64 / pattern.messages as f64,
+        there.bytes as f64 / (100 * pattern.messages) as f64,
+        back.bytes as f64 / (100 * pattern.messages) as f64,
+        there.datagrams as f64 / pattern.messages as f64,
+        back.datagrams as f64 / pattern.messages as f64,
     );
     row
 }

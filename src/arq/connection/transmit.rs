@@ -123,9 +123,9 @@ impl Connection {
         let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, low, limit);
         let acked = self.arrivals.is_owed() && self.write_acks(now, &mut writer);
         let mut contents = Vec::new();
-        let mut copied_bytes = 0;
+        let (mut copied_bytes, mut has_new) = (0, false);
         if may_send {
-            copied_bytes = self.write_contents(now, &mut writer, &mut contents, is_copy_due);
+            (copied_bytes, has_new) = self.write_contents(now, &mut writer, &mut contents, is_copy_due);
         }
         let (is_empty, sealed_at) = (writer.is_empty(), writer.sealed_at());
         writer.finish();
@@ -142,8 +142,7 @@ impl Connection {
             self.sent.record_unacked();
         } else {
             self.low_told = low.unwrap_or(self.low_told);
-            let has_new = contents.iter().any(|content| matches!(content, Content::Message { .. }));
-            self.redundancy.on_sent(now, length as u64, copied_bytes, has_new && !is_copy_due);
+            self.redundancy.on_sent(now, length as u64, copied_bytes, has_new);
             self.statistics.bytes_copied += copied_bytes;
             self.sent.record(now, length as u64, contents, self.send.has_work());
             self.awaiting_since.get_or_insert(now);
@@ -205,14 +204,14 @@ impl Connection {
         true
     }
 
-    /// Tells how many bytes of it are copies.
+    /// Tells how many bytes of it are copies, and whether it has small messages that never left before.
     fn write_contents(
         &mut self,
         now: Instant,
         writer: &mut PacketWriter<'_>,
         contents: &mut Vec<Content>,
         is_copy_due: bool,
-    ) -> u64 {
+    ) -> (u64, bool) {
         self.write_windows(writer, contents);
         self.write_grams(now, writer, contents);
         let mut spare = Spare::NONE;
@@ -220,6 +219,7 @@ impl Connection {
             spare = Spare {
                 copies: self.redundancy.copies(Aim::Spare),
                 bytes: self.redundancy.allowance(now, &self.rtt),
+                has_new: false,
             };
         }
         let allowed = spare.bytes;
@@ -235,7 +235,7 @@ impl Connection {
                 self.ping_due = true;
             }
         }
-        allowed - spare.bytes
+        (allowed - spare.bytes, spare.has_new)
     }
 
     /// When copies get a packet of their own.

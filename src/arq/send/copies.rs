@@ -14,11 +14,13 @@ pub struct Spare {
     pub copies: u32,
     /// How many bytes copies may take.
     pub bytes: u64,
+    /// Whether the packet has a message that never left before; told by [`SendStreams::fill`].
+    pub has_new: bool,
 }
 
 impl Spare {
     /// None.
-    pub const NONE: Self = Self { copies: 1, bytes: 0 };
+    pub const NONE: Self = Self { copies: 1, bytes: 0, has_new: false };
 
     fn takes(&mut self, bytes: u64) -> bool {
         let fits = bytes <= self.bytes;
@@ -65,7 +67,8 @@ impl SendStreams {
         let state = &self.streams[stream];
         let Some(unordered) = state.peek(seq).map(|message| message.options.unordered) else { return 0 };
         let (mut count, mut room) = (0, room as u64);
-        while state.reach().contains(&(seq - count - 1)) && state.may_be_copied(seq - count - 1, spare.copies) {
+        while state.reach().contains(&(seq - count - 1)) && state.may_be_copied(seq - count - 1, spare.copies)
+        {
             let Some(message) = state.peek(seq - count - 1) else { break };
             let bytes = message.length + Messages::ENTRY_BYTES as u64;
             if message.options.unordered != unordered || bytes > room || !spare.takes(bytes) {
@@ -88,10 +91,13 @@ impl SendStreams {
     ) -> Option<(u64, usize)> {
         let state = &self.streams[stream];
         let is_in = |seq| contents.contains(&Content::Message { stream: stream as u32, seq });
-        let newest =
-            state.reach().rev().find(|&seq| seq < above && state.may_be_copied(seq, spare.copies) && !is_in(seq))?;
+        let newest = state
+            .reach()
+            .rev()
+            .find(|&seq| seq < above && state.may_be_copied(seq, spare.copies) && !is_in(seq))?;
         let message = state.peek(newest)?;
-        let head = Messages::head_bytes(stream as u32, newest, message.options.unordered) + Messages::ENTRY_BYTES;
+        let head =
+            Messages::head_bytes(stream as u32, newest, message.options.unordered) + Messages::ENTRY_BYTES;
         let room = (room as u64).checked_sub(head as u64 + message.length)?;
         if !spare.takes(head as u64 + message.length) {
             return None;
@@ -114,5 +120,108 @@ impl SendStream {
         self.peek(seq).is_some_and(|message| {
             message.phase == Phase::OnItsWay && message.length <= LONGEST_BYTES && message.copies < copies
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Config, SendOptions};
+    use super::*;
+    use crate::random::Random;
+    use crate::wire::{ConnectionId, Limits};
+
+    /// What is sent, packet by packet.
+    struct Sender {
+        streams: SendStreams,
+        bytes: u64,
+    }
+
+    impl Sender {
+        fn new(bytes: u64) -> Self {
+            let config = Config::default();
+            let mut streams = SendStreams::new(&config, config.limits);
+            streams.establish(Limits::default());
+            Self { streams, bytes }
+        }
+
+        fn submit(&mut self, length: usize) {
+            self.streams.submit(0, vec![7; length].into(), SendOptions::default()).unwrap();
+        }
+
+        /// The numbers of the messages in the next packet of so many bytes.
+        fn packet(&mut self, copies: u32, limit: usize, is_copy_due: bool) -> Vec<u64> {
+            let to = ConnectionId::random(&mut Random::from_seed(1));
+            let (mut head, mut bytes, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+            let mut writer = PacketWriter::new(&mut head, &mut bytes, to, 1, None, limit);
+            let mut spare = Spare { copies, bytes: self.bytes, has_new: false };
+            self.streams.fill(&mut writer, &mut contents, &mut spare);
+            if is_copy_due {
+                self.streams.fill_copies(&mut writer, &mut contents, &mut spare);
+            }
+            self.bytes = spare.bytes;
+            let numbers = contents.iter().map(|content| match content {
+                Content::Message { seq, .. } => *seq,
+                other => panic!("{other:?}"),
+            });
+            numbers.collect()
+        }
+    }
+
+    // UC-ARQ-022
+    #[test]
+    fn what_is_new_takes_along_what_is_not_confirmed() {
+        let mut sender = Sender::new(10_000);
+        let mut packets = Vec::new();
+        for _ in 0..5 {
+            sender.submit(100);
+            packets.push(sender.packet(3, 1_200, false));
+        }
+        assert_eq!(packets, [vec![1], vec![1, 2], vec![1, 2, 3], vec![2, 3, 4], vec![3, 4, 5]]);
+        sender.streams.on_acked(Content::Message { stream: 0, seq: 4 });
+        assert!(sender.streams.wants_copies(3));
+        assert_eq!(sender.packet(3, 1_200, true), [5]);
+        assert_eq!(sender.packet(3, 1_200, true), [5]);
+        assert!(!sender.streams.wants_copies(3), "three times each");
+        assert_eq!(sender.packet(3, 1_200, true), [0_u64; 0]);
+    }
+
+    #[test]
+    fn copies_take_no_room_from_what_is_new() {
+        let mut sender = Sender::new(10_000);
+        sender.submit(300);
+        assert_eq!(sender.packet(3, 1_200, false), [1]);
+        (0..4).for_each(|_| sender.submit(250));
+        assert_eq!(sender.packet(3, 1_200, false), [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn long_messages_and_an_empty_budget_make_no_copies() {
+        let mut sender = Sender::new(150);
+        sender.submit(401);
+        assert_eq!(sender.packet(3, 1_200, false), [1]);
+        assert_eq!(sender.packet(3, 1_200, true), [0_u64; 0]);
+        for _ in 0..2 {
+            sender.submit(100);
+        }
+        assert_eq!(sender.packet(3, 1_200, false), [2, 3]);
+        sender.submit(100);
+        assert_eq!(sender.packet(3, 1_200, false), [3, 4], "the budget holds one");
+        sender.submit(100);
+        assert_eq!(sender.packet(3, 1_200, false), [5]);
+    }
+
+    #[test]
+    fn a_loss_of_several_copies_is_one_loss() {
+        let mut sender = Sender::new(10_000);
+        sender.submit(100);
+        assert_eq!(sender.packet(3, 1_200, false), [1]);
+        assert_eq!(sender.packet(3, 1_200, true), [1]);
+        let lost = Content::Message { stream: 0, seq: 1 };
+        sender.streams.on_lost(lost);
+        sender.streams.on_lost(lost);
+        assert_eq!(sender.packet(1, 1_200, false), [1]);
+        assert!(!sender.streams.has_work());
+        sender.streams.on_lost(lost);
+        assert_eq!(sender.packet(1, 1_200, false), [1], "and again when it is lost again");
     }
 }

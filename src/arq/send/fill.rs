@@ -117,6 +117,7 @@ impl SendStreams {
         let before = self.run_before(index, seq, writer.room().saturating_sub(head), spare);
         let sent = self.write_messages(stream, seq - before as u64, before + run, writer, contents);
         let sent = sent.saturating_sub(before);
+        spare.has_new |= sent > 0;
         for seq in seq..seq + sent as u64 {
             self.charge(stream, seq);
             if let Some(message) = self.outgoing(stream, seq) {
