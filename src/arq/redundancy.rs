@@ -119,9 +119,9 @@ impl Redundancy {
         if is_queueing(rtt) { 0 } else { self.budget_bytes }
     }
 
-    /// A packet left, so many bytes of it copies.
+    /// A packet left, with at most so many bytes of copies in it.
     pub fn on_sent(&mut self, now: Instant, bytes: u64, copied_bytes: u64, has_new: bool) {
-        let earned = (bytes - copied_bytes) / Self::SHARE_OF_SENT;
+        let earned = bytes.saturating_sub(copied_bytes) / Self::SHARE_OF_SENT;
         self.budget_bytes = (self.budget_bytes.saturating_sub(copied_bytes) + earned).min(Self::BURST_BYTES);
         self.last_copy_at = now;
         if has_new {
