@@ -195,6 +195,9 @@ fn read_known(path: &Path) -> Result<BTreeMap<KnownBy, KnownKey>, ProfileError> 
     let Some(bytes) = private::read(path).map_err(|error| system(path, error))? else {
         return Ok(BTreeMap::new());
     };
+    if private::is_open_to_others(path).map_err(|error| system(path, error))? {
+        return Err(ProfileError::Open { path: path.to_owned() });
+    }
     let damaged = || ProfileError::NoKnownKeys { path: path.to_owned() };
     let file: KnownFile = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
     file.known.into_iter().map(|entry| entry.read().ok_or_else(damaged)).collect()

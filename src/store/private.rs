@@ -123,8 +123,8 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether others than the owner may put files of theirs into a folder, and take ours away. Who may only look sees names, since all
-/// files are their owner's alone.
+/// Whether others than the owner may write to a file, or put files of theirs into a folder and take ours away. Who may only look
+/// into a folder sees names, since all files are their owner's alone.
 #[cfg(unix)]
 pub(super) fn is_open_to_others(folder: &Path) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;
@@ -134,6 +134,20 @@ pub(super) fn is_open_to_others(folder: &Path) -> io::Result<bool> {
 /// As for files.
 #[cfg(not(unix))]
 pub(super) fn is_open_to_others(_folder: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Whether anybody may put something of theirs in the place of what is in a folder: not where each may only take away what is its own
+/// (the sticky bit). A group may: on many systems each user has one of their own, and new folders are open to it.
+#[cfg(unix)]
+pub(super) fn is_exchangeable(folder: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::metadata(folder)?.permissions().mode() & 0o1002 == 0o002)
+}
+
+/// As for files.
+#[cfg(not(unix))]
+pub(super) fn is_exchangeable(_folder: &Path) -> io::Result<bool> {
     Ok(false)
 }
 

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::identity::Identity;
 use super::letters;
 use super::private::{
-    MAX_LENGTH, TooLong, is_exposed, is_open_to_others, make_folder, open_lock, read, write_readable,
-    write_whole,
+    MAX_LENGTH, TooLong, is_exchangeable, is_exposed, is_open_to_others, make_folder, open_lock, read,
+    write_readable, write_whole,
 };
 use crate::chat::{MAX_SECRET_BYTES, RefusalCode};
 use crate::peer::{RelayMemory, SeenLetter};
@@ -101,7 +101,8 @@ impl fmt::Display for ProfileError {
             ),
             Self::Open { path } => write!(
                 f,
-                "other users of this machine may write to {}, and could put a key of theirs there; run chmod 700 on it",
+                "other users of this machine may write to {}, and could put a key of theirs there; run chmod go-w on \
+                 it",
                 path.display()
             ),
             Self::Damaged { path } => {
@@ -326,6 +327,12 @@ pub(super) fn open_folder(folder: &Path) -> Result<(), ProfileError> {
     if is_open_to_others(folder).map_err(|error| system(folder, error))? {
         return Err(ProfileError::Open { path: folder.to_owned() });
     }
+    // Whoever may write to the folder of all profiles, or to the one around it, may put another profile in this one's place.
+    for around in folder.ancestors().skip(1).take(2).filter(|around| around.is_dir()) {
+        if is_exchangeable(around).map_err(|error| system(around, error))? {
+            return Err(ProfileError::Open { path: around.to_owned() });
+        }
+    }
     Ok(())
 }
 
@@ -469,8 +476,15 @@ mod tests {
         for wide in [0o775, 0o757] {
             set("ana", wide);
             let error = data.open("ana", TOKEN).unwrap_err().to_string();
-            assert!(error.contains("may write to") && error.contains("chmod 700"), "{error}");
+            assert!(error.contains("may write to") && error.contains("chmod go-w"), "{error}");
         }
+        set("ana", 0o700);
+        set("", 0o777);
+        let error = data.open("ana", TOKEN).unwrap_err().to_string();
+        assert!(error.contains("may write to"), "{error}");
+        // As a folder for everybody's things is: nobody takes another one's away.
+        set("", 0o1777);
+        drop(data.open("ana", TOKEN).unwrap());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct SendOptions {
     pub unordered: bool,
     /// Give it up at this time if it has not arrived.
     pub deadline: Option<Instant>,
-    /// The other side caused it: what it takes is told apart ([`SendStreams::owed_bytes`]).
+    /// The other side caused it: what it takes is told apart in what is owed.
     pub is_answer: bool,
 }
 
