@@ -36,8 +36,11 @@ impl Redundancy {
     /// A fresh count forgets a packet after so many others: half a second of a busy talk.
     const MEMORY: u64 = 64;
 
-    /// As if so many packets had arrived before the first: a single early loss is no bad link.
+    /// As if so many packets had arrived before the first: two early losses are not half of everything.
     const PRIOR: u64 = 4 * ONE;
+
+    /// A single loss is no bad link.
+    const LEAST_LOSSES: u64 = ONE + ONE / 10;
 
     /// Below one in a hundred repairing is quick enough, and a clean link pays nothing.
     const LEAST_LOSS: u64 = ONE / 100;
@@ -91,7 +94,7 @@ impl Redundancy {
     /// How often a message is to be on its way, its first time included.
     pub fn copies(&self, aim: Aim) -> u32 {
         let loss = self.loss();
-        if loss < Self::LEAST_LOSS {
+        if loss < Self::LEAST_LOSS || self.lost < Self::LEAST_LOSSES {
             return 1;
         }
         let left = match aim {
@@ -174,16 +177,17 @@ mod tests {
         let redundancy = after([false; 1_000]);
         assert_eq!((redundancy.copies(Aim::Own), redundancy.copies(Aim::Spare)), (1, 1));
         assert_eq!(after([false; 1_000]).loss(), 0);
+        assert_eq!(after([false, true, false]).copies(Aim::Spare), 1, "one loss says nothing");
     }
 
     // UC-ARQ-022
     #[test]
     fn copies_follow_the_loss() {
-        let told = [50, 20, 10, 5, 3].map(|every| {
+        let told = [100, 20, 10, 5, 3].map(|every| {
             let redundancy = after((1..2_000).map(|number| number % every == 0));
             (every, redundancy.copies(Aim::Own), redundancy.copies(Aim::Spare))
         });
-        assert_eq!(told, [(50, 2, 2), (20, 2, 2), (10, 2, 3), (5, 3, 4), (3, 4, 6)]);
+        assert_eq!(told, [(100, 1, 1), (20, 2, 2), (10, 2, 3), (5, 3, 4), (3, 4, 6)]);
     }
 
     #[test]

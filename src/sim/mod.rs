@@ -36,6 +36,7 @@ pub use coverage::Coverage;
 pub use deed::{Audience, Deed};
 pub use gathering::gathering;
 pub use ghost::Ghost;
+pub use network::Traffic;
 pub use node::{Estate, Fate, Node, Report, Submission, Wish};
 pub use scenario::{
     Action, AttendeePlan, HallPlan, LinkOf, MessagePlan, Moment, NAMES, NodeKind, NodePlan, Place, ROOMS,
@@ -44,7 +45,7 @@ pub use scenario::{
 pub use shrink::shrink;
 pub use swarm::swarm;
 pub use vigil::vigil;
-pub use world::{Run, Traffic, World};
+pub use world::{Run, World};
 pub use {attendee::Diary, chatter::Shelf, disk::Disk};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -18,6 +18,16 @@ use crate::time::Instant;
 pub struct Network {
     links: BTreeMap<(usize, usize), Link>,
     places: Vec<Place>,
+    traffic: Vec<Traffic>,
+}
+
+/// What a node put on the wire, UDP payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 /// Where a node is.
@@ -66,7 +76,12 @@ impl Network {
             link.handle_timeout(now);
             links.insert((from, to), link);
         }
-        Self { links, places: vec![Place::default(); count] }
+        Self { links, places: vec![Place::default(); count], traffic: vec![Traffic::default(); count] }
+    }
+
+    /// What each node sent.
+    pub fn traffic(&self) -> &[Traffic] {
+        &self.traffic
     }
 
     /// Where a node is now, as the others see it.
@@ -94,6 +109,8 @@ impl Network {
 
     /// A node sends. What goes to an address of nobody's, or to an own one, is lost.
     pub fn send(&mut self, now: Instant, from: usize, to: SocketAddr, bytes: &[u8]) {
+        self.traffic[from].datagrams += 1;
+        self.traffic[from].bytes += bytes.len() as u64;
         let Some(node) = node_of(to) else { return };
         // The link hands the path back as it is: it remembers both ends of the datagram's way.
         let path = Path { remote: self.address(from), local_ip: Some(to.ip()) };

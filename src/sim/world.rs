@@ -14,7 +14,7 @@ use super::coverage::Coverage;
 use super::ghost::Ghost;
 use super::hall::Hall;
 use super::hostile::Hostile;
-use super::network::{Network, home_of};
+use super::network::{Network, Traffic, home_of};
 use super::node::{Estate, Node, Report, Wish};
 use super::scenario::{Action, NodeKind, RepeatsPlan, Scenario, Step};
 use super::talker::Talker;
@@ -44,19 +44,8 @@ pub struct World {
     trace: Trace,
     coverage: Coverage,
     journal: Option<Vec<(Duration, usize, Report)>>,
-    datagrams: u64,
-    traffic: Vec<Traffic>,
     reports: Vec<Report>,
     buffer: Vec<u8>,
-}
-
-/// What a node put on the wire, UDP payload.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Traffic {
-    /// Datagrams.
-    pub datagrams: u64,
-    /// Bytes in them.
-    pub bytes: u64,
 }
 
 /// A node at its place.
@@ -128,8 +117,6 @@ impl World {
             trace: Trace::default(),
             coverage: Coverage::default(),
             journal: None,
-            datagrams: 0,
-            traffic: vec![Traffic::default(); scenario.nodes.len()],
             reports: Vec::new(),
             buffer: Vec::new(),
             scenario,
@@ -148,7 +135,7 @@ impl World {
 
     /// What a node sent.
     pub fn traffic(&self, index: usize) -> Traffic {
-        self.traffic[index]
+        self.network.traffic()[index]
     }
 
     /// A node's machine.
@@ -243,7 +230,7 @@ impl World {
             trace: self.trace,
             simulated: self.now.instant.since(self.started.instant),
             coverage: self.coverage,
-            datagrams: self.datagrams,
+            datagrams: self.network.traffic().iter().map(|sent| sent.datagrams).sum(),
         }
     }
 
@@ -449,9 +436,6 @@ impl World {
     }
 
     fn emit(&mut self, index: usize, to: SocketAddr, bytes: &[u8]) -> Result<(), Violation> {
-        self.datagrams += 1;
-        self.traffic[index].datagrams += 1;
-        self.traffic[index].bytes += bytes.len() as u64;
         self.ghost.nodes[index].datagrams_out += 1;
         self.trace.note_bytes(&[3, index as u64, self.now.instant.as_nanos()], bytes);
         let said = match self.wiretap.written(index, bytes) {
