@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::machine::{Path, Transmit};
 use crate::peer::{
     Command, ConversationId, Destination, Event, Id, MemberEvent, Membership, Named, Peer, Refusal,
-    RelayMemory, RoomWish,
+    RelayMemory, RoomWish, SeenLetter,
 };
 use crate::random::{Random, keyed_draw};
 use crate::time::{Instant, Now};
@@ -51,6 +51,8 @@ pub struct Diary {
     nick: String,
     rooms: BTreeSet<String>,
     memory: RelayMemory,
+    /// Sealed letters that were shown.
+    pub(super) letters: Vec<SeenLetter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +70,7 @@ impl Diary {
             nick: NAMES[plan.name % NAMES.len()].to_owned(),
             rooms: ROOMS.iter().take(plan.rooms).map(|room| (*room).to_owned()).collect(),
             memory: RelayMemory::default(),
+            letters: Vec::new(),
         }
     }
 }
@@ -411,6 +414,7 @@ impl Node for Attendee {
         for event in events {
             self.hear(now, event);
         }
+        self.diary.letters.extend(std::iter::from_fn(|| self.peer.poll_seen_letter()));
         if is_changed && self.plan.store_every.is_zero() {
             self.store();
         } else if is_changed && self.store_at.is_none() {

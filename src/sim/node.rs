@@ -14,7 +14,7 @@ use crate::arq::{Closed, Outcome};
 use crate::chat::MessageId;
 use crate::endpoint::Endpoint;
 use crate::machine::{Path, Transmit};
-use crate::peer::{self, ConversationId};
+use crate::peer::{self, ConversationId, SeenLetter};
 use crate::time::{Instant, Now};
 use crate::wire::ConnectionId;
 
@@ -74,6 +74,13 @@ pub enum Estate {
     Diary(Box<Diary>),
     /// What a chatter had written down.
     Shelf(Box<Shelf>),
+}
+
+impl Estate {
+    /// The sealed letters that an attendee was shown.
+    pub fn letters(&self) -> Vec<SeenLetter> {
+        if let Self::Diary(diary) = self { diary.letters.clone() } else { Vec::new() }
+    }
 }
 
 /// A line of the script as a node gets it.

@@ -552,6 +552,7 @@ fn start(
         Estate::Shelf(ref shelf) => (**shelf).clone(),
         _ => Shelf::default(),
     };
+    let seen_letters = estate.letters();
     // Whoever has no disk must not say that it remembers, where anybody takes it at its word.
     let is_any_keeping = scenario.nodes.iter().any(|node| node.repeats.is_some());
     let peer = |endpoint| {
@@ -562,6 +563,7 @@ fn start(
             repeats: plan.repeats.map(|RepeatsPlan { patience }| Repeats { patience, is_kept: true }),
             remembers: plan.repeats.is_some() || !is_any_keeping,
             shown: shelf.shown(),
+            seen_letters: seen_letters.clone(),
             ..PeerConfig::default()
         };
         Peer::new(config, seed, now)

@@ -1,6 +1,6 @@
 //! What a member knows of its relay, across reconnects: how far it is in, its rooms, and how far it was shown their logs.
 //!
-//! Plain bookkeeping. It must never move a cursor back, except where a log's positions became void, or the log ends before it.
+//! Plain bookkeeping. It must never move a cursor back, except where a log's positions became void.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -286,17 +286,6 @@ impl Member {
             None => {
                 self.memory.rooms.insert(room.to_owned(), pos);
             }
-        }
-    }
-
-    /// A log that ends at `head` was set back, or its relay lied about a position, if it was shown further than that: whatever comes
-    /// above its end is new (UC-RELAY-025).
-    pub(super) fn set_back(&mut self, room: &str, head: u64) {
-        if let Some(room) = self.room_mut(room) {
-            room.cursor = room.cursor.map(|shown| shown.min(head));
-        }
-        if let Some(shown) = self.memory.rooms.get_mut(room) {
-            *shown = head.min(*shown);
         }
     }
 

@@ -93,9 +93,7 @@ impl Peer {
                     && matches!(&entry.content, Content::Words(Text { to, .. }) if *to != Target::Relay)
             });
         }
-        // As with a room's cursor: nobody was shown more than there is.
-        let shown = member.memory.everyone_after.map_or(everyone_head, |shown| shown.min(everyone_head));
-        member.memory.everyone_after = Some(shown);
+        member.memory.everyone_after.get_or_insert(everyone_head);
         let asked_as = member.enter_for.take();
         self.changed_memories.insert(id);
         for entry in lost {
@@ -117,9 +115,6 @@ impl Peer {
             return;
         };
         let Some(member) = self.member_mut(id) else { return };
-        if member.room(&name).is_some_and(|room| !room.is_in) {
-            member.set_back(&name, head);
-        }
         let Some(room) = member.room_mut(&name) else { return };
         let asked = room.asked.take();
         room.head = head;

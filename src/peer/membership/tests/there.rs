@@ -118,29 +118,6 @@ fn what_was_shown_in_an_earlier_run_is_not_asked_for_again() {
     assert_eq!(stage.log[3..], ["relay: join #sala", "relay: join #lab with 20", "relay: join #new"]);
 }
 
-// UC-RELAY-025
-#[test]
-fn a_log_that_ends_before_what_was_shown_is_shown_from_its_end_on() {
-    let rooms = BTreeMap::from([("#sala".to_owned(), 7)]);
-    let (log, everyone_after) = (Some("log-1".to_owned()), Some(9));
-    let memory = RelayMemory { log, everyone_after, rooms, ..RelayMemory::default() };
-    let mut stage = Stage::attend(Membership { memory, ..membership(&["#sala"]) });
-    stage.ids.insert("enter ana".to_owned(), stage.ids.values().next().unwrap().clone());
-    stage.let_in("log-1");
-    stage.open_room("#sala", 4);
-    stage.log.clear();
-    stage.pass_on(4, Some("#sala"), "bob", "before the end");
-    stage.pass_on(5, Some("#sala"), "bob", "new in the room");
-    stage.pass_on(1, Some(EVERYONE), "root", "new to all");
-    stage.run(50);
-    stage.expect(&["ana: bob says new in the room in #sala", "ana: root says new to all in *"]);
-    let mut memory = RelayMemory::default();
-    while let Some((_, latest)) = stage.peers[ANA].poll_memory() {
-        memory = latest;
-    }
-    assert_eq!((memory.rooms["#sala"], memory.everyone_after), (5, Some(1)));
-}
-
 #[test]
 fn a_taken_name_waits_for_another_and_the_words_wait_too() {
     let mut stage = Stage::attend(membership(&["#sala"]));
