@@ -124,7 +124,7 @@ impl<'b> PacketWriter<'b> {
             Frame::Msg(messages) => {
                 messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body));
             }
-            Frame::Part(part) => self.bytes.extend_from_slice(part.body),
+            Frame::Part(part) => part.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body)),
             Frame::Gram { body } => self.bytes.extend_from_slice(body),
             Frame::Pad { bytes } => self.bytes.extend_from_slice(bytes),
             _ => {}
@@ -166,9 +166,9 @@ impl Messages<'_> {
 }
 
 impl super::Part<'_> {
-    /// The most bytes that the frame's head takes.
+    /// The most bytes that the frame's head takes with one message in it; each other one adds [`Messages::ENTRY_BYTES`].
     pub fn head_bytes(stream: u32, seq: u64, unordered: bool, offset: u64) -> usize {
-        r#"{"t":"part","seq":,"off":,"last":true,"len":65507}"#.len()
+        r#"{"t":"part","seq":,"off":,"last":true,"len":[65507]}"#.len()
             + common_bytes(stream, seq, unordered)
             + decimal_digits(offset)
     }
