@@ -106,10 +106,15 @@ impl Sealer {
 
     /// Seals what follows `clear_bytes` of a packet and appends the tag.
     pub fn seal(&self, number: u64, packet: &mut Vec<u8>, clear_bytes: usize) {
-        let (clear, secret) = packet.split_at_mut(clear_bytes);
-        let tag = self.key.seal_in_place_separate_tag(nonce(number), Aad::from(&*clear), secret);
+        self.seal_behind(number, packet, 0..clear_bytes);
+    }
+
+    /// The same for the last of several packets in a buffer, whose clear part is at `clear`.
+    pub fn seal_behind(&self, number: u64, packets: &mut Vec<u8>, clear: Range<usize>) {
+        let (before, secret) = packets.split_at_mut(clear.end);
+        let tag = self.key.seal_in_place_separate_tag(nonce(number), Aad::from(&before[clear.start..]), secret);
         // Only what is longer than 64 GiB cannot be sealed.
-        packet.extend_from_slice(tag.expect("a packet is short").as_ref());
+        packets.extend_from_slice(tag.expect("a packet is short").as_ref());
     }
 }
 

@@ -28,7 +28,10 @@ pub enum Form<'a> {
 pub struct PacketWriter<'b> {
     head: &'b mut Vec<u8>,
     bytes: &'b mut Vec<u8>,
+    /// Where in the head's buffer the packet begins.
+    start: usize,
     protection: Protection,
+    /// How far its buffers may grow together.
     limit: usize,
     frames: usize,
 }
@@ -51,16 +54,29 @@ impl<'b> PacketWriter<'b> {
     ) -> Self {
         head.clear();
         bytes.clear();
+        Self::in_clear(head, bytes, (to, number), low, limit)
+    }
+
+    fn in_clear(
+        head: &'b mut Vec<u8>,
+        bytes: &'b mut Vec<u8>,
+        (to, number): (ConnectionId, u64),
+        low: Option<u64>,
+        limit: usize,
+    ) -> Self {
+        let start = head.len();
         let digits_at = write_prefix(head);
         write_all(head, format_args!(",\"to\":\"{to}\",\"n\":{number}"));
         if let Some(low) = low {
             write_all(head, format_args!(",\"low\":{low}"));
         }
         head.extend_from_slice(b",\"f\":[");
-        Self { head, bytes, protection: Protection::Checksum { digits_at }, limit, frames: 0 }
+        let protection = Protection::Checksum { digits_at };
+        Self { head, bytes, start, protection, limit: start + limit, frames: 0 }
     }
 
-    /// The same in either form. Of a sealed packet `limit` bounds what is written here; the seal comes on top.
+    /// The same in either form, and behind what stands in `head` already: several packets can leave with one call to the system. Of
+    /// a sealed packet `limit` bounds what is written here; the seal comes on top.
     pub fn in_form(
         head: &'b mut Vec<u8>,
         bytes: &'b mut Vec<u8>,
@@ -69,11 +85,11 @@ impl<'b> PacketWriter<'b> {
         low: Option<u64>,
         limit: usize,
     ) -> Self {
-        let Form::Sealed { epoch, finish } = form else {
-            return Self::new(head, bytes, to, number, low, limit);
-        };
-        head.clear();
+        let start = head.len();
         bytes.clear();
+        let Form::Sealed { epoch, finish } = form else {
+            return Self::in_clear(head, bytes, (to, number), low, limit);
+        };
         write_all(head, format_args!("{{\"v\":{VERSION},\"to\":\"{to}\",\"n\":{number}"));
         if epoch > 0 {
             write_all(head, format_args!(",\"k\":{epoch}"));
@@ -88,10 +104,11 @@ impl<'b> PacketWriter<'b> {
             Some(low) => write_all(head, format_args!("{{\"low\":{low},\"f\":[")),
             None => head.extend_from_slice(b"{\"f\":["),
         }
-        Self { head, bytes, protection: Protection::Seal { sealed_at }, limit, frames: 0 }
+        let protection = Protection::Seal { sealed_at };
+        Self { head, bytes, start, protection, limit: start + limit, frames: 0 }
     }
 
-    /// Where what is to be sealed begins; None in the clear.
+    /// Where in the head's buffer what is to be sealed begins; None in the clear.
     pub const fn sealed_at(&self) -> Option<usize> {
         match self.protection {
             Protection::Checksum { .. } => None,
@@ -138,7 +155,7 @@ impl<'b> PacketWriter<'b> {
         true
     }
 
-    /// Completes the packet in the head's buffer and tells its length.
+    /// Completes the packet in the head's buffer and tells its length there.
     pub fn finish(self) -> usize {
         self.head.extend_from_slice(b"]}");
         if !self.bytes.is_empty() {
@@ -146,9 +163,9 @@ impl<'b> PacketWriter<'b> {
             self.head.extend_from_slice(self.bytes);
         }
         if let Protection::Checksum { digits_at } = self.protection {
-            checksum::seal(self.head, digits_at);
+            checksum::seal(&mut self.head[self.start..], digits_at - self.start);
         }
-        self.head.len()
+        self.head.len() - self.start
     }
 }
 

@@ -70,12 +70,18 @@ impl Connection {
         }
     }
 
-    /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`]; its length from now on.
-    pub(super) fn seal(&self, number: u64, packet: &mut Vec<u8>, sealed_at: Option<usize>) -> usize {
+    /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`] and begins at `start`; its length from now on.
+    pub(super) fn seal(
+        &self,
+        number: u64,
+        packets: &mut Vec<u8>,
+        start: usize,
+        sealed_at: Option<usize>,
+    ) -> usize {
         if let (Some(protection), Some(sealed_at)) = (&self.protection, sealed_at) {
-            protection.sealer.seal(number, packet, sealed_at);
+            protection.sealer.seal_behind(number, packets, start..sealed_at);
         }
-        packet.len()
+        packets.len() - start
     }
 }
 

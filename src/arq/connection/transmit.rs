@@ -134,7 +134,7 @@ impl Connection {
         if is_empty {
             return None;
         }
-        let length = self.seal(number, buffer, sealed_at);
+        let length = self.seal(number, buffer, start, sealed_at);
         if acked {
             self.arrivals.on_ack_sent();
         }
@@ -326,7 +326,7 @@ impl Connection {
         writer.finish();
         self.scratch = scratch;
         self.protection = protection;
-        let length = self.seal(number, buffer, sealed_at);
+        let length = self.seal(number, buffer, 0, sealed_at);
         self.sent.record_unacked();
         self.transmit(path, length)
     }

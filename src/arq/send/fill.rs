@@ -93,14 +93,14 @@ impl SendStreams {
     fn lost_stretch(&self, room: usize) -> Option<Stretch> {
         let mut stretch: Option<Stretch> = None;
         for &content in &self.again {
-            let (stream, seq, offset, length, is_whole) = match content {
-                Content::Messages { stream, seq, .. } => {
-                    (stream, seq, 0, self.peek(stream, seq)?.length, true)
-                }
-                Content::Part { stream, seq, offset, length } => (stream, seq, offset, length, false),
-                _ => break,
+            let (Content::Messages { stream, seq, .. } | Content::Part { stream, seq, .. }) = content else {
+                break;
             };
             let Some(message) = self.peek(stream, seq).filter(|_| self.is_wanted(content)) else { break };
+            let (offset, length, is_whole) = match content {
+                Content::Part { offset, length, .. } => (offset, length, false),
+                _ => (0, message.length, true),
+            };
             let unordered = message.options.unordered;
             let so_far = stretch.get_or_insert_with(|| Stretch::new(stream, (seq, offset), unordered, room));
             let follows = so_far.len() == 0
