@@ -43,6 +43,21 @@ pub struct Transmit {
     pub ecn: Option<Ecn>,
 }
 
+impl Transmit {
+    /// How many datagrams it is.
+    pub const fn count(&self) -> u64 {
+        match self.segment_size {
+            Some(size) => self.length.div_ceil(size) as u64,
+            None => 1,
+        }
+    }
+
+    /// Its datagrams, which are at the front of `buffer`.
+    pub fn datagrams<'b>(&self, buffer: &'b mut [u8]) -> impl Iterator<Item = &'b mut [u8]> + use<'b> {
+        buffer[..self.length].chunks_mut(self.segment_size.unwrap_or(self.length).max(1))
+    }
+}
+
 /// The two bits of explicit congestion notification (RFC 3168, section 5) that a sender may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ecn {

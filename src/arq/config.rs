@@ -13,6 +13,8 @@ pub struct Config {
     pub limits: Limits,
     /// The longest datagram that is sent. 1200 bytes pass everywhere; finding more is not built yet.
     pub datagram_bytes: usize,
+    /// The most datagrams that one [`crate::machine::Transmit`] may have. Whoever sets more than one must be able to take them apart.
+    pub max_segments: usize,
     /// The most bytes of messages that wait here, sent or not, until the other side has them. Two of the longest messages:
     /// one on its way, one behind it.
     pub send_queue_bytes: usize,
@@ -66,6 +68,8 @@ impl Default for Config {
                 idle_ms: 45_000,
             },
             datagram_bytes: BASE_DATAGRAM_BYTES,
+            // A driver without a system behind it, such as a test or a simulation, has nothing to gain.
+            max_segments: 1,
             send_queue_bytes: 2 * MAX_MESSAGE_BYTES as usize,
             send_queue_messages: 16_384,
             initial_timeout: Duration::from_millis(250),

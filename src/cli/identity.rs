@@ -14,6 +14,7 @@ use super::exit::Failure;
 use crate::chat::is_nick;
 use crate::endpoint::{EndpointConfig, Protection};
 use crate::io::entropy;
+use crate::io::socket::MAX_SEGMENTS;
 use crate::peer::trust::{KnownBy, KnownKey, MAX_ADDRESSES, MAX_CALLERS, MAX_MEMBERS, Trust};
 use crate::peer::{CommandError, Peer, PeerConfig};
 use crate::secure::{KeyPair, PublicKey};
@@ -116,7 +117,8 @@ impl Identity {
     pub(super) fn complete_config(&mut self, config: PeerConfig) -> Result<PeerConfig, Failure> {
         let trust = Trust::new(std::mem::take(&mut self.known));
         let protection = protection(self.keys.clone())?;
-        let endpoint = EndpointConfig { protection, ..config.endpoint };
+        let mut endpoint = EndpointConfig { protection, ..config.endpoint };
+        endpoint.connection.max_segments = MAX_SEGMENTS;
         Ok(PeerConfig { trust, endpoint, ..config })
     }
 

@@ -544,7 +544,7 @@ impl Endpoint {
     }
 
     const fn sent(&mut self, transmit: Transmit) -> Transmit {
-        self.statistics.datagrams_sent += 1;
+        self.statistics.datagrams_sent += transmit.count();
         self.statistics.bytes_sent += transmit.length as u64;
         transmit
     }

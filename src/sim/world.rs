@@ -76,6 +76,9 @@ pub struct Run {
 /// The date on the first day of every simulation; only ever shown.
 const STARTED_AT_US: i64 = 1_800_000_000_000_000;
 
+/// Enough that several leave together, few enough that a window holds more than one such run.
+const MAX_SEGMENTS: usize = 8;
+
 /// More datagrams at one instant than any window lets out: sending must come to an end.
 const MAX_BURST: usize = 100_000;
 
@@ -413,7 +416,9 @@ impl World {
         for burst in 0.. {
             self.follow_reports(index)?;
             let Some(transmit) = self.seats[index].node.poll_transmit(self.now, &mut buffer) else { break };
-            self.emit(index, transmit.path.remote, &buffer[..transmit.length])?;
+            for datagram in transmit.datagrams(&mut buffer) {
+                self.emit(index, transmit.path.remote, datagram)?;
+            }
             if burst > MAX_BURST {
                 return Err(self.violation(
                     index,
@@ -546,7 +551,9 @@ fn start(
     };
     let is_peer = matches!(plan.kind, NodeKind::Chatter | NodeKind::Attendee(_));
     wiretap.begin(index, &protection, is_peer);
-    let endpoint = EndpointConfig { protection, ..plan.endpoint.clone() };
+    let mut endpoint = EndpointConfig { protection, ..plan.endpoint.clone() };
+    // As the programs do.
+    endpoint.connection.max_segments = MAX_SEGMENTS;
     let people = (0..scenario.nodes.len()).map(|node| wiretap::name_of(scenario.seed, node)).collect();
     let shelf = match estate {
         Estate::Shelf(ref shelf) => (**shelf).clone(),

@@ -183,11 +183,13 @@ impl Messages<'_> {
 }
 
 impl super::Part<'_> {
-    /// The most bytes that the frame's head takes with one message in it; each other one adds [`Messages::ENTRY_BYTES`].
-    pub fn head_bytes(stream: u32, seq: u64, unordered: bool, offset: u64) -> usize {
-        r#"{"t":"part","seq":,"off":,"last":true,"len":[65507]}"#.len()
+    /// How many bytes the frame's head takes without its lengths and what stands around them.
+    pub fn head_bytes(stream: u32, seq: u64, unordered: bool, offset: u64, last: bool) -> usize {
+        let last_bytes = if last { r#""last":true,"#.len() } else { 0 };
+        r#"{"t":"part","seq":,"off":,"len":}"#.len()
             + common_bytes(stream, seq, unordered)
             + decimal_digits(offset)
+            + last_bytes
     }
 }
 
@@ -197,7 +199,8 @@ fn common_bytes(stream: u32, seq: u64, unordered: bool) -> usize {
     stream_bytes + unordered_bytes + decimal_digits(seq)
 }
 
-const fn decimal_digits(number: u64) -> usize {
+/// How many digits a number has.
+pub const fn decimal_digits(number: u64) -> usize {
     if number == 0 { 1 } else { number.ilog10() as usize + 1 }
 }
 

@@ -18,7 +18,7 @@ mod kind;
 mod object;
 
 pub use decode::{Datagram, Handshake, Packet, SealedHead, decode, decode_sealed};
-pub use encode::{Form, PacketWriter, encode_handshake};
+pub use encode::{Form, PacketWriter, decimal_digits, encode_handshake};
 pub use error::DecodeError;
 pub use frame::{
     Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Piece, Refuse, SealedHello,

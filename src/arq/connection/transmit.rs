@@ -58,7 +58,7 @@ impl Connection {
             }
             return Some(self.write_close(now, buffer, code, &reason));
         }
-        self.write_packet(now, buffer)
+        self.write_packets(now, buffer)
     }
 
     /// A challenge to a new address (UC-PATH-003), within three times what came from there (UC-PATH-002).
@@ -97,8 +97,27 @@ impl Connection {
         }
     }
 
-    /// A packet of acks and of whatever the window lets through.
-    fn write_packet(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+    /// A packet, and those behind it that are as long, or one that is shorter and the last: the system sends them with one call.
+    fn write_packets(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        buffer.clear();
+        let segment = self.write_packet(now, buffer, self.config.datagram_bytes)?;
+        let mut transmit = self.transmit(self.path, segment);
+        // A packet that is far from full was all there was to say, or all that may be said now.
+        let is_full = segment * 4 >= self.config.datagram_bytes * 3;
+        while is_full
+            && buffer.len() % segment == 0
+            && buffer.len() / segment < self.config.max_segments
+            && self.send.has_work()
+        {
+            let Some(length) = self.write_packet(now, buffer, segment) else { break };
+            self.transmit(self.path, length);
+            (transmit.length, transmit.segment_size) = (buffer.len(), Some(segment));
+        }
+        Some(transmit)
+    }
+
+    /// A packet of acks and of whatever the window lets through, of `limit` bytes at most and behind what stands in `buffer`; its length.
+    fn write_packet(&mut self, now: Instant, buffer: &mut Vec<u8>, limit: usize) -> Option<usize> {
         let remote_id = self.remote_id?;
         let ack_due = self.arrivals.deadline().is_some_and(|at| at <= now);
         let is_copy_due = self.copy_at().is_some_and(|at| at <= now);
@@ -116,10 +135,11 @@ impl Connection {
         let number = self.sent.next_number();
         let low = if may_send { self.low_to_tell() } else { None };
         let mut scratch = std::mem::take(&mut self.scratch);
-        let limit = self.config.datagram_bytes - self.seal_bytes();
+        let limit = limit - self.seal_bytes();
         // Taken out while the rest of the connection fills the packet.
         let protection = self.protection.take();
         let form = form(protection.as_deref());
+        let start = buffer.len();
         let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, low, limit);
         let acked = self.arrivals.is_owed() && self.write_acks(now, &mut writer);
         let mut contents = Contents::new();
@@ -132,6 +152,7 @@ impl Connection {
         self.scratch = scratch;
         self.protection = protection;
         if is_empty {
+            buffer.truncate(start);
             return None;
         }
         let length = self.seal(number, buffer, start, sealed_at);
@@ -148,7 +169,7 @@ impl Connection {
             self.awaiting_since.get_or_insert(now);
             self.last_sent = now;
         }
-        Some(self.transmit(self.path, length))
+        Some(length)
     }
 
     /// How much may be in flight: what congestion allows, but two packets at most while the other side is silent, and
@@ -300,6 +321,7 @@ impl Connection {
         limit: usize,
     ) -> Transmit {
         self.advance_key(now);
+        buffer.clear();
         let mut scratch = std::mem::take(&mut self.scratch);
         // Only an established connection gets here.
         let remote_id = self.remote_id.unwrap_or(self.local_id);

@@ -24,7 +24,7 @@ use crate::io::entropy;
 use crate::io::event_loop::EventLoop;
 use crate::io::interfaces::reachable_addresses;
 use crate::io::output::Output;
-use crate::io::socket::Socket;
+use crate::io::socket::{MAX_SEGMENTS, Socket};
 use crate::ledger::{Foundation, MemoryLedger};
 use crate::relay::{Faults, Relay, RelayConfig};
 use crate::secure::{KeyPair, StretchCost};
@@ -83,6 +83,7 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
         ..RelayConfig::default()
     };
     config.endpoint.protection = protection(keys)?;
+    config.endpoint.connection.max_segments = MAX_SEGMENTS;
     let seed = entropy::seed().map_err(Failure::failed)?;
     let now = clock.now();
     let mut gate = Gate::new(Relay::new(config, foundation, seed, now), loss_ppm(flags), seed);

@@ -29,6 +29,10 @@ pub const MAX_DATAGRAM_BYTES: usize = 65_535;
 /// The most that one call may send, headers of IPv4 and UDP taken off.
 const MAX_PAYLOAD_BYTES: usize = MAX_DATAGRAM_BYTES - 28;
 
+/// The most datagrams that are handed over with one call: what the system cuts at once, in datagrams that pass Ethernet. Beyond
+/// sixteen or so the call's own cost is nothing any more.
+pub const MAX_SEGMENTS: usize = 44;
+
 /// What went wrong at the socket since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketCounters {

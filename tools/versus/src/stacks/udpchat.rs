@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use udpchat::arq::{self, SendOptions};
 use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle, Protection};
+use udpchat::io::socket::MAX_SEGMENTS;
 use udpchat::machine::{Path, Transmit};
 use udpchat::secure::KeyPair;
 use udpchat::time::{Instant, Now};
@@ -20,7 +21,7 @@ impl Stack for Udpchat {
     }
 
     fn settings(&self) -> String {
-        "sealed, every setting at its default, one ordered stream".to_owned()
+        "sealed, every setting as the programs have it, one ordered stream".to_owned()
     }
 
     fn end(&self, now: Now, meeting: &Meeting) -> Box<dyn End> {
@@ -33,7 +34,8 @@ impl Stack for Udpchat {
             // Nothing here is secret; it must only differ from one end to the next.
             seed: secret.map(|byte| byte ^ 0x55).into(),
         };
-        let config = EndpointConfig { protection, ..EndpointConfig::default() };
+        let mut config = EndpointConfig { protection, ..EndpointConfig::default() };
+        config.connection.max_segments = MAX_SEGMENTS;
         let mut end = UdpchatEnd {
             endpoint: Endpoint::new(config, seed),
             handle: None,
@@ -104,10 +106,7 @@ impl End for UdpchatEnd {
 
     fn receive(&mut self, _now: Now, message: &mut Vec<u8>) -> bool {
         let Some(handle) = self.handle.filter(|_| self.is_readable) else { return false };
-        match self.endpoint.take(handle, 0) {
-            Some(received) => *message = received.body,
-            None => self.is_readable = false,
-        }
+        self.is_readable = self.endpoint.take_into(handle, 0, message).is_some();
         self.is_readable
     }
 }
