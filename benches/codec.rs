@@ -62,6 +62,7 @@ fn frame(case: &str) -> Frame<'static> {
 }
 
 fn write(head: &mut Vec<u8>, bytes: &mut Vec<u8>, to: ConnectionId, frames: &[Frame<'_>]) -> usize {
+    head.clear();
     let mut writer = PacketWriter::new(head, bytes, to, 40_001, None, BASE_DATAGRAM_BYTES);
     for frame in frames {
         assert!(writer.push(frame), "every case fits in one datagram");

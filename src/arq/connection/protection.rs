@@ -70,12 +70,19 @@ impl Connection {
         }
     }
 
-    /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`]; its length from now on.
-    pub(super) fn seal(&self, number: u64, packet: &mut Vec<u8>, sealed_at: Option<usize>) -> usize {
+    /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`] and goes from `start` to the buffer's end; its
+    /// length from now on. `sealed_at` is counted from `start`.
+    pub(super) fn seal(
+        &self,
+        number: u64,
+        buffer: &mut Vec<u8>,
+        start: usize,
+        sealed_at: Option<usize>,
+    ) -> usize {
         if let (Some(protection), Some(sealed_at)) = (&self.protection, sealed_at) {
-            protection.sealer.seal(number, packet, sealed_at);
+            protection.sealer.seal(number, buffer, start, sealed_at);
         }
-        packet.len()
+        buffer.len() - start
     }
 }
 

@@ -120,6 +120,8 @@ impl Connection {
         // Taken out while the rest of the connection fills the packet.
         let protection = self.protection.take();
         let form = form(protection.as_deref());
+        buffer.clear();
+        let start = buffer.len();
         let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, low, limit);
         let acked = self.arrivals.is_owed() && self.write_acks(now, &mut writer);
         let mut contents = Vec::new();
@@ -132,9 +134,10 @@ impl Connection {
         self.scratch = scratch;
         self.protection = protection;
         if is_empty {
+            buffer.truncate(start);
             return None;
         }
-        let length = self.seal(number, buffer, sealed_at);
+        let length = self.seal(number, buffer, start, sealed_at);
         if acked {
             self.arrivals.on_ack_sent();
         }
@@ -307,6 +310,8 @@ impl Connection {
         let limit = limit - self.seal_bytes();
         let protection = self.protection.take();
         let form = form(protection.as_deref());
+        buffer.clear();
+        let start = buffer.len();
         let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, None, limit);
         // What is acked has arrived, even if the same packet ends the connection, and frames are taken in their order. After
         // the close nothing is taken note of any more, so there is nothing true to tell.
@@ -326,7 +331,7 @@ impl Connection {
         writer.finish();
         self.scratch = scratch;
         self.protection = protection;
-        let length = self.seal(number, buffer, sealed_at);
+        let length = self.seal(number, buffer, start, sealed_at);
         self.sent.record_unacked();
         self.transmit(path, length)
     }
