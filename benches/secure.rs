@@ -42,7 +42,7 @@ fn seal_1200(bencher: Bencher<'_, '_>) {
     bencher.counter(BytesCount::new(1_200_u64)).bench_local(|| {
         number += 1;
         packet.truncate(HEAD.len() + TEXT_BYTES);
-        session.sealer.seal(number, black_box(&mut packet), 0, HEAD.len());
+        session.sealer.seal(number, black_box(&mut packet), HEAD.len());
     });
 }
 
@@ -51,7 +51,7 @@ fn seal_1200(bencher: Bencher<'_, '_>) {
 fn open_1200(bencher: Bencher<'_, '_>) {
     let [session, mut other] = handshake(&keys(1), &keys(2), &mut Entropy::from_seed([1; 32]));
     let mut sealed = packet();
-    session.sealer.seal(7, &mut sealed, 0, HEAD.len());
+    session.sealer.seal(7, &mut sealed, HEAD.len());
     let mut datagram = sealed.clone();
     bencher.counter(BytesCount::new(1_200_u64)).bench_local(|| {
         datagram.copy_from_slice(&sealed);

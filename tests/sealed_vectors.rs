@@ -101,7 +101,7 @@ fn a_packet_is_sealed_to_exactly_these_bytes() {
         step(&mut sealer, &mut opener, epoch);
         let (clear, number) = (bytes(&vector["clear"]), vector["n"].as_u64().unwrap());
         let mut packet = [clear.as_slice(), text(&vector["text"]).as_bytes()].concat();
-        sealer.seal(number, &mut packet, 0, clear.len());
+        sealer.seal(number, &mut packet, clear.len());
         assert_eq!(hex(&packet), vector["datagram"], "{}", vector["id"]);
         let finish_bytes = if vector["finish"] == true { FINISH_BYTES } else { 0 };
         let (to, sealed_at) = (connection_id(&vector["to"]), clear.len());
@@ -236,7 +236,7 @@ fn step(sealer: &mut Sealer, opener: &mut Opener, epochs: u64) {
         sealer.advance_if_due(now, number + 1, number);
         assert_eq!(sealer.epoch(), number);
         let mut packet = Vec::new();
-        sealer.seal(number + 1, &mut packet, 0, 0);
+        sealer.seal(number + 1, &mut packet, 0);
         assert_eq!(opener.open(number + 1, number, &mut packet, 0), Ok(0..0));
     }
 }

@@ -246,6 +246,12 @@ fn frames() -> impl Strategy<Value = Value> {
             let last = if last { json!({"last": true}) } else { json!({}) };
             merge(merge(common, last), json!({"t": "part", "off": offset, "len": text.len(), "bytes": text}))
         }),
+        (common(), number.clone(), proptest::collection::vec(".{1,30}", 2..5)).prop_map(
+            |(common, offset, texts)| {
+                let lengths: Vec<usize> = texts.iter().map(String::len).collect();
+                merge(common, json!({"t": "part", "off": offset, "len": lengths, "bytes": texts}))
+            },
+        ),
         ".{0,30}".prop_map(|text| json!({"t": "gram", "len": text.len(), "bytes": text})),
         number.clone().prop_map(|bytes| json!({"t": "window", "total": bytes})),
         (number.clone(), number.clone())
@@ -329,7 +335,9 @@ fn push(writer: &mut PacketWriter<'_>, frame: &Value) -> bool {
         }
         Kind::Part => {
             let (offset, last) = (number(&frame["off"]), frame["last"].as_bool().unwrap_or(false));
-            Frame::Part(Part { stream, seq: seq(), unordered, offset, last, body })
+            let bodies =
+                if texts.is_empty() { vec![body] } else { texts.iter().map(Vec::as_slice).collect() };
+            Frame::Part(Part { stream, seq: seq(), unordered, offset, last, bodies })
         }
         Kind::Gram => Frame::Gram { body },
         Kind::Window => Frame::Window(match frame["total"].as_u64() {
@@ -398,7 +406,8 @@ fn packet_to_json(packet: &Packet<'_>) -> Value {
 fn frame_to_json(frame: &Frame<'_>) -> Value {
     let bytes = match frame {
         Frame::Msg(messages) => messages.bodies.iter().map(|body| to_text(body)).collect(),
-        Frame::Part(part) => json!(to_text(part.body)),
+        Frame::Part(Part { bodies, .. }) if bodies.len() == 1 => json!(to_text(bodies[0])),
+        Frame::Part(part) => part.bodies.iter().map(|body| to_text(body)).collect(),
         Frame::Gram { body: bytes } | Frame::Pad { bytes } => json!(to_text(bytes)),
         _ => return json!(frame),
     };

@@ -26,6 +26,12 @@ class Member(Partner):
         return dict(ip=ip, port=port, **members)
 
     def take(self, frame, bodies):
+        if frame["t"] == "part" and len(bodies) > 1:                      # a stretch: message by message, each from its beginning
+            for number, body in enumerate(bodies):
+                is_last = number + 1 < len(bodies) or frame.get("last", False)
+                offset = frame["off"] if number == 0 else 0
+                self.take({**frame, "seq": frame["seq"] + number, "off": offset, "last": is_last}, [body])
+            return
         if frame["t"] == "part":                                                                     # UC-STR-006
             key = (frame.get("st", 0), frame["seq"])
             parts = self.parts.setdefault(key, {})

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::ranges::Ranges;
-use crate::wire::{LEAST_PART_BYTES, Part};
+use crate::wire::{LEAST_PART_BYTES, Piece};
 
 /// What an entry costs beside its bytes: its share of the tree's nodes and of the list of ranges, and the allocation's own.
 const PIECE_COST: u64 = 96;
@@ -35,26 +35,36 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Takes what is new of a fragment.
-    pub fn insert(&mut self, part: &Part<'_>) {
-        let end = part.offset + part.body.len() as u64;
-        let new: Vec<[u64; 2]> = self.have.gaps(part.offset, end - 1).collect();
-        for [first, last] in new {
-            let (from, to) = ((first - part.offset) as usize, (last - part.offset) as usize);
-            self.put(first, &part.body[from..=to]);
+    /// One of which the beginning is here.
+    pub fn from_front(front: Vec<u8>) -> Self {
+        let bytes = front.len() as u64;
+        let mut have = Ranges::default();
+        if bytes > 0 {
+            have.insert_range(0, bytes - 1);
         }
-        self.bytes += self.have.insert_range(part.offset, end - 1);
+        Self { front, beyond: BTreeMap::new(), have, bytes, extent: bytes, length: None }
+    }
+
+    /// Takes what is new of a fragment.
+    pub fn insert(&mut self, piece: &Piece<'_>) {
+        let end = piece.offset + piece.body.len() as u64;
+        let new: Vec<[u64; 2]> = self.have.gaps(piece.offset, end - 1).collect();
+        for [first, last] in new {
+            let (from, to) = ((first - piece.offset) as usize, (last - piece.offset) as usize);
+            self.put(first, &piece.body[from..=to]);
+        }
+        self.bytes += self.have.insert_range(piece.offset, end - 1);
         self.extent = self.extent.max(end);
-        if part.last {
+        if piece.last {
             self.length = Some(end);
         }
     }
 
     /// Whether a fragment says something else than those before about where the message ends.
-    pub fn contradicts(&self, part: &Part<'_>) -> bool {
-        let end = part.offset + part.body.len() as u64;
-        let differs = self.length.is_some_and(|length| end > length || (part.last && end != length));
-        differs || (part.last && self.extent > end)
+    pub fn contradicts(&self, piece: &Piece<'_>) -> bool {
+        let end = piece.offset + piece.body.len() as u64;
+        let differs = self.length.is_some_and(|length| end > length || (piece.last && end != length));
+        differs || (piece.last && self.extent > end)
     }
 
     /// Up to where the message has shown itself: what the other side has charged for it so far (UC-STR-009).
@@ -132,7 +142,7 @@ mod tests {
     use super::*;
 
     fn insert(assembly: &mut Assembly, offset: u64, body: &[u8], last: bool) {
-        assembly.insert(&Part { stream: 0, seq: 1, unordered: false, offset, last, body });
+        assembly.insert(&Piece { seq: 1, offset, last, body });
         let pieces: usize = assembly.beyond.values().map(Vec::len).sum();
         assert_eq!(assembly.bytes, (assembly.front.len() + pieces) as u64);
     }

@@ -159,6 +159,8 @@ fn basis(rtt: &Rtt) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::super::sent::Content;
     use super::*;
 
@@ -181,7 +183,7 @@ mod tests {
     fn sent_at(times_ms: &[u64]) -> SentPackets {
         let mut sent = SentPackets::new();
         for &time_ms in times_ms {
-            sent.record(at(time_ms), 100, vec![Content::Ping], false);
+            sent.record(at(time_ms), 100, smallvec![Content::Ping], false);
         }
         sent
     }
@@ -239,7 +241,7 @@ mod tests {
         let mut intervals_ms = Vec::new();
         let mut now = at(0);
         for _ in 0..14 {
-            sent.record(now, 100, vec![Content::Ping], false);
+            sent.record(now, 100, smallvec![Content::Ping], false);
             let deadline = detector.deadline(&sent, &rtt, ACK_DELAY, &config).unwrap();
             intervals_ms.push(deadline.since(now).as_millis());
             now = deadline;

@@ -14,6 +14,7 @@ mod event;
 mod flow;
 mod loss;
 mod ranges;
+mod ready;
 mod recv;
 mod redundancy;
 mod rtt;

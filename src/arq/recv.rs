@@ -6,19 +6,27 @@ use super::assembly::Assembly;
 use super::event::Violation;
 use super::flow::Grant;
 use super::ranges::Ranges;
-use crate::wire::{Limits, Messages, Part, Skip, Window};
+use super::ready::{Ready, SHORT_BYTES};
+use crate::wire::{Limits, Messages, Part, Piece, Skip, Window};
 
 /// All streams of one direction.
 #[derive(Debug)]
 pub struct RecvStreams {
     streams: BTreeMap<u32, RecvStream>,
-    grant: Grant,
+    totals: Totals,
     limits: Limits,
+    /// Streams that got something to take since the last poll.
+    readable: VecDeque<u32>,
+}
+
+/// What all streams have in common.
+#[derive(Debug)]
+struct Totals {
+    grant: Grant,
     /// The memory that whatever waits takes: whole messages, and of others what came of them. The grant counts what the other side
     /// may have charged instead, which is more where a message has holes.
     held_bytes: u64,
-    /// Streams that got something to take since the last poll.
-    readable: VecDeque<u32>,
+    message_limit: u64,
 }
 
 /// A message that the application takes.
@@ -39,7 +47,9 @@ struct RecvStream {
     /// Whole messages that wait for the ones before them.
     held: BTreeMap<u64, Vec<u8>>,
     partial: BTreeMap<u64, Assembly>,
-    ready: VecDeque<Received>,
+    /// What can be taken. The message just above the floor may have begun behind it, if it comes in order: most do, and need no
+    /// tables.
+    ready: Ready,
     grant: Grant,
     seq_edge: u64,
 }
@@ -49,88 +59,64 @@ impl RecvStreams {
     pub const fn new(limits: Limits) -> Self {
         Self {
             streams: BTreeMap::new(),
-            grant: Grant::new(limits.connection_bytes, limits.message_bytes),
+            totals: Totals {
+                grant: Grant::new(limits.connection_bytes, limits.message_bytes),
+                held_bytes: 0,
+                message_limit: limits.message_bytes,
+            },
             limits,
-            held_bytes: 0,
             readable: VecDeque::new(),
         }
     }
 
     /// Takes whole messages.
     pub fn on_messages(&mut self, messages: &Messages<'_>) -> Result<(), Violation> {
-        for (seq, body) in (messages.seq..).zip(&messages.bodies) {
-            self.check_message(body.len() as u64)?;
-            if !self.stream(messages.stream)?.admits(seq)? {
-                continue;
-            }
-            self.charge(messages.stream, seq, body.len() as u64)?;
-            self.complete(messages.stream, seq, messages.unordered, body.to_vec());
-        }
-        Ok(())
+        self.visit(messages.stream, |stream, totals| {
+            (messages.seq..).zip(&messages.bodies).try_for_each(|(seq, body)| {
+                totals.check_message(body.len() as u64)?;
+                stream.on_message(totals, seq, messages.unordered, body)
+            })
+        })
     }
 
-    /// Takes a fragment.
+    /// Takes a fragment, or a stretch of the stream.
     pub fn on_part(&mut self, part: &Part<'_>) -> Result<(), Violation> {
-        let end = part.offset + part.body.len() as u64;
-        self.check_message(end)?;
-        let stream = self.stream(part.stream)?;
-        if !stream.admits(part.seq)? {
-            return Ok(());
-        }
-        if stream.partial.get(&part.seq).is_some_and(|assembly| assembly.contradicts(part)) {
-            return Err(Violation::PartMismatch);
-        }
-        self.charge(part.stream, part.seq, end)?;
-        let stream = self.stream(part.stream)?;
-        let assembly = stream.partial.entry(part.seq).or_default();
-        let before = assembly.held_bytes();
-        assembly.insert(part);
-        let (after, is_whole) = (assembly.held_bytes(), assembly.is_whole());
-        if assembly.is_scattered() {
-            return Err(Violation::Scattered);
-        }
-        let whole = if is_whole { stream.partial.remove(&part.seq) } else { None };
-        // It may be less than before: pieces that became one cost only once.
-        self.held_bytes = self.held_bytes + after - before;
-        if let Some(assembly) = whole {
-            self.held_bytes -= after;
-            self.complete(part.stream, part.seq, part.unordered, assembly.into_body());
-        }
-        Ok(())
+        self.visit(part.stream, |stream, totals| {
+            part.pieces().try_for_each(|piece| {
+                totals.check_message(piece.offset + piece.body.len() as u64)?;
+                if piece.offset == 0 && piece.last && !stream.has_begun(piece.seq) {
+                    stream.on_message(totals, piece.seq, part.unordered, piece.body)
+                } else {
+                    stream.on_piece(totals, &piece, part.unordered)
+                }
+            })
+        })
     }
 
     /// Takes the sender's word that messages will not come (UC-STR-011).
     pub fn on_skip(&mut self, skip: &Skip) -> Result<(), Violation> {
-        for (seq, &size) in (skip.seq..).zip(&skip.sizes) {
-            self.check_message(size)?;
-            if !self.stream(skip.stream)?.admits(seq)? {
-                continue;
-            }
-            self.charge(skip.stream, seq, size)?;
-            let stream = self.stream(skip.stream)?;
-            // What it had charged is given back: nobody will take it.
-            let partial = stream.partial.remove(&seq);
-            let (had, held) = partial.map_or((0, 0), |partial| (partial.extent(), partial.held_bytes()));
-            let charged = size.max(had);
-            stream.grant.consume(charged);
-            stream.settled.insert(seq);
-            self.grant.consume(charged);
-            self.held_bytes -= held;
-            self.advance(skip.stream);
-        }
-        Ok(())
+        self.visit(skip.stream, |stream, totals| {
+            (skip.seq..).zip(&skip.sizes).try_for_each(|(seq, &size)| {
+                totals.check_message(size)?;
+                stream.on_skip(totals, seq, size)
+            })
+        })
     }
 
     /// The next message of a stream, in order where its sender wanted order.
     pub fn take(&mut self, stream: u32) -> Option<Received> {
         let state = self.streams.get_mut(&stream)?;
-        let received = state.ready.pop_front()?;
-        super::give_back(&mut state.ready);
-        let bytes = received.body.len() as u64;
-        state.grant.consume(bytes);
-        self.grant.consume(bytes);
-        self.held_bytes -= bytes;
+        let received = state.ready.take()?;
+        self.totals.consume(state, received.body.len() as u64);
         Some(received)
+    }
+
+    /// The same into `body`, which keeps its memory; tells the message's number.
+    pub fn take_into(&mut self, stream: u32, body: &mut Vec<u8>) -> Option<u64> {
+        let state = self.streams.get_mut(&stream)?;
+        let seq = state.ready.take_into(body)?;
+        self.totals.consume(state, body.len() as u64);
+        Some(seq)
     }
 
     /// A stream that has something to take, once for each time that it got something.
@@ -142,7 +128,7 @@ impl RecvStreams {
 
     /// Windows that are worth telling anew, the connection's first (UC-STR-010). [`RecvStreams::on_window_sent`] marks one as told.
     pub fn next_windows(&self) -> impl Iterator<Item = Window> {
-        let connection = self.grant.next_edge().map(|bytes| Window::Connection { bytes });
+        let connection = self.totals.grant.next_edge().map(|bytes| Window::Connection { bytes });
         let streams = self.streams.iter().filter_map(|(&stream, state)| {
             let seq = state.next_seq_edge(self.limits.stream_messages);
             let bytes = state.grant.next_edge();
@@ -158,7 +144,7 @@ impl RecvStreams {
     /// A window was told; its edge binds us now.
     pub fn on_window_sent(&mut self, window: Window) {
         match window {
-            Window::Connection { bytes } => self.grant.tell(bytes),
+            Window::Connection { bytes } => self.totals.grant.tell(bytes),
             Window::Stream { stream, bytes, seq } => {
                 if let Some(state) = self.streams.get_mut(&stream) {
                     state.grant.tell(bytes);
@@ -171,7 +157,7 @@ impl RecvStreams {
     /// The windows as they were last told, to repeat a frame that was lost.
     pub fn told_window(&self, stream: Option<u32>) -> Option<Window> {
         match stream {
-            None => Some(Window::Connection { bytes: self.grant.edge() }),
+            None => Some(Window::Connection { bytes: self.totals.grant.edge() }),
             Some(stream) => self.streams.get(&stream).map(|state| Window::Stream {
                 stream,
                 bytes: state.grant.edge(),
@@ -182,12 +168,12 @@ impl RecvStreams {
 
     /// The memory that is taken by what waits for the application or for its missing neighbours.
     pub const fn held_bytes(&self) -> u64 {
-        self.held_bytes
+        self.totals.held_bytes
     }
 
     /// How much of the connection's window is in use, for the bound's checker.
     pub const fn charged_bytes(&self) -> u64 {
-        self.grant.held()
+        self.totals.grant.held()
     }
 
     /// Entries in every table, for the bound's checker.
@@ -201,81 +187,217 @@ impl RecvStreams {
             .sum()
     }
 
-    fn check_message(&self, length: u64) -> Result<(), Violation> {
-        if length > self.limits.message_bytes { Err(Violation::MessageLimit) } else { Ok(()) }
-    }
-
-    fn stream(&mut self, stream: u32) -> Result<&mut RecvStream, Violation> {
-        if stream >= self.limits.streams {
+    /// Lets `take` have a stream, and notes whether there is more to take afterwards.
+    fn visit(
+        &mut self,
+        number: u32,
+        take: impl FnOnce(&mut RecvStream, &mut Totals) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        if number >= self.limits.streams {
             return Err(Violation::StreamLimit);
         }
         let limits = self.limits;
-        Ok(self.streams.entry(stream).or_insert_with(|| RecvStream {
+        let stream = self.streams.entry(number).or_insert_with(|| RecvStream {
             floor: 0,
             settled: Ranges::default(),
             held: BTreeMap::new(),
             partial: BTreeMap::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             grant: Grant::new(limits.stream_bytes, limits.message_bytes),
             seq_edge: limits.stream_messages,
-        }))
+        });
+        let before = stream.ready.len();
+        let result = take(stream, &mut self.totals);
+        if stream.ready.len() > before && self.readable.back() != Some(&number) {
+            self.readable.push_back(number);
+        }
+        result
+    }
+}
+
+impl Totals {
+    const fn check_message(&self, length: u64) -> Result<(), Violation> {
+        if length > self.message_limit { Err(Violation::MessageLimit) } else { Ok(()) }
     }
 
-    /// Charges what a message has newly shown of its length. An unfinished message counts up to its furthest byte.
-    fn charge(&mut self, stream: u32, seq: u64, extent: u64) -> Result<(), Violation> {
-        let state = self.stream(stream)?;
-        let known = state.partial.get(&seq).map_or(0, Assembly::extent);
-        let more = extent.saturating_sub(known);
-        let within_stream = state.grant.receive(more);
-        if within_stream && self.grant.receive(more) { Ok(()) } else { Err(Violation::WindowOverrun) }
-    }
-
-    fn complete(&mut self, stream: u32, seq: u64, unordered: bool, body: Vec<u8>) {
-        let Some(state) = self.streams.get_mut(&stream) else {
-            return;
-        };
-        state.settled.insert(seq);
-        // It may have begun in fragments and come whole.
-        let replaced = state.partial.remove(&seq).map_or(0, |partial| partial.held_bytes());
-        self.held_bytes = self.held_bytes + body.len() as u64 - replaced;
-        if unordered {
-            state.ready.push_back(Received { seq, body });
-            self.readable.push_back(stream);
-        } else {
-            state.held.insert(seq, body);
-        }
-        self.advance(stream);
-    }
-
-    /// Moves the floor over what is settled and makes ready what waited for it (UC-STR-004).
-    fn advance(&mut self, stream: u32) {
-        let Some(state) = self.streams.get_mut(&stream) else {
-            return;
-        };
-        let Some(&[first, last]) = state.settled.as_slice().first() else {
-            return;
-        };
-        if first > state.floor + 1 {
-            return;
-        }
-        state.floor = state.floor.max(last);
-        state.settled.remove_below(state.floor + 1);
-        let still_held = state.held.split_off(&(state.floor + 1));
-        let released = std::mem::replace(&mut state.held, still_held);
-        if !released.is_empty() {
-            self.readable.push_back(stream);
-        }
-        state.ready.extend(released.into_iter().map(|(seq, body)| Received { seq, body }));
+    const fn consume(&mut self, stream: &mut RecvStream, bytes: u64) {
+        stream.grant.consume(bytes);
+        self.grant.consume(bytes);
+        self.held_bytes -= bytes;
     }
 }
 
 impl RecvStream {
+    fn on_message(
+        &mut self,
+        totals: &mut Totals,
+        seq: u64,
+        unordered: bool,
+        body: &[u8],
+    ) -> Result<(), Violation> {
+        if !self.admits(seq)? {
+            return Ok(());
+        }
+        self.charge(totals, seq, body.len() as u64)?;
+        // It may have begun in fragments and come whole.
+        self.forget_pieces(totals, seq);
+        totals.held_bytes += body.len() as u64;
+        if seq == self.floor + 1 || unordered {
+            self.set_begun_aside();
+            self.ready.push(seq, body);
+        } else {
+            self.held.insert(seq, body.to_vec());
+        }
+        self.settle(seq);
+        Ok(())
+    }
+
+    fn on_piece(&mut self, totals: &mut Totals, piece: &Piece<'_>, unordered: bool) -> Result<(), Violation> {
+        if !self.admits(piece.seq)? {
+            return Ok(());
+        }
+        let end = piece.offset + piece.body.len() as u64;
+        if let Some(new) = self.continues(piece, unordered) {
+            self.charge(totals, piece.seq, end)?;
+            totals.held_bytes += new.len() as u64;
+            self.ready.begin(new);
+            if piece.last {
+                self.ready.finish(piece.seq);
+                self.settle(piece.seq);
+            }
+            return Ok(());
+        }
+        if piece.seq == self.floor + 1 {
+            self.set_begun_aside();
+        }
+        if self.partial.get(&piece.seq).is_some_and(|assembly| assembly.contradicts(piece)) {
+            return Err(Violation::PartMismatch);
+        }
+        self.charge(totals, piece.seq, end)?;
+        let assembly = self.partial.entry(piece.seq).or_default();
+        let before = assembly.held_bytes();
+        assembly.insert(piece);
+        // It may be less than before: pieces that became one cost only once.
+        totals.held_bytes = totals.held_bytes + assembly.held_bytes() - before;
+        if assembly.is_scattered() {
+            return Err(Violation::Scattered);
+        }
+        if assembly.is_whole()
+            && let Some(assembly) = self.partial.remove(&piece.seq)
+        {
+            self.on_assembled(totals, piece.seq, unordered, assembly);
+        }
+        Ok(())
+    }
+
+    fn on_assembled(&mut self, totals: &mut Totals, seq: u64, unordered: bool, assembly: Assembly) {
+        let held = assembly.held_bytes();
+        let body = assembly.into_body();
+        totals.held_bytes = totals.held_bytes + body.len() as u64 - held;
+        if seq == self.floor + 1 || unordered {
+            self.set_begun_aside();
+            self.ready.push_long(seq, body);
+        } else {
+            self.held.insert(seq, body);
+        }
+        self.settle(seq);
+    }
+
+    fn on_skip(&mut self, totals: &mut Totals, seq: u64, size: u64) -> Result<(), Violation> {
+        if !self.admits(seq)? {
+            return Ok(());
+        }
+        self.charge(totals, seq, size)?;
+        // What it had charged is given back: nobody will take it.
+        let charged = size.max(self.forget_pieces(totals, seq));
+        self.grant.consume(charged);
+        totals.grant.consume(charged);
+        self.settle(seq);
+        Ok(())
+    }
+
     /// Whether a message is still wanted: false if it was settled before (UC-STR-003).
     fn admits(&self, seq: u64) -> Result<bool, Violation> {
         if seq > self.seq_edge {
             return Err(Violation::WindowOverrun);
         }
-        Ok(seq > self.floor && !self.settled.contains(seq))
+        Ok(seq > self.floor && (self.settled.is_empty() || !self.settled.contains(seq)))
+    }
+
+    /// Whether something of a message is here, which what comes now may contradict.
+    fn has_begun(&self, seq: u64) -> bool {
+        (seq == self.floor + 1 && self.ready.begun_bytes() > 0)
+            || (!self.partial.is_empty() && self.partial.contains_key(&seq))
+    }
+
+    /// What a piece adds to the message that comes in order, if it is one to add to.
+    fn continues<'a>(&self, piece: &Piece<'a>, unordered: bool) -> Option<&'a [u8]> {
+        let begun = self.ready.begun_bytes();
+        let is_next = piece.seq == self.floor + 1 && !unordered;
+        let is_short = piece.offset + piece.body.len() as u64 <= SHORT_BYTES as u64;
+        if !is_next || !is_short || (begun == 0 && self.partial.contains_key(&piece.seq)) {
+            return None;
+        }
+        let known = (begun as u64).checked_sub(piece.offset)?;
+        piece.body.get(known as usize..).filter(|new| !new.is_empty())
+    }
+
+    /// The message that began to come in order does not go on so: it becomes one of those that come in pieces.
+    fn set_begun_aside(&mut self) {
+        if self.ready.begun_bytes() > 0 {
+            let begun = Assembly::from_front(self.ready.take_begun());
+            self.partial.insert(self.floor + 1, begun);
+        }
+    }
+
+    /// Forgets what came of a message so far; tells how far that reached.
+    fn forget_pieces(&mut self, totals: &mut Totals, seq: u64) -> u64 {
+        if seq == self.floor + 1 && self.ready.begun_bytes() > 0 {
+            let begun = self.ready.take_begun().len() as u64;
+            totals.held_bytes -= begun;
+            return begun;
+        }
+        if self.partial.is_empty() {
+            return 0;
+        }
+        self.partial.remove(&seq).map_or(0, |partial| {
+            totals.held_bytes -= partial.held_bytes();
+            partial.extent()
+        })
+    }
+
+    /// Charges what a message has newly shown of its length. An unfinished message counts up to its furthest byte.
+    fn charge(&mut self, totals: &mut Totals, seq: u64, extent: u64) -> Result<(), Violation> {
+        let begun = if seq == self.floor + 1 { self.ready.begun_bytes() as u64 } else { 0 };
+        let known = match begun {
+            0 if self.partial.is_empty() => 0,
+            0 => self.partial.get(&seq).map_or(0, Assembly::extent),
+            begun => begun,
+        };
+        let more = extent.saturating_sub(known);
+        let is_granted = self.grant.receive(more) && totals.grant.receive(more);
+        if is_granted { Ok(()) } else { Err(Violation::WindowOverrun) }
+    }
+
+    /// Nothing of a message is wanted any more. Moves the floor over what is settled and makes ready what waited for it
+    /// (UC-STR-004).
+    fn settle(&mut self, seq: u64) {
+        if seq != self.floor + 1 {
+            self.settled.insert(seq);
+            return;
+        }
+        self.floor = seq;
+        let Some(&[first, last]) = self.settled.as_slice().first() else {
+            return;
+        };
+        if first > self.floor + 1 {
+            return;
+        }
+        self.floor = self.floor.max(last);
+        self.settled.remove_below(self.floor + 1);
+        let still_held = self.held.split_off(&(self.floor + 1));
+        let released = std::mem::replace(&mut self.held, still_held);
+        released.into_iter().for_each(|(seq, body)| self.ready.push_long(seq, body));
     }
 
     /// The next edge of message numbers, once a quarter of the window was used. Messages that nobody took count as used, so an
@@ -306,7 +428,7 @@ mod tests {
     }
 
     fn part(offset: u64, last: bool, body: &[u8]) -> Part<'_> {
-        Part { stream: 0, seq: 1, unordered: false, offset, last, body }
+        Part { stream: 0, seq: 1, unordered: false, offset, last, bodies: vec![body] }
     }
 
     fn taken(streams: &mut RecvStreams) -> Vec<String> {

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::congestion::AckSample;
 use crate::time::Instant;
 
@@ -9,12 +11,14 @@ use crate::time::Instant;
 /// is still needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A whole message.
-    Message {
-        /// Its stream.
+    /// Whole messages, consecutive.
+    Messages {
+        /// Their stream.
         stream: u32,
-        /// Its number.
+        /// The first one's number.
         seq: u64,
+        /// How many.
+        count: u32,
     },
     /// A fragment.
     Part {
@@ -44,6 +48,9 @@ pub enum Content {
     Gram,
 }
 
+/// What one packet carried: rarely more than the end of a message, whole ones, and the beginning of one.
+pub type Contents = SmallVec<[Content; 3]>;
+
 /// A packet that left.
 #[derive(Debug)]
 pub struct SentPacket {
@@ -52,7 +59,7 @@ pub struct SentPacket {
     /// Its length in bytes.
     pub bytes: u64,
     /// What it carried.
-    pub contents: Vec<Content>,
+    pub contents: Contents,
     /// When it was found lost. It is remembered for a while: an ack that comes after all proves the loss spurious.
     pub lost_at: Option<Instant>,
     delivered_before: u64,
@@ -105,7 +112,7 @@ impl SentPackets {
     }
 
     /// A packet with contents left. `limited_by_window` tells that more was waiting when the window was full.
-    pub fn record(&mut self, now: Instant, bytes: u64, contents: Vec<Content>, limited_by_window: bool) {
+    pub fn record(&mut self, now: Instant, bytes: u64, contents: Contents, limited_by_window: bool) {
         if self.in_flight_bytes == 0 {
             // After a pause the rate is measured from the first packet on, not over the pause.
             self.delivered_at = now;
@@ -229,6 +236,8 @@ impl SentPackets {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
 
     fn at(milliseconds: u64) -> Instant {
@@ -241,7 +250,7 @@ mod tests {
         let mut sent = SentPackets::new();
         for n in 0..4 {
             assert_eq!(sent.next_number(), n + 1);
-            sent.record(at(n), 100, vec![Content::Ping], false);
+            sent.record(at(n), 100, smallvec![Content::Ping], false);
         }
         assert_eq!(sent.take_acked(at(9), &[[1, 1], [3, 3]]).len(), 2);
         assert_eq!((sent.low(), sent.in_flight_bytes()), (2, 200));
@@ -255,7 +264,7 @@ mod tests {
     #[test]
     fn an_ack_of_the_whole_number_space_costs_no_more_than_the_table() {
         let mut sent = SentPackets::new();
-        sent.record(at(0), 100, vec![Content::Ping], false);
+        sent.record(at(0), 100, smallvec![Content::Ping], false);
         assert_eq!(sent.take_acked(at(1), &[[1, crate::wire::MAX_NUMBER]]).len(), 1);
         assert_eq!(sent.take_acked(at(1), &[[1, 1]]).len(), 0);
     }

@@ -292,6 +292,15 @@ impl Endpoint {
         Some(received)
     }
 
+    /// The same into `body`, which keeps its memory; tells the message's number.
+    pub fn take_into(&mut self, handle: Handle, stream: u32, body: &mut Vec<u8>) -> Option<u64> {
+        let entry = self.entry_mut(handle)?;
+        let seq = entry.connection.take_into(stream, body)?;
+        self.note_held(handle.index);
+        self.touch(handle.index);
+        Some(seq)
+    }
+
     /// Takes the next unreliable message.
     pub fn take_gram(&mut self, handle: Handle) -> Option<Vec<u8>> {
         self.entry_mut(handle)?.connection.take_gram()

@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(theirs.remote, keys(1).public());
         for (from, to) in [(&mut ours.sealer, &mut theirs.opener), (&mut theirs.sealer, &mut ours.opener)] {
             let mut packet = b"headtext".to_vec();
-            from.seal(7, &mut packet, 0, 4);
+            from.seal(7, &mut packet, 4);
             assert_eq!(to.open(7, 0, &mut packet, 4), Ok(4..8));
             assert_eq!(&packet[4..8], b"text");
         }

@@ -14,7 +14,7 @@ use crate::chat::MessageId;
 use crate::endpoint::Endpoint;
 use crate::peer::ConversationId;
 use crate::time::Instant;
-use crate::wire::{ConnectionId, Frame, Packet};
+use crate::wire::{ConnectionId, Frame, Packet, Piece};
 
 /// Everything that the harness knows.
 #[derive(Debug, Default)]
@@ -438,16 +438,7 @@ impl End {
             }
             Frame::Part(part) => {
                 let incoming = self.incoming.entry(part.stream).or_default();
-                if incoming.settled.contains(part.seq) {
-                    return;
-                }
-                let end = part.offset + part.body.len() as u64;
-                let (have, length) = incoming.partial.entry(part.seq).or_default();
-                have.insert_range(part.offset, end - 1);
-                *length = length.or(part.last.then_some(end));
-                if length.is_some_and(|length| have.as_slice() == [[0, length - 1]]) {
-                    incoming.complete(part.seq, part.unordered);
-                }
+                part.pieces().for_each(|piece| incoming.record_piece(&piece, part.unordered));
             }
             Frame::Skip(skip) => {
                 let incoming = self.incoming.entry(skip.stream).or_default();
@@ -462,6 +453,21 @@ impl End {
 }
 
 impl Incoming {
+    fn record_piece(&mut self, piece: &Piece<'_>, unordered: bool) {
+        if self.settled.contains(piece.seq) {
+            return;
+        }
+        let end = piece.offset + piece.body.len() as u64;
+        let (have, length) = self.partial.entry(piece.seq).or_default();
+        if end > piece.offset {
+            have.insert_range(piece.offset, end - 1);
+        }
+        *length = length.or(piece.last.then_some(end));
+        if length.is_some_and(|length| length == 0 || have.as_slice() == [[0, length - 1]]) {
+            self.complete(piece.seq, unordered);
+        }
+    }
+
     fn complete(&mut self, seq: u64, unordered: bool) {
         self.partial.remove(&seq);
         if self.settled.insert(seq) {

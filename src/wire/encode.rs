@@ -23,17 +23,15 @@ pub enum Form<'a> {
 
 /// Writes one packet, frame by frame, never beyond its limit.
 ///
-/// The head grows in the caller's buffer and the bytes in one of its own, because a frame's bytes stand behind the whole head. What
-/// already stands in the caller's buffer stays as it is, and the packet begins behind it: several packets can be written into one
-/// buffer and leave with one system call. Lengths and places are the packet's own, counted from where it begins.
+/// The head grows in the caller's buffer and the bytes in one of its own, because a frame's bytes stand behind the whole head.
 #[derive(Debug)]
 pub struct PacketWriter<'b> {
     head: &'b mut Vec<u8>,
     bytes: &'b mut Vec<u8>,
-    /// Where in `head` the packet begins.
+    /// Where in the head's buffer the packet begins.
     start: usize,
     protection: Protection,
-    /// Where in `head` it has to end, with its bytes.
+    /// How far its buffers may grow together.
     limit: usize,
     frames: usize,
 }
@@ -45,8 +43,7 @@ enum Protection {
 }
 
 impl<'b> PacketWriter<'b> {
-    /// Begins packet `number` to the connection `to` behind what stands in `head`; `bytes` is cleared. `limit` bounds the whole
-    /// datagram in bytes.
+    /// Begins packet `number` to the connection `to`. Both buffers are cleared. `limit` bounds the whole datagram in bytes.
     pub fn new(
         head: &'b mut Vec<u8>,
         bytes: &'b mut Vec<u8>,
@@ -55,25 +52,31 @@ impl<'b> PacketWriter<'b> {
         low: Option<u64>,
         limit: usize,
     ) -> Self {
+        head.clear();
         bytes.clear();
+        Self::in_clear(head, bytes, (to, number), low, limit)
+    }
+
+    fn in_clear(
+        head: &'b mut Vec<u8>,
+        bytes: &'b mut Vec<u8>,
+        (to, number): (ConnectionId, u64),
+        low: Option<u64>,
+        limit: usize,
+    ) -> Self {
         let start = head.len();
-        let digits_at = write_prefix(head) - start;
+        let digits_at = write_prefix(head);
         write_all(head, format_args!(",\"to\":\"{to}\",\"n\":{number}"));
         if let Some(low) = low {
             write_all(head, format_args!(",\"low\":{low}"));
         }
         head.extend_from_slice(b",\"f\":[");
-        Self {
-            head,
-            bytes,
-            start,
-            protection: Protection::Checksum { digits_at },
-            limit: start + limit,
-            frames: 0,
-        }
+        let protection = Protection::Checksum { digits_at };
+        Self { head, bytes, start, protection, limit: start + limit, frames: 0 }
     }
 
-    /// The same in either form. Of a sealed packet `limit` bounds what is written here; the seal comes on top.
+    /// The same in either form, and behind what stands in `head` already: several packets can leave with one call to the system. Of
+    /// a sealed packet `limit` bounds what is written here; the seal comes on top.
     pub fn in_form(
         head: &'b mut Vec<u8>,
         bytes: &'b mut Vec<u8>,
@@ -82,11 +85,11 @@ impl<'b> PacketWriter<'b> {
         low: Option<u64>,
         limit: usize,
     ) -> Self {
-        let Form::Sealed { epoch, finish } = form else {
-            return Self::new(head, bytes, to, number, low, limit);
-        };
-        bytes.clear();
         let start = head.len();
+        bytes.clear();
+        let Form::Sealed { epoch, finish } = form else {
+            return Self::in_clear(head, bytes, (to, number), low, limit);
+        };
         write_all(head, format_args!("{{\"v\":{VERSION},\"to\":\"{to}\",\"n\":{number}"));
         if epoch > 0 {
             write_all(head, format_args!(",\"k\":{epoch}"));
@@ -96,22 +99,16 @@ impl<'b> PacketWriter<'b> {
         }
         head.extend_from_slice(b"}\n");
         head.extend_from_slice(finish);
-        let sealed_at = head.len() - start;
+        let sealed_at = head.len();
         match low {
             Some(low) => write_all(head, format_args!("{{\"low\":{low},\"f\":[")),
             None => head.extend_from_slice(b"{\"f\":["),
         }
-        Self {
-            head,
-            bytes,
-            start,
-            protection: Protection::Seal { sealed_at },
-            limit: start + limit,
-            frames: 0,
-        }
+        let protection = Protection::Seal { sealed_at };
+        Self { head, bytes, start, protection, limit: start + limit, frames: 0 }
     }
 
-    /// Where in the packet what is to be sealed begins; None in the clear.
+    /// Where in the head's buffer what is to be sealed begins; None in the clear.
     pub const fn sealed_at(&self) -> Option<usize> {
         match self.protection {
             Protection::Checksum { .. } => None,
@@ -144,7 +141,7 @@ impl<'b> PacketWriter<'b> {
             Frame::Msg(messages) => {
                 messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body));
             }
-            Frame::Part(part) => self.bytes.extend_from_slice(part.body),
+            Frame::Part(part) => part.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body)),
             Frame::Gram { body } => self.bytes.extend_from_slice(body),
             Frame::Pad { bytes } => self.bytes.extend_from_slice(bytes),
             _ => {}
@@ -158,7 +155,7 @@ impl<'b> PacketWriter<'b> {
         true
     }
 
-    /// Completes the packet in the head's buffer and tells its length, without what stands before it.
+    /// Completes the packet in the head's buffer and tells its length there.
     pub fn finish(self) -> usize {
         self.head.extend_from_slice(b"]}");
         if !self.bytes.is_empty() {
@@ -166,7 +163,7 @@ impl<'b> PacketWriter<'b> {
             self.head.extend_from_slice(self.bytes);
         }
         if let Protection::Checksum { digits_at } = self.protection {
-            checksum::seal(&mut self.head[self.start..], digits_at);
+            checksum::seal(&mut self.head[self.start..], digits_at - self.start);
         }
         self.head.len() - self.start
     }
@@ -186,9 +183,9 @@ impl Messages<'_> {
 }
 
 impl super::Part<'_> {
-    /// The most bytes that the frame's head takes.
+    /// The most bytes that the frame's head takes with one message in it; each other one adds [`Messages::ENTRY_BYTES`].
     pub fn head_bytes(stream: u32, seq: u64, unordered: bool, offset: u64) -> usize {
-        r#"{"t":"part","seq":,"off":,"last":true,"len":65507}"#.len()
+        r#"{"t":"part","seq":,"off":,"last":true,"len":[65507]}"#.len()
             + common_bytes(stream, seq, unordered)
             + decimal_digits(offset)
     }
@@ -294,35 +291,4 @@ fn write_json<T: Serialize>(buffer: &mut Vec<u8>, value: &T) {
 
 fn write_all(buffer: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     buffer.write_fmt(text).expect("a Vec takes every write");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::random::Random;
-
-    fn write(
-        buffer: &mut Vec<u8>,
-        number: u64,
-        form: Form<'_>,
-        limit: usize,
-    ) -> (usize, Option<usize>, usize) {
-        let to = ConnectionId::random(&mut Random::from_seed(1));
-        let mut bytes = b"of the packet before".to_vec();
-        let mut writer = PacketWriter::in_form(buffer, &mut bytes, (to, number), form, Some(1), limit);
-        while writer.push(&Frame::Gram { body: b"text" }) {}
-        let (sealed_at, room) = (writer.sealed_at(), writer.room());
-        (writer.finish(), sealed_at, room)
-    }
-
-    #[test]
-    fn a_packet_behind_another_is_the_same_as_alone() {
-        for form in [Form::Clear, Form::Sealed { epoch: 3, finish: &[7; 64] }] {
-            let (mut alone, mut behind) = (Vec::new(), b"the packet before".to_vec());
-            let before = behind.clone();
-            let written = write(&mut alone, 40_001, form, 400);
-            assert_eq!(write(&mut behind, 40_001, form, 400), written);
-            assert_eq!(behind, [before, alone].concat());
-        }
-    }
 }

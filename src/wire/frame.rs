@@ -94,26 +94,52 @@ pub struct Messages<'a> {
     pub bodies: Vec<&'a [u8]>,
 }
 
-/// A fragment of one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// A fragment of one message, or a stretch of a stream: the end of a message, whole ones behind it, and the beginning of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part<'a> {
     /// The stream; absent on the wire for 0.
     #[serde(rename = "st", skip_serializing_if = "is_zero")]
     pub stream: u32,
-    /// The message's number.
+    /// The first message's number.
     pub seq: u64,
-    /// Whether it may be handed over before the ones below it; absent on the wire for false.
+    /// Whether each may be handed over before the ones below it; absent on the wire for false.
     #[serde(skip_serializing_if = "is_false")]
     pub unordered: bool,
-    /// Where in the message the bytes belong.
+    /// Where in the first message its bytes belong.
     #[serde(rename = "off")]
     pub offset: u64,
-    /// Whether the message ends with them; absent on the wire for false.
+    /// Whether the last message ends with its bytes; absent on the wire for false. The ones before it do.
     #[serde(skip_serializing_if = "is_false")]
     pub last: bool,
-    /// The fragment.
-    #[serde(rename = "len", serialize_with = "length")]
+    /// What there is of each message, at least one; a number on the wire if it is one.
+    #[serde(rename = "len", serialize_with = "length_or_lengths")]
+    pub bodies: Vec<&'a [u8]>,
+}
+
+/// What a [`Part`] has of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// The message's number.
+    pub seq: u64,
+    /// Where in the message the bytes belong.
+    pub offset: u64,
+    /// Whether the message ends with them.
+    pub last: bool,
+    /// The bytes.
     pub body: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    /// What it has, message by message.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a, '_> {
+        let count = self.bodies.len();
+        (self.seq..).zip(self.bodies.iter().enumerate()).map(move |(seq, (place, &body))| Piece {
+            seq,
+            offset: if place == 0 { self.offset } else { 0 },
+            last: self.last || place + 1 < count,
+            body,
+        })
+    }
 }
 
 /// A new upper edge of what may be sent. Edges never go back.
@@ -334,6 +360,10 @@ impl Default for Limits {
 
 fn length<S: Serializer>(body: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(body.len() as u64)
+}
+
+fn length_or_lengths<S: Serializer>(bodies: &Vec<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    if let [body] = bodies[..] { length(&body, serializer) } else { lengths(bodies, serializer) }
 }
 
 fn lengths<S: Serializer>(bodies: &Vec<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -74,7 +74,7 @@ impl Insider {
         datagram.extend_from_slice(&self.finish);
         let sealed_at = datagram.len();
         datagram.extend_from_slice(text);
-        self.session.sealer.seal(number, &mut datagram, 0, sealed_at);
+        self.session.sealer.seal(number, &mut datagram, sealed_at);
         stage.strike(1, address(HOST), &datagram);
     }
 }

@@ -264,7 +264,7 @@ impl Partner {
         datagram.extend_from_slice(&self.finish);
         let sealed_at = datagram.len();
         datagram.extend_from_slice(text);
-        self.session.sealer.seal(number, &mut datagram, 0, sealed_at);
+        self.session.sealer.seal(number, &mut datagram, sealed_at);
         if self.said.len() < MAX_DATAGRAMS {
             self.said.push(datagram.clone());
         }

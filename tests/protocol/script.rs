@@ -222,7 +222,10 @@ fn describe_frame(line: &mut String, frame: &Frame<'_>) {
             let texts: Vec<_> = messages.bodies.iter().map(|body| String::from_utf8_lossy(body)).collect();
             format!("msg {}/{} {}", messages.stream, messages.seq, texts.join("|"))
         }
-        Frame::Part(part) => format!("part {}/{} {}+{}", part.stream, part.seq, part.offset, part.body.len()),
+        Frame::Part(part) => {
+            let lengths: Vec<String> = part.bodies.iter().map(|body| body.len().to_string()).collect();
+            format!("part {}/{} {}+{}", part.stream, part.seq, part.offset, lengths.join("+"))
+        }
         Frame::Close(close) if close.reason.is_empty() => format!("close {}", close.code),
         Frame::Close(close) => format!("close {} ({})", close.code, close.reason),
         Frame::Path(wire::PathFrame::Challenge(_)) => "challenge".to_owned(),

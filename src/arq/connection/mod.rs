@@ -266,6 +266,11 @@ impl Connection {
         self.recv.take(stream)
     }
 
+    /// The same into `body`, which keeps its memory; tells the message's number.
+    pub fn take_into(&mut self, stream: u32, body: &mut Vec<u8>) -> Option<u64> {
+        self.recv.take_into(stream, body)
+    }
+
     /// The next unreliable message.
     pub fn take_gram(&mut self) -> Option<Vec<u8>> {
         self.grams_in.pop_front()

@@ -70,19 +70,18 @@ impl Connection {
         }
     }
 
-    /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`] and goes from `start` to the buffer's end; its
-    /// length from now on. `sealed_at` is counted from `start`.
+    /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`] and begins at `start`; its length from now on.
     pub(super) fn seal(
         &self,
         number: u64,
-        buffer: &mut Vec<u8>,
+        packets: &mut Vec<u8>,
         start: usize,
         sealed_at: Option<usize>,
     ) -> usize {
         if let (Some(protection), Some(sealed_at)) = (&self.protection, sealed_at) {
-            protection.sealer.seal(number, buffer, start, sealed_at);
+            protection.sealer.seal_behind(number, packets, start..sealed_at);
         }
-        buffer.len() - start
+        packets.len() - start
     }
 }
 

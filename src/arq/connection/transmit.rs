@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::redundancy::Aim;
 use super::super::send::Spare;
-use super::super::sent::Content;
+use super::super::sent::{Content, Contents};
 use super::protection::form;
 use super::{Candidate, Connection, State};
 use crate::machine::{Path, Transmit};
@@ -124,7 +124,7 @@ impl Connection {
         let start = buffer.len();
         let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, low, limit);
         let acked = self.arrivals.is_owed() && self.write_acks(now, &mut writer);
-        let mut contents = Vec::new();
+        let mut contents = Contents::new();
         let (mut copied_bytes, mut has_new) = (0, false);
         if may_send {
             (copied_bytes, has_new) = self.write_contents(now, &mut writer, &mut contents, is_copy_due);
@@ -134,7 +134,6 @@ impl Connection {
         self.scratch = scratch;
         self.protection = protection;
         if is_empty {
-            buffer.truncate(start);
             return None;
         }
         let length = self.seal(number, buffer, start, sealed_at);
@@ -212,7 +211,7 @@ impl Connection {
         &mut self,
         now: Instant,
         writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
+        contents: &mut Contents,
         is_copy_due: bool,
     ) -> (u64, bool) {
         self.write_windows(writer, contents);
@@ -249,7 +248,7 @@ impl Connection {
     }
 
     /// Tells windows that moved, and tells again the ones whose frame was lost, with the edges of today.
-    fn write_windows(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+    fn write_windows(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Contents) {
         let moved: Vec<Window> = self.recv.next_windows().collect();
         for window in moved {
             if !writer.push(&Frame::Window(window)) {
@@ -275,7 +274,7 @@ impl Connection {
         }
     }
 
-    fn write_grams(&mut self, now: Instant, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>) {
+    fn write_grams(&mut self, now: Instant, writer: &mut PacketWriter<'_>, contents: &mut Contents) {
         while let Some((body, deadline)) = self.grams_out.front() {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 self.statistics.grams_dropped += 1;
@@ -311,7 +310,6 @@ impl Connection {
         let protection = self.protection.take();
         let form = form(protection.as_deref());
         buffer.clear();
-        let start = buffer.len();
         let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, None, limit);
         // What is acked has arrived, even if the same packet ends the connection, and frames are taken in their order. After
         // the close nothing is taken note of any more, so there is nothing true to tell.
@@ -331,7 +329,7 @@ impl Connection {
         writer.finish();
         self.scratch = scratch;
         self.protection = protection;
-        let length = self.seal(number, buffer, start, sealed_at);
+        let length = self.seal(number, buffer, 0, sealed_at);
         self.sent.record_unacked();
         self.transmit(path, length)
     }

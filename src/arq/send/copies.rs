@@ -3,7 +3,7 @@
 //!
 //! How often, and how many bytes that may take, is told from above ([`super::super::redundancy`]).
 
-use super::super::sent::Content;
+use super::super::sent::{Content, Contents};
 use super::{Phase, SendStream, SendStreams};
 use crate::wire::{Messages, PacketWriter};
 
@@ -45,12 +45,7 @@ impl SendStreams {
     }
 
     /// Fills what is left of a packet with copies, newest first.
-    pub fn fill_copies(
-        &mut self,
-        writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
-        spare: &mut Spare,
-    ) {
+    pub fn fill_copies(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Contents, spare: &mut Spare) {
         for stream in 0..self.streams.len() {
             let mut above = self.streams[stream].next_new;
             while let Some((first, run)) = self.newest_run(stream, above, contents, spare, writer.room()) {
@@ -90,7 +85,14 @@ impl SendStreams {
         room: usize,
     ) -> Option<(u64, usize)> {
         let state = &self.streams[stream];
-        let is_in = |seq| contents.contains(&Content::Message { stream: stream as u32, seq });
+        let is_in = |wanted| {
+            contents.iter().any(|content| match *content {
+                Content::Messages { stream: of, seq, count } => {
+                    of == stream as u32 && (seq..seq + u64::from(count)).contains(&wanted)
+                }
+                _ => false,
+            })
+        };
         let newest = state
             .reach()
             .rev()
@@ -151,7 +153,7 @@ mod tests {
         /// The numbers of the messages in the next packet of so many bytes.
         fn packet(&mut self, copies: u32, limit: usize, is_copy_due: bool) -> Vec<u64> {
             let to = ConnectionId::random(&mut Random::from_seed(1));
-            let (mut head, mut bytes, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut head, mut bytes, mut contents) = (Vec::new(), Vec::new(), Contents::new());
             let mut writer = PacketWriter::new(&mut head, &mut bytes, to, 1, None, limit);
             let mut spare = Spare { copies, bytes: self.bytes, has_new: false };
             self.streams.fill(&mut writer, &mut contents, &mut spare);
@@ -159,8 +161,8 @@ mod tests {
                 self.streams.fill_copies(&mut writer, &mut contents, &mut spare);
             }
             self.bytes = spare.bytes;
-            let numbers = contents.iter().map(|content| match content {
-                Content::Message { seq, .. } => *seq,
+            let numbers = contents.iter().flat_map(|content| match *content {
+                Content::Messages { seq, count, .. } => seq..seq + u64::from(count),
                 other => panic!("{other:?}"),
             });
             numbers.collect()
@@ -177,7 +179,7 @@ mod tests {
             packets.push(sender.packet(3, 1_200, false));
         }
         assert_eq!(packets, [vec![1], vec![1, 2], vec![1, 2, 3], vec![2, 3, 4], vec![3, 4, 5]]);
-        sender.streams.on_acked(Content::Message { stream: 0, seq: 4 });
+        sender.streams.on_acked(Content::Messages { stream: 0, seq: 4, count: 1 });
         assert!(sender.streams.wants_copies(3));
         assert_eq!(sender.packet(3, 1_200, true), [5]);
         assert_eq!(sender.packet(3, 1_200, true), [5]);
@@ -216,7 +218,7 @@ mod tests {
         sender.submit(100);
         assert_eq!(sender.packet(3, 1_200, false), [1]);
         assert_eq!(sender.packet(3, 1_200, true), [1]);
-        let lost = Content::Message { stream: 0, seq: 1 };
+        let lost = Content::Messages { stream: 0, seq: 1, count: 1 };
         sender.streams.on_lost(lost);
         sender.streams.on_lost(lost);
         assert_eq!(sender.packet(1, 1_200, false), [1]);

@@ -1,13 +1,14 @@
 //! From waiting messages to the frames of a packet: what was lost goes first, then what is new, one stream after the other.
 
-use super::super::sent::Content;
+use super::super::sent::{Content, Contents};
+use super::stretch::{Span, Stretch, WHOLE_LIMIT_BYTES};
 use super::{Phase, SendStreams, Spare};
-use crate::wire::{Frame, LEAST_PART_BYTES, Messages, PacketWriter, Part, Skip};
+use crate::wire::{Frame, MAX_LIST, Messages, PacketWriter, Part, Skip};
 
 impl SendStreams {
     /// Fills a packet: first what was lost, then what is new, one stream after the other, with copies of what was sent just before.
     /// Names what went in.
-    pub fn fill(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Vec<Content>, spare: &mut Spare) {
+    pub fn fill(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Contents, spare: &mut Spare) {
         while let Some(&content) = self.again.front() {
             if !self.is_wanted(content) {
                 self.again.pop_front();
@@ -43,33 +44,15 @@ impl SendStreams {
         }
     }
 
-    /// Sends the front of `again`, with its successors where one frame can carry them. False if the packet is full.
+    /// Sends the front of `again`, with what follows on it where one frame can carry both. False if the packet is full.
     fn send_again(
         &mut self,
         content: Content,
         writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
+        contents: &mut Contents,
     ) -> bool {
         match content {
-            Content::Message { stream, seq } => {
-                let mut run = 1;
-                while self.again.get(run) == Some(&Content::Message { stream, seq: seq + run as u64 }) {
-                    run += 1;
-                }
-                let sent = self.write_messages(stream, seq, run, writer, contents);
-                self.again.drain(..sent);
-                sent > 0
-            }
-            Content::Part { stream, seq, offset, length } => {
-                let sent = self.write_part(stream, seq, offset, length, writer, contents);
-                if sent == length {
-                    self.again.pop_front();
-                } else if sent > 0 {
-                    self.again[0] =
-                        Content::Part { stream, seq, offset: offset + sent, length: length - sent };
-                }
-                sent == length
-            }
+            Content::Messages { .. } | Content::Part { .. } => self.repeat(writer, contents),
             Content::Skip { stream, seq } => {
                 let fits = self.write_skip(stream, seq, writer, contents);
                 if fits {
@@ -84,12 +67,58 @@ impl SendStreams {
         }
     }
 
-    /// Sends the stream's next new messages, or the next part of one. False if the packet is full.
+    /// Sends what was lost of messages, as much as one frame takes. False if that is nothing.
+    fn repeat(&mut self, writer: &mut PacketWriter<'_>, contents: &mut Contents) -> bool {
+        let Some(stretch) = self.lost_stretch(writer.room()) else { return false };
+        if !self.write_stretch(&stretch, writer, contents) {
+            return false;
+        }
+        for span in stretch.spans() {
+            let Some(front) = self.again.front_mut() else { break };
+            match front {
+                Content::Part { offset, length, .. } if *length > span.length => {
+                    (*offset, *length) = (*offset + span.length, *length - span.length);
+                }
+                _ => drop(self.again.pop_front()),
+            }
+            if let Some(message) = self.outgoing(stretch.stream, span.seq) {
+                message.copies += 1;
+                message.is_again = false;
+            }
+        }
+        true
+    }
+
+    /// The front of `again` and what follows on it without a gap; None if not even that fits.
+    fn lost_stretch(&self, room: usize) -> Option<Stretch> {
+        let mut stretch: Option<Stretch> = None;
+        for &content in &self.again {
+            let (Content::Messages { stream, seq, .. } | Content::Part { stream, seq, .. }) = content else {
+                break;
+            };
+            let Some(message) = self.peek(stream, seq).filter(|_| self.is_wanted(content)) else { break };
+            let (offset, length, is_whole) = match content {
+                Content::Part { offset, length, .. } => (offset, length, false),
+                _ => (0, message.length, true),
+            };
+            let unordered = message.options.unordered;
+            let so_far = stretch.get_or_insert_with(|| Stretch::new(stream, (seq, offset), unordered, room));
+            let follows = so_far.len() == 0
+                || (so_far.stream, so_far.next_seq(), 0) == (stream, seq, offset)
+                    && so_far.unordered == unordered;
+            if !follows || so_far.push(length, offset + length == message.length, !is_whole).is_none() {
+                break;
+            }
+        }
+        stretch.filter(|stretch| stretch.len() > 0)
+    }
+
+    /// Sends the stream's next new messages, or parts of them. False if the packet is full.
     fn send_new(
         &mut self,
         index: usize,
         writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
+        contents: &mut Contents,
         spare: &mut Spare,
     ) -> bool {
         let stream = index as u32;
@@ -107,78 +136,100 @@ impl SendStreams {
             self.streams[index].next_new += 1;
             return true;
         }
-        // A message that an otherwise empty packet can carry travels whole, any other in parts (UC-STR-013).
-        let whole = message.sent_bytes == 0 && message.length <= WHOLE_LIMIT_BYTES;
-        if !whole {
-            return self.send_new_part(index, writer, contents);
-        }
-        let (run, bytes) = self.sendable_run(index, writer.room());
-        let head = Messages::head_bytes(stream, seq, true) + bytes as usize + run * Messages::ENTRY_BYTES;
-        let before = self.run_before(index, seq, writer.room().saturating_sub(head), spare);
-        let sent = self.write_messages(stream, seq - before as u64, before + run, writer, contents);
-        let sent = sent.saturating_sub(before);
-        spare.has_new |= sent > 0;
-        for seq in seq..seq + sent as u64 {
-            self.charge(stream, seq);
-            if let Some(message) = self.outgoing(stream, seq) {
-                message.sent_bytes = message.length;
-            }
-        }
-        self.streams[index].next_new += sent as u64;
-        sent > 0
-    }
-
-    fn send_new_part(
-        &mut self,
-        index: usize,
-        writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
-    ) -> bool {
-        let stream = index as u32;
-        let seq = self.streams[index].next_new;
-        let Some(message) = self.peek(stream, seq) else {
-            return false;
+        let Some(stretch) = self.new_stretch(index, writer.room()) else { return false };
+        let room = stretch.room() as usize;
+        let before = if stretch.is_whole() { self.run_before(index, seq, room, spare) } else { 0 };
+        let before = before.min(MAX_LIST - stretch.len());
+        let is_written = if before > 0 {
+            let run = before + stretch.len();
+            self.write_messages(stream, seq - before as u64, run, writer, contents) == run
+        } else {
+            self.write_stretch(&stretch, writer, contents)
         };
-        let (offset, length) = (message.sent_bytes, message.length);
-        let sent = self.write_part(stream, seq, offset, length - offset, writer, contents);
-        if sent == 0 {
-            return false;
+        if is_written {
+            self.note_first_time(&stretch);
+            spare.has_new |= stretch.is_whole();
         }
-        self.charge(stream, seq);
-        if let Some(message) = self.outgoing(stream, seq) {
-            message.sent_bytes += sent;
-        }
-        if offset + sent == length {
-            self.streams[index].next_new += 1;
-        }
-        // A part leaves the packet full, unless it was the message's last.
-        offset + sent == length
+        is_written && stretch.ends()
     }
 
-    /// How many messages from the next new one on can go in one frame: whole ones, of one kind, within the windows and the room.
-    /// Also tells their bytes.
-    fn sendable_run(&self, index: usize, room: usize) -> (usize, u64) {
+    /// What of the stream's new messages can go in one frame: within the windows and the room, and of one kind; None if that is
+    /// nothing.
+    fn new_stretch(&self, index: usize, room: usize) -> Option<Stretch> {
         let state = &self.streams[index];
-        let first = (state.next_new - state.base) as usize;
-        let Some(unordered) = state.messages.get(first).map(|message| message.options.unordered) else {
-            return (0, 0);
-        };
-        let (mut run, mut bytes) = (0, 0_u64);
-        for message in state.messages.range(first..) {
-            let bytes_with = bytes + message.length;
-            let seq = state.next_new + run as u64;
-            if message.phase != Phase::Waiting
+        let first = state.peek_new()?;
+        let from = (state.next_new, first.sent_bytes);
+        let unordered = first.options.unordered;
+        let mut stretch = Stretch::new(index as u32, from, unordered, room);
+        let mut charged = 0;
+        for message in state.messages.range((state.next_new - state.base) as usize..) {
+            let is_begun = message.sent_bytes > 0;
+            charged += if is_begun { 0 } else { message.length };
+            let is_sendable = match message.phase {
+                Phase::Waiting => {
+                    stretch.next_seq() <= state.seq_edge
+                        && state.bytes.covers(charged)
+                        && self.credit.covers(charged)
+                }
+                // Only the first one was begun.
+                phase => phase == Phase::OnItsWay && is_begun && stretch.len() == 0,
+            };
+            let rest = message.length - message.sent_bytes;
+            let may_be_cut = is_begun || self.may_be_cut(message.length);
+            if !is_sendable
                 || message.options.unordered != unordered
-                || bytes_with > room as u64
-                || seq > state.seq_edge
-                || !state.bytes.covers(bytes_with)
-                || !self.credit.covers(bytes_with)
+                || stretch.push(rest, true, may_be_cut).is_none()
             {
                 break;
             }
-            (run, bytes) = (run + 1, bytes_with);
         }
-        (run, bytes)
+        (stretch.len() > 0).then_some(stretch)
+    }
+
+    /// Whether a message may travel in parts: one that no packet can carry must, and where the other side has to know about parts
+    /// anyway, packets are filled with the beginning of the next message (UC-STR-013).
+    const fn may_be_cut(&self, length: u64) -> bool {
+        length > WHOLE_LIMIT_BYTES || self.limits.message_bytes > WHOLE_LIMIT_BYTES
+    }
+
+    /// What was sent of a stream's new messages is charged, and is new no more.
+    fn note_first_time(&mut self, stretch: &Stretch) {
+        let stream = stretch.stream;
+        for Span { seq, offset, length, ends } in stretch.spans() {
+            self.charge(stream, seq);
+            if let Some(message) = self.outgoing(stream, seq) {
+                message.sent_bytes = offset + length;
+                message.copies = message.copies.max(1);
+            }
+            if ends {
+                self.streams[stream as usize].next_new += 1;
+            }
+        }
+    }
+
+    /// Writes a stretch as one frame; tells whether it fitted.
+    fn write_stretch(
+        &self,
+        stretch: &Stretch,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Contents,
+    ) -> bool {
+        let &Stretch { stream, seq, offset, unordered, .. } = stretch;
+        let body = |span: Span| {
+            let message = self.peek(stream, span.seq)?;
+            message.body.get(span.offset as usize..(span.offset + span.length) as usize)
+        };
+        let Some(bodies) = stretch.spans().map(body).collect::<Option<Vec<_>>>() else { return false };
+        let frame = if stretch.is_whole() {
+            Frame::Msg(Messages { stream, seq, unordered, bodies })
+        } else {
+            Frame::Part(Part { stream, seq, unordered, offset, last: stretch.ends(), bodies })
+        };
+        let fits = writer.push(&frame);
+        if fits {
+            stretch.name(contents);
+        }
+        fits
     }
 
     /// Writes up to `run` messages as one frame; tells how many fitted.
@@ -188,65 +239,34 @@ impl SendStreams {
         seq: u64,
         run: usize,
         writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
+        contents: &mut Contents,
     ) -> usize {
         let Some(unordered) = self.peek(stream, seq).map(|message| message.options.unordered) else {
             return 0;
         };
-        let mut room = writer.room().saturating_sub(Messages::head_bytes(stream, seq, unordered));
-        let mut bodies = Vec::with_capacity(run.min(crate::wire::MAX_LIST));
-        for seq in seq..seq + run.min(crate::wire::MAX_LIST) as u64 {
+        let mut stretch = Stretch::new(stream, (seq, 0), unordered, writer.room());
+        for seq in seq..seq + run as u64 {
             let Some(message) = self.peek(stream, seq) else {
                 break;
             };
-            let needed = message.body.len() + Messages::ENTRY_BYTES;
             let alive = matches!(message.phase, Phase::Waiting | Phase::OnItsWay);
-            if needed > room || message.options.unordered != unordered || !alive {
+            if message.options.unordered != unordered
+                || !alive
+                || stretch.push(message.length, true, false).is_none()
+            {
                 break;
             }
-            room -= needed;
-            bodies.push(&*message.body);
         }
-        let count = bodies.len();
-        if count == 0 || !writer.push(&Frame::Msg(Messages { stream, seq, unordered, bodies })) {
+        if stretch.len() == 0 || !self.write_stretch(&stretch, writer, contents) {
             return 0;
         }
-        for seq in seq..seq + count as u64 {
-            contents.push(Content::Message { stream, seq });
-            if let Some(message) = self.outgoing(stream, seq) {
+        for span in stretch.spans() {
+            if let Some(message) = self.outgoing(stream, span.seq) {
                 message.copies += 1;
                 message.is_again = false;
             }
         }
-        count
-    }
-
-    /// Writes as much of a part as fits; tells how many bytes.
-    fn write_part(
-        &self,
-        stream: u32,
-        seq: u64,
-        offset: u64,
-        length: u64,
-        writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
-    ) -> u64 {
-        let Some(message) = self.peek(stream, seq) else {
-            return 0;
-        };
-        let unordered = message.options.unordered;
-        let room = writer.room().saturating_sub(Part::head_bytes(stream, seq, unordered, offset)) as u64;
-        if room < length.min(LEAST_PART_BYTES as u64) {
-            return 0;
-        }
-        let taken = length.min(room);
-        let body = &message.body[offset as usize..(offset + taken) as usize];
-        let last = offset + taken == message.length;
-        if !writer.push(&Frame::Part(Part { stream, seq, unordered, offset, last, body })) {
-            return 0;
-        }
-        contents.push(Content::Part { stream, seq, offset, length: taken });
-        taken
+        stretch.len()
     }
 
     /// Writes that a message was given up; tells whether it fitted.
@@ -255,7 +275,7 @@ impl SendStreams {
         stream: u32,
         seq: u64,
         writer: &mut PacketWriter<'_>,
-        contents: &mut Vec<Content>,
+        contents: &mut Contents,
     ) -> bool {
         let charged = match self.peek(stream, seq).map(|message| message.phase) {
             Some(Phase::Skipped { charged }) => charged,
@@ -269,7 +289,3 @@ impl SendStreams {
         fits
     }
 }
-
-/// The longest message that travels whole. The rest of the shortest packet is for its head, that of a `msg` frame, and an ack
-/// of a few ranges.
-const WHOLE_LIMIT_BYTES: u64 = crate::wire::BASE_DATAGRAM_BYTES as u64 - 200;

@@ -5,6 +5,7 @@
 
 mod copies;
 mod fill;
+mod stretch;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -219,12 +220,16 @@ impl SendStreams {
     /// The other side has it.
     pub fn on_acked(&mut self, content: Content) {
         match content {
-            Content::Message { stream, seq } => self.settle_if_on_its_way(stream, seq),
+            Content::Messages { stream, seq, count } => {
+                (seq..seq + u64::from(count)).for_each(|seq| self.settle_if_on_its_way(stream, seq));
+            }
             Content::Part { stream, seq, offset, length } => {
                 let Some(message) = self.outgoing(stream, seq) else {
                     return;
                 };
-                if message.phase == Phase::OnItsWay {
+                if (offset, length) == (0, message.length) {
+                    self.settle_if_on_its_way(stream, seq);
+                } else if message.phase == Phase::OnItsWay {
                     message.acked.insert_range(offset, offset + length - 1);
                     if message.acked.as_slice() == [[0, message.length - 1]] {
                         self.settle_if_on_its_way(stream, seq);
@@ -238,17 +243,22 @@ impl SendStreams {
 
     /// Its packet was lost.
     pub fn on_lost(&mut self, content: Content) {
-        if !self.is_wanted(content) {
-            return;
+        if let Content::Messages { stream, seq, count } = content {
+            return (seq..seq + u64::from(count)).for_each(|seq| self.on_message_lost(stream, seq));
         }
-        if let Content::Message { stream, seq } = content
-            && let Some(message) = self.outgoing(stream, seq)
-            && std::mem::replace(&mut message.is_again, true)
+        if self.is_wanted(content) {
+            self.again.push_back(content);
+        }
+    }
+
+    fn on_message_lost(&mut self, stream: u32, seq: u64) {
+        // Another packet with a copy of it may have been lost, too.
+        if let Some(message) = self.outgoing(stream, seq)
+            && message.phase == Phase::OnItsWay
+            && !std::mem::replace(&mut message.is_again, true)
         {
-            // Another packet with a copy of it was lost, too.
-            return;
+            self.again.push_back(Content::Messages { stream, seq, count: 1 });
         }
-        self.again.push_back(content);
     }
 
     /// Gives up what is past its deadline.
@@ -316,7 +326,8 @@ impl SendStreams {
     /// Whether the other side still needs it.
     fn is_wanted(&self, content: Content) -> bool {
         match content {
-            Content::Message { stream, seq } => {
+            // Those in `again` are single ones.
+            Content::Messages { stream, seq, .. } => {
                 self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay)
             }
             Content::Part { stream, seq, offset, length } => self.peek(stream, seq).is_some_and(|message| {

@@ -501,6 +501,12 @@ fn bulk_does_not_take_its_own_queue_for_the_path() {
     assert!(rtt.latest() < Duration::from_millis(250), "{:?}", rtt.latest());
 }
 
+/// A fragment of the first message.
+fn fragment(offset: u64, body: &[u8]) -> wire::Frame<'_> {
+    let bodies = vec![body];
+    wire::Frame::Part(wire::Part { stream: 0, seq: 1, unordered: false, offset, last: false, bodies })
+}
+
 #[test]
 fn fragments_of_a_byte_each_do_not_fill_the_memory() {
     let mut pair = Pair::clear(|_, _| false);
@@ -512,9 +518,7 @@ fn fragments_of_a_byte_each_do_not_fill_the_memory() {
     for number in 10..40 {
         let (mut head, mut bytes) = (Vec::new(), Vec::new());
         let mut writer = wire::PacketWriter::new(&mut head, &mut bytes, id, number, None, 1_200);
-        let part =
-            |offset| wire::Part { stream: 0, seq: 1, unordered: false, offset, last: false, body: b"x" };
-        while writer.push(&wire::Frame::Part(part(offset))) {
+        while writer.push(&fragment(offset, b"x")) {
             offset -= 2;
         }
         writer.finish();
@@ -540,9 +544,7 @@ fn fragments_of_far_away_count_as_what_they_are_long() {
     let say = |pair: &mut Pair, number: u64, offset: u64| {
         let (mut head, mut bytes) = (Vec::new(), Vec::new());
         let mut writer = wire::PacketWriter::new(&mut head, &mut bytes, id, number, None, 1_200);
-        let body = &[7; 1_000];
-        let part = wire::Part { stream: 0, seq: 1, unordered: false, offset, last: false, body };
-        assert!(writer.push(&wire::Frame::Part(part)));
+        assert!(writer.push(&fragment(offset, &[7; 1_000])));
         writer.finish();
         pair.ends[1].handle_datagram(pair.now, Path::to(address(0)), &mut head);
         let load = pair.ends[1].connection(handle).unwrap().load();

@@ -352,7 +352,7 @@ struct RawPart {
     off: u64,
     #[serde(default)]
     last: bool,
-    len: u32,
+    len: Lengths,
 }
 
 #[derive(serde::Deserialize)]
@@ -454,20 +454,19 @@ impl RawMessages {
 
 impl RawPart {
     fn attach<'a>(self, payload: &mut &'a [u8]) -> Result<Part<'a>, DecodeError> {
-        check_sequence(self.seq, 1)?;
-        check_number(self.off.saturating_add(u64::from(self.len)))?;
-        if self.len == 0 {
-            // A fragment of nothing would be an entry in every table for no gain; an empty message is a `msg`.
-            return Err(DecodeError::BadNumber);
+        let lengths = &self.len.0;
+        if lengths.len() > MAX_LIST {
+            return Err(DecodeError::TooMany);
         }
-        Ok(Part {
-            stream: self.st,
-            seq: self.seq,
-            unordered: self.unordered,
-            offset: self.off,
-            last: self.last,
-            body: take(payload, self.len)?,
-        })
+        check_sequence(self.seq, lengths.len())?;
+        // At either end, nothing of a message would be an entry in every table for no gain; an empty message is a `msg`.
+        let (Some(&first @ 1..), Some(1..)) = (lengths.first(), lengths.last()) else {
+            return Err(DecodeError::BadNumber);
+        };
+        check_number(self.off.saturating_add(u64::from(first)))?;
+        let bodies = lengths.iter().map(|&length| take(payload, length)).collect::<Result<_, _>>()?;
+        let Self { st: stream, seq, unordered, off: offset, last, .. } = self;
+        Ok(Part { stream, seq, unordered, offset, last, bodies })
     }
 }
 
