@@ -112,7 +112,8 @@ impl Sealer {
     /// The same for the last of several packets in a buffer, whose clear part is at `clear`.
     pub fn seal_behind(&self, number: u64, packets: &mut Vec<u8>, clear: Range<usize>) {
         let (before, secret) = packets.split_at_mut(clear.end);
-        let tag = self.key.seal_in_place_separate_tag(nonce(number), Aad::from(&before[clear.start..]), secret);
+        let tag =
+            self.key.seal_in_place_separate_tag(nonce(number), Aad::from(&before[clear.start..]), secret);
         // Only what is longer than 64 GiB cannot be sealed.
         packets.extend_from_slice(tag.expect("a packet is short").as_ref());
     }
