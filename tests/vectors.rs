@@ -327,16 +327,21 @@ fn push(writer: &mut PacketWriter<'_>, frame: &Value) -> bool {
     let seq = || number(&frame["seq"]);
     let text = |member: &str| frame[member].as_str().unwrap_or_default();
     let typed = match Kind::from_name(text("t")).unwrap() {
-        Kind::Ack => Frame::Ack(Ack { got: pairs(&frame["got"]), delay_us: number(&frame["delay_us"]) }),
-        Kind::Nack => Frame::Nack(Nack { miss: pairs(&frame["miss"]) }),
+        Kind::Ack => {
+            Frame::Ack(Ack { got: pairs(&frame["got"]).into(), delay_us: number(&frame["delay_us"]) })
+        }
+        Kind::Nack => Frame::Nack(Nack { miss: pairs(&frame["miss"]).into() }),
         Kind::Msg => {
             let bodies = texts.iter().map(Vec::as_slice).collect();
             Frame::Msg(Messages { stream, seq: seq(), unordered, bodies })
         }
         Kind::Part => {
             let (offset, last) = (number(&frame["off"]), frame["last"].as_bool().unwrap_or(false));
-            let bodies =
-                if texts.is_empty() { vec![body] } else { texts.iter().map(Vec::as_slice).collect() };
+            let bodies = if texts.is_empty() {
+                [body].into_iter().collect()
+            } else {
+                texts.iter().map(Vec::as_slice).collect()
+            };
             Frame::Part(Part { stream, seq: seq(), unordered, offset, last, bodies })
         }
         Kind::Gram => Frame::Gram { body },

@@ -109,7 +109,7 @@ impl Arrivals {
         let ranges = self.received.as_slice();
         let newest = &ranges[ranges.len().saturating_sub(MAX_ACK_RANGES)..];
         let delay_us = u64::try_from(now.since(self.newest_at).as_micros()).unwrap_or(0);
-        (!newest.is_empty()).then(|| Ack { got: newest.to_vec(), delay_us })
+        (!newest.is_empty()).then(|| Ack { got: newest.into(), delay_us })
     }
 
     /// The holes that opened since the last nack and are still open (UC-ARQ-008); None if there are none.
@@ -122,7 +122,7 @@ impl Arrivals {
         }
         let ranges = miss.as_slice();
         let newest = &ranges[ranges.len().saturating_sub(MAX_ACK_RANGES)..];
-        (!newest.is_empty()).then(|| Nack { miss: newest.to_vec() })
+        (!newest.is_empty()).then(|| Nack { miss: newest.into() })
     }
 
     /// An ack went out.
@@ -233,7 +233,7 @@ mod tests {
             arrivals.record(Instant::ZERO, number, Urgency::Prompt);
         }
         arrivals.settle_below(5);
-        assert_eq!(arrivals.ack(Instant::ZERO).unwrap().got, [[5, 6]]);
+        assert_eq!(arrivals.ack(Instant::ZERO).unwrap().got.as_slice(), [[5, 6]]);
         assert!(arrivals.is_duplicate(3));
         arrivals.settle_below(900);
         assert!(!arrivals.is_duplicate(7), "a sender cannot settle what never arrived");

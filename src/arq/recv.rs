@@ -424,11 +424,11 @@ mod tests {
     };
 
     fn message(seq: u64, unordered: bool, body: &[u8]) -> Messages<'_> {
-        Messages { stream: 0, seq, unordered, bodies: vec![body] }
+        Messages { stream: 0, seq, unordered, bodies: vec![body].into() }
     }
 
     fn part(offset: u64, last: bool, body: &[u8]) -> Part<'_> {
-        Part { stream: 0, seq: 1, unordered: false, offset, last, bodies: vec![body] }
+        Part { stream: 0, seq: 1, unordered: false, offset, last, bodies: vec![body].into() }
     }
 
     fn taken(streams: &mut RecvStreams) -> Vec<String> {

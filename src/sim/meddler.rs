@@ -124,14 +124,14 @@ impl<'a> Meddler<'a> {
         let mut writer = PacketWriter::in_form(&mut head, &mut bytes, (to, number), form, None, 1_200);
         writer.push(&match self.random.below(5) {
             0 => Frame::Close(Close { code: "done".into(), reason: "".into() }),
-            1 => Frame::Ack(Ack { got: vec![[1, number]], delay_us: 0 }),
+            1 => Frame::Ack(Ack { got: [[1, number]].as_slice().into(), delay_us: 0 }),
             2 => Frame::Path(PathFrame::Challenge(7)),
             3 => Frame::Ping,
             _ => Frame::Msg(Messages {
                 stream: 0,
                 seq: 1 + self.random.below(4),
                 unordered: false,
-                bodies: vec![&words],
+                bodies: [&*words].into_iter().collect(),
             }),
         });
         let sealed_at = writer.sealed_at();

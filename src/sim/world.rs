@@ -490,7 +490,7 @@ impl World {
         Ok(())
     }
 
-    fn check(&mut self, node: usize, seen: &Seen<'_>) -> Result<(), Violation> {
+    fn check(&mut self, node: usize, seen: &Seen<'_, '_>) -> Result<(), Violation> {
         check_all(&mut self.checkers, self.now.instant, self.started.instant, node, seen, &self.ghost)
     }
 
@@ -522,7 +522,7 @@ fn check_all(
     at: Instant,
     started: Instant,
     node: usize,
-    seen: &Seen<'_>,
+    seen: &Seen<'_, '_>,
     ghost: &Ghost,
 ) -> Result<(), Violation> {
     for checker in checkers {

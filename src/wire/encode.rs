@@ -1,11 +1,14 @@
 //! From types to a datagram's bytes.
 
+mod frames;
+
 use std::io::Write;
 
 use serde::Serialize;
 
 use super::frame::{Frame, Hello, Mode, Refuse, Welcome};
 use super::{ConnectionId, HELLO_BYTES, Handshake, Messages, VERSION, checksum};
+use frames::{write_frame, write_member};
 
 /// How a packet is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +69,11 @@ impl<'b> PacketWriter<'b> {
     ) -> Self {
         let start = head.len();
         let digits_at = write_prefix(head);
-        write_all(head, format_args!(",\"to\":\"{to}\",\"n\":{number}"));
+        head.extend_from_slice(b",\"to\":\"");
+        head.extend_from_slice(to.as_bytes());
+        write_member(head, b"\",\"n\":", number);
         if let Some(low) = low {
-            write_all(head, format_args!(",\"low\":{low}"));
+            write_member(head, b",\"low\":", low);
         }
         head.extend_from_slice(b",\"f\":[");
         let protection = Protection::Checksum { digits_at };
@@ -90,18 +95,24 @@ impl<'b> PacketWriter<'b> {
         let Form::Sealed { epoch, finish } = form else {
             return Self::in_clear(head, bytes, (to, number), low, limit);
         };
-        write_all(head, format_args!("{{\"v\":{VERSION},\"to\":\"{to}\",\"n\":{number}"));
+        write_member(head, b"{\"v\":", VERSION);
+        head.extend_from_slice(b",\"to\":\"");
+        head.extend_from_slice(to.as_bytes());
+        write_member(head, b"\",\"n\":", number);
         if epoch > 0 {
-            write_all(head, format_args!(",\"k\":{epoch}"));
+            write_member(head, b",\"k\":", epoch);
         }
         if !finish.is_empty() {
-            write_all(head, format_args!(",\"finish\":{}", finish.len()));
+            write_member(head, b",\"finish\":", finish.len() as u64);
         }
         head.extend_from_slice(b"}\n");
         head.extend_from_slice(finish);
         let sealed_at = head.len();
         match low {
-            Some(low) => write_all(head, format_args!("{{\"low\":{low},\"f\":[")),
+            Some(low) => {
+                write_member(head, b"{\"low\":", low);
+                head.extend_from_slice(b",\"f\":[");
+            }
             None => head.extend_from_slice(b"{\"f\":["),
         }
         let protection = Protection::Seal { sealed_at };
@@ -136,7 +147,7 @@ impl<'b> PacketWriter<'b> {
         if self.frames > 0 {
             self.head.push(b',');
         }
-        write_json(self.head, frame);
+        write_frame(self.head, frame);
         match frame {
             Frame::Msg(messages) => {
                 messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body));
@@ -281,7 +292,8 @@ const fn padding(bytes: usize) -> usize {
 
 /// Writes `{"v":1,"c":"00000000"` and returns where the digits stand.
 fn write_prefix(buffer: &mut Vec<u8>) -> usize {
-    write_all(buffer, format_args!("{{\"v\":{VERSION},\"c\":\""));
+    write_member(buffer, b"{\"v\":", VERSION);
+    buffer.extend_from_slice(b",\"c\":\"");
     let digits_at = buffer.len();
     buffer.extend_from_slice(b"00000000\"");
     digits_at
@@ -294,4 +306,30 @@ fn write_json<T: Serialize>(buffer: &mut Vec<u8>, value: &T) {
 
 fn write_all(buffer: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     buffer.write_fmt(text).expect("a Vec takes every write");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    fn write(buffer: &mut Vec<u8>, number: u64, form: Form<'_>, limit: usize) -> (usize, usize) {
+        let to = ConnectionId::random(&mut Random::from_seed(1));
+        let mut bytes = b"of the packet before".to_vec();
+        let mut writer = PacketWriter::in_form(buffer, &mut bytes, (to, number), form, Some(1), limit);
+        while writer.push(&Frame::Gram { body: b"text" }) {}
+        let room = writer.room();
+        (writer.finish(), room)
+    }
+
+    #[test]
+    fn a_packet_behind_another_is_the_same_as_alone() {
+        for form in [Form::Clear, Form::Sealed { epoch: 3, finish: &[7; 64] }] {
+            let (mut alone, mut behind) = (Vec::new(), b"the packet before".to_vec());
+            let before = behind.clone();
+            let written = write(&mut alone, 40_001, form, 400);
+            assert_eq!(write(&mut behind, 40_001, form, 400), written);
+            assert_eq!(behind, [before, alone].concat());
+        }
+    }
 }

@@ -4,8 +4,18 @@ use std::borrow::Cow;
 
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
+use smallvec::SmallVec;
 
 use super::{ConnectionId, Kind, object};
+
+/// Closed ranges of packet numbers. While little is lost there are few.
+pub type Ranges = SmallVec<[[u64; 2]; 4]>;
+
+/// The bytes of messages. A packet that was sent without asking has room for no more than eleven messages of 100 bytes.
+pub type Bodies<'a> = SmallVec<[&'a [u8]; 12]>;
+
+/// The frames of a packet: mostly content, perhaps behind an ack and a nack.
+pub type Frames<'a> = SmallVec<[Frame<'a>; 3]>;
 
 /// One item inside a packet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,7 +76,7 @@ impl Frame<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// Closed ranges of packet numbers, ascending, with gaps between them; the newest [`super::MAX_ACK_RANGES`].
-    pub got: Vec<[u64; 2]>,
+    pub got: Ranges,
     /// How long the newest packet waited here for this ack, in microseconds.
     pub delay_us: u64,
 }
@@ -75,7 +85,7 @@ pub struct Ack {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nack {
     /// Closed ranges of packet numbers, ascending.
-    pub miss: Vec<[u64; 2]>,
+    pub miss: Ranges,
 }
 
 /// Whole messages of one stream, consecutive from `seq`.
@@ -91,7 +101,7 @@ pub struct Messages<'a> {
     pub unordered: bool,
     /// The messages.
     #[serde(rename = "len", serialize_with = "lengths")]
-    pub bodies: Vec<&'a [u8]>,
+    pub bodies: Bodies<'a>,
 }
 
 /// A fragment of one message, or a stretch of a stream: the end of a message, whole ones behind it, and the beginning of one.
@@ -113,7 +123,7 @@ pub struct Part<'a> {
     pub last: bool,
     /// What there is of each message, at least one; a number on the wire if it is one.
     #[serde(rename = "len", serialize_with = "length_or_lengths")]
-    pub bodies: Vec<&'a [u8]>,
+    pub bodies: Bodies<'a>,
 }
 
 /// What a [`Part`] has of one message.
@@ -362,11 +372,11 @@ fn length<S: Serializer>(body: &&[u8], serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_u64(body.len() as u64)
 }
 
-fn length_or_lengths<S: Serializer>(bodies: &Vec<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+fn length_or_lengths<S: Serializer>(bodies: &Bodies<'_>, serializer: S) -> Result<S::Ok, S::Error> {
     if let [body] = bodies[..] { length(&body, serializer) } else { lengths(bodies, serializer) }
 }
 
-fn lengths<S: Serializer>(bodies: &Vec<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+fn lengths<S: Serializer>(bodies: &Bodies<'_>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut list = serializer.serialize_seq(Some(bodies.len()))?;
     for body in bodies {
         list.serialize_element(&body.len())?;

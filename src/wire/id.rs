@@ -27,8 +27,17 @@ impl ConnectionId {
 
     /// The identifier that `text` spells; None if it is no identifier.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes: [u8; Self::BYTES] = text.as_bytes().try_into().ok()?;
-        bytes.iter().all(|byte| Self::ALPHABET.contains(byte)).then_some(Self(bytes))
+        Self::from_bytes(text.as_bytes().try_into().ok()?)
+    }
+
+    /// The same from its bytes.
+    pub(super) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')).then_some(Self(*bytes))
+    }
+
+    /// Its characters, which are all ASCII.
+    pub(super) const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
     }
 
     /// The identifier as it travels.

@@ -21,8 +21,8 @@ pub use decode::{Datagram, Handshake, Packet, SealedHead, decode, decode_sealed}
 pub use encode::{Form, PacketWriter, decimal_digits, encode_handshake};
 pub use error::DecodeError;
 pub use frame::{
-    Ack, Close, Frame, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Piece, Refuse, SealedHello,
-    Skip, Welcome, Window, Wish,
+    Ack, Bodies, Close, Frame, Frames, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Piece, Ranges,
+    Refuse, SealedHello, Skip, Welcome, Window, Wish,
 };
 pub use glance::{Glance, Kinds, glance, looks_like_bare_hello};
 pub use id::ConnectionId;

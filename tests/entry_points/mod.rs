@@ -21,9 +21,9 @@ pub fn datagram(data: &[u8]) {
     if let Ok(packet) = wire::decode_sealed(data, to, 7) {
         assert!(packet.frames.len() <= wire::MAX_FRAMES);
     }
+    let (mut head, mut bytes) = (Vec::new(), Vec::new());
     match wire::decode(data) {
         Ok(Datagram::Packet(packet)) => {
-            let (mut head, mut bytes) = (Vec::new(), Vec::new());
             let limit = 2 * wire::MAX_DATAGRAM_BYTES;
             let mut writer =
                 PacketWriter::new(&mut head, &mut bytes, packet.to, packet.number, packet.low, limit);

@@ -305,7 +305,7 @@ mod tests {
 
         fn say(&mut self, number: u64, host: u8, frame: Frame<'_>) {
             let to = self.connection.local_id();
-            let packet = Packet { to, number, low: None, frames: vec![frame], unknown_frames: 0 };
+            let packet = Packet { to, number, low: None, frames: vec![frame].into(), unknown_frames: 0 };
             self.connection.handle_packet(NOW, path(host), &packet, 1_000);
         }
 

@@ -3,7 +3,7 @@
 use super::super::sent::{Content, Contents};
 use super::stretch::{Span, Stretch, WHOLE_LIMIT_BYTES};
 use super::{Phase, SendStreams, Spare};
-use crate::wire::{Frame, MAX_LIST, Messages, PacketWriter, Part, Skip};
+use crate::wire::{Bodies, Frame, MAX_LIST, Messages, PacketWriter, Part, Skip};
 
 impl SendStreams {
     /// Fills a packet: first what was lost, then what is new, one stream after the other, with copies of what was sent just before.
@@ -219,7 +219,7 @@ impl SendStreams {
             let message = self.peek(stream, span.seq)?;
             message.body.get(span.offset as usize..(span.offset + span.length) as usize)
         };
-        let Some(bodies) = stretch.spans().map(body).collect::<Option<Vec<_>>>() else { return false };
+        let Some(bodies) = stretch.spans().map(body).collect::<Option<Bodies<'_>>>() else { return false };
         let frame = if stretch.is_whole() {
             Frame::Msg(Messages { stream, seq, unordered, bodies })
         } else {

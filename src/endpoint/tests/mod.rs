@@ -504,7 +504,14 @@ fn bulk_does_not_take_its_own_queue_for_the_path() {
 /// A fragment of the first message.
 fn fragment(offset: u64, body: &[u8]) -> wire::Frame<'_> {
     let bodies = vec![body];
-    wire::Frame::Part(wire::Part { stream: 0, seq: 1, unordered: false, offset, last: false, bodies })
+    wire::Frame::Part(wire::Part {
+        stream: 0,
+        seq: 1,
+        unordered: false,
+        offset,
+        last: false,
+        bodies: bodies.into(),
+    })
 }
 
 #[test]

@@ -16,7 +16,13 @@ impl Checker for HonestAck {
         Invariant::HonestAck
     }
 
-    fn check(&mut self, _at: Instant, at_node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        at_node: usize,
+        seen: &Seen<'_, '_>,
+        ghost: &Ghost,
+    ) -> Result<(), String> {
         let Seen::Emitted { datagram: Some(Datagram::Packet(packet)), node, .. } = seen else {
             return Ok(());
         };

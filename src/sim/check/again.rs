@@ -73,7 +73,7 @@ impl Checker for SaidAgain {
         Invariant::SaidAgain
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Report(Report::Kept { id, is_kept: true }) => check_kept(id, node, ghost),
             Seen::Report(Report::Shown { id, .. }) => check_turn(id, ghost),

@@ -53,7 +53,7 @@ impl Checker for AntiAmplification {
         Invariant::AntiAmplification
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         let known = self.of(node, ghost);
         match seen {
             Seen::Report(Report::Dialled { to, .. } | Report::Named { to }) => {

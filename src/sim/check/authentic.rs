@@ -72,7 +72,7 @@ impl Checker for Authentic {
         Invariant::Authentic
     }
 
-    fn check(&mut self, at: Instant, index: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, at: Instant, index: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         if let Seen::Report(Report::Closed { id, closed }) = seen {
             return self.check_attempt(at, *id, closed, ghost);
         }

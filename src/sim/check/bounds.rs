@@ -64,7 +64,13 @@ impl Checker for Bounded {
         Invariant::Bounded
     }
 
-    fn check(&mut self, _at: Instant, index: usize, seen: &Seen<'_>, _ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        index: usize,
+        seen: &Seen<'_, '_>,
+        _ghost: &Ghost,
+    ) -> Result<(), String> {
         match seen {
             Seen::Settled { node, .. } => self.check_load(index, *node),
             Seen::Stage { stage: Stage::Ended, node } => {

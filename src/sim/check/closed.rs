@@ -16,7 +16,7 @@ impl Checker for ClosedIsClosed {
         Invariant::ClosedIsClosed
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Report(Report::Stray { what }) => Err(format!("an event of no known connection: {what}")),
             Seen::Report(Report::Closed { closed, id })

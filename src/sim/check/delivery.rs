@@ -16,7 +16,7 @@ impl Checker for AtMostOnce {
         Invariant::AtMostOnce
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Report(Report::Delivered { id, stream, seq, .. }) => {
                 let remote = ghost.ends.get(id).and_then(|end| end.remote);
@@ -93,7 +93,7 @@ impl Checker for NoInvention {
         Invariant::NoInvention
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Report(Report::Delivered { id, stream, seq, body }) => {
                 check_message(ghost, *id, *stream, *seq, body)

@@ -91,7 +91,13 @@ impl Checker for Keys {
         Invariant::Keys
     }
 
-    fn check(&mut self, at: Instant, _index: usize, seen: &Seen<'_>, _ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        at: Instant,
+        _index: usize,
+        seen: &Seen<'_, '_>,
+        _ghost: &Ghost,
+    ) -> Result<(), String> {
         match seen {
             Seen::Emitted { said: Said::Packet(head, _), .. } => self.check_sent(at, head),
             Seen::Arrived { said: Said::Packet(head, _), node, .. } => self.check_came(at, head, *node),

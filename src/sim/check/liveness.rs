@@ -151,7 +151,7 @@ impl Checker for Liveness {
         Invariant::LivenessAfterHeal
     }
 
-    fn check(&mut self, at: Instant, index: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, at: Instant, index: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Settled { .. } => self.check_death(at, index, ghost),
             Seen::Stage { stage: Stage::Recovered, node } => {

@@ -145,7 +145,7 @@ impl fmt::Display for Violation {
 
 /// Something that checkers look at.
 #[derive(Debug)]
-pub enum Seen<'a> {
+pub enum Seen<'a, 'd> {
     /// An application did or saw something. The ghost state does not know it yet.
     Report(&'a Report),
     /// A datagram left.
@@ -155,7 +155,7 @@ pub enum Seen<'a> {
         /// How long it is.
         length: usize,
         /// What it says, if it can be read.
-        datagram: Option<&'a Datagram<'a>>,
+        datagram: Option<&'a Datagram<'d>>,
         /// The same, and how it was sealed.
         said: &'a Said,
         /// Whose it is.
@@ -168,7 +168,7 @@ pub enum Seen<'a> {
         /// How long it is.
         length: usize,
         /// What it says, if it can be read.
-        datagram: Option<&'a Datagram<'a>>,
+        datagram: Option<&'a Datagram<'d>>,
         /// Whether the same packet had come before.
         is_again: bool,
         /// How much was reported.
@@ -213,7 +213,7 @@ pub trait Checker: fmt::Debug {
     fn invariant(&self) -> Invariant;
 
     /// Looks at something that happened at `node`; the error is the evidence.
-    fn check(&mut self, at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String>;
+    fn check(&mut self, at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String>;
 
     /// A datagram is about to be handed to `node`. Whoever counts what came has to know before the answer leaves.
     fn arriving(

@@ -31,7 +31,7 @@ impl Checker for Order {
         Invariant::Order
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Report(Report::Delivered { id, stream, seq, .. }) => check_turn(ghost, *id, *stream, *seq),
             Seen::Report(Report::Shown { id, .. }) => {

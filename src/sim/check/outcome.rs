@@ -16,7 +16,7 @@ impl Checker for TruthfulOutcome {
         Invariant::TruthfulOutcome
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         match seen {
             Seen::Report(Report::Submitted { id, stream, seq, .. }) => {
                 let before =

@@ -33,7 +33,13 @@ impl Checker for ProvenPath {
         Invariant::ProvenPath
     }
 
-    fn check(&mut self, _at: Instant, _index: usize, seen: &Seen<'_>, _ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        _index: usize,
+        seen: &Seen<'_, '_>,
+        _ghost: &Ghost,
+    ) -> Result<(), String> {
         match seen {
             Seen::Emitted {
                 datagram: Some(Datagram::Handshake(Handshake::Welcome { welcome, .. })),

@@ -18,7 +18,13 @@ impl Checker for Total {
         Invariant::TotalAndDeterministic
     }
 
-    fn check(&mut self, _at: Instant, index: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        index: usize,
+        seen: &Seen<'_, '_>,
+        ghost: &Ghost,
+    ) -> Result<(), String> {
         match seen {
             Seen::Arrived { is_again: true, reports, datagram, .. } if *reports > 0 => Err(format!(
                 "a datagram that came before made the application see {reports} things: {datagram:?}"

@@ -1,7 +1,9 @@
 //! Sealed packets: what their outer head tells, and what stands under the seal.
 
 use super::super::{ConnectionId, DecodeError, FINISH_BYTES, SEAL_BYTES};
-use super::{Carried, Head, Packet, Place, attach_all, check_number, check_sequence, parse_head, split};
+use super::{
+    Head, Packet, Place, attach_all, canonical, check_number, check_sequence, numbered, parse_head, split,
+};
 
 /// What a sealed packet tells without its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +22,26 @@ pub struct SealedHead {
 
 /// Reads what was sealed in a packet (UC-SEAL-006): a head and bytes of the same grammar, without what the outer head tells.
 pub fn decode_sealed(text: &[u8], to: ConnectionId, number: u64) -> Result<Packet<'_>, DecodeError> {
+    let Some(read) = canonical::text(text, to, number) else {
+        return decode_any_sealed(text, to, number);
+    };
+    debug_assert_eq!(decode_any_sealed(text, to, number).as_ref(), Ok(&read), "two ways to read one text");
+    Ok(read)
+}
+
+/// Reads it in whatever form JSON may have.
+pub(super) fn decode_any_sealed(
+    text: &[u8],
+    to: ConnectionId,
+    number: u64,
+) -> Result<Packet<'_>, DecodeError> {
     let (head_bytes, mut payload) = split(text);
     let head = parse_head(head_bytes, Place::Sealed)?;
-    let Carried { handshake, frames, unknown_frames } =
-        attach_all(head.frames.ok_or(DecodeError::Malformed)?, &mut payload)?;
-    if handshake.is_some() {
+    let carried = attach_all(head.frames.ok_or(DecodeError::Malformed)?, &mut payload)?;
+    if carried.handshake.is_some() {
         return Err(DecodeError::Misplaced);
     }
-    head.low.map_or(Ok(()), check_number)?;
-    Ok(Packet { to, number, low: head.low, frames, unknown_frames })
+    numbered(to, number, head.low, carried)
 }
 
 impl Head<'_> {

@@ -16,7 +16,13 @@ impl Checker for Durable {
         Invariant::Durable
     }
 
-    fn check(&mut self, _at: Instant, _node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        _node: usize,
+        seen: &Seen<'_, '_>,
+        ghost: &Ghost,
+    ) -> Result<(), String> {
         let minutes = &ghost.minutes;
         match deed_of(seen) {
             Some(Deed::Stored { id, pos, .. }) => match minutes.places.get(id) {

@@ -19,7 +19,7 @@ impl Checker for TruthfulFate {
         Invariant::TruthfulFate
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         let minutes = &ghost.minutes;
         match deed_of(seen) {
             Some(Deed::Fate { id, fate }) => check_fate(minutes, node, ghost.nodes[node].life, id, fate),

@@ -19,7 +19,13 @@ impl Checker for UniqueNames {
         Invariant::UniqueNames
     }
 
-    fn check(&mut self, _at: Instant, _node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        _node: usize,
+        seen: &Seen<'_, '_>,
+        ghost: &Ghost,
+    ) -> Result<(), String> {
         let minutes = &ghost.minutes;
         match (deed_of(seen), seen) {
             (Some(Deed::Admitted { nick, node }), _) => match (minutes.admitted.get(nick), node) {
@@ -79,7 +85,13 @@ impl Checker for BoundedHall {
         Invariant::BoundedHall
     }
 
-    fn check(&mut self, _at: Instant, _node: usize, seen: &Seen<'_>, _ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        _node: usize,
+        seen: &Seen<'_, '_>,
+        _ghost: &Ghost,
+    ) -> Result<(), String> {
         let (Seen::Settled { node, .. } | Seen::Stage { node, .. }) = seen else { return Ok(()) };
         let Some((members, rooms)) = node.attendance() else { return Ok(()) };
         if members > self.attendees || rooms > ROOMS.len() {

@@ -33,7 +33,7 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Checker>> {
 }
 
 /// The deed that is seen, if it is one.
-const fn deed_of<'a>(seen: &Seen<'a>) -> Option<&'a Deed> {
+const fn deed_of<'a>(seen: &Seen<'a, '_>) -> Option<&'a Deed> {
     match seen {
         Seen::Report(Report::Deed(deed)) => Some(deed),
         _ => None,

@@ -16,7 +16,7 @@ impl Checker for TotalOrder {
         Invariant::TotalOrder
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         let minutes = &ghost.minutes;
         match deed_of(seen) {
             Some(Deed::Stored { pos, id, .. }) if *pos <= minutes.head() => {
@@ -45,7 +45,13 @@ impl Checker for AuthorOrder {
         Invariant::AuthorOrder
     }
 
-    fn check(&mut self, _at: Instant, _node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        _node: usize,
+        seen: &Seen<'_, '_>,
+        ghost: &Ghost,
+    ) -> Result<(), String> {
         let minutes = &ghost.minutes;
         let Some(Deed::Stored { key: LogKey::Room(_), id, .. }) = deed_of(seen) else { return Ok(()) };
         let Some(speech) = minutes.words.get(id).filter(|speech| !speech.was_rejected) else {

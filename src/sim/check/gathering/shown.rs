@@ -20,7 +20,7 @@ impl Checker for ShownOnce {
         Invariant::ShownOnce
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         let minutes = &ghost.minutes;
         match deed_of(seen) {
             Some(Deed::Shown { id, room, text, .. }) => {
@@ -102,7 +102,7 @@ impl Checker for Private {
         Invariant::Private
     }
 
-    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(&mut self, _at: Instant, node: usize, seen: &Seen<'_, '_>, ghost: &Ghost) -> Result<(), String> {
         let minutes = &ghost.minutes;
         match deed_of(seen) {
             Some(deed @ Deed::Stored { .. }) => self.check_stored(deed, ghost),

@@ -19,7 +19,13 @@ impl Checker for Together {
         Invariant::Together
     }
 
-    fn check(&mut self, _at: Instant, index: usize, seen: &Seen<'_>, ghost: &Ghost) -> Result<(), String> {
+    fn check(
+        &mut self,
+        _at: Instant,
+        index: usize,
+        seen: &Seen<'_, '_>,
+        ghost: &Ghost,
+    ) -> Result<(), String> {
         let Seen::Stage { stage: Stage::Recovered, .. } = seen else { return Ok(()) };
         let minutes = &ghost.minutes;
         let Some(attendee) = minutes.attendees.get(&index) else { return Ok(()) };
