@@ -51,6 +51,13 @@ pub struct Handle {
     index: usize,
 }
 
+impl Handle {
+    /// A small number that no other connection of the endpoint has while it is remembered.
+    pub const fn place(self) -> usize {
+        self.index
+    }
+}
+
 /// All connections of one socket.
 #[derive(Debug)]
 pub struct Endpoint {
