@@ -324,6 +324,14 @@ impl SendStreams {
         outcome
     }
 
+    /// Gives back what is kept for messages to come: nothing was said for a while.
+    pub fn rest(&mut self) {
+        self.streams.iter_mut().for_each(|stream| stream.messages.shrink_to_fit());
+        self.streams.shrink_to_fit();
+        self.again.shrink_to_fit();
+        self.outcomes.shrink_to_fit();
+    }
+
     /// Whether quiet messages were settled since the last time.
     pub const fn take_settled(&mut self) -> bool {
         std::mem::replace(&mut self.has_settled, false)
