@@ -132,6 +132,12 @@ impl Arrivals {
         self.fresh_gaps.clear();
     }
 
+    /// Gives back what is kept for packets to come: nothing came for a while.
+    pub fn rest(&mut self) {
+        self.received.ranges.shrink_to_fit();
+        self.fresh_gaps.shrink_to_fit();
+    }
+
     /// How many ranges are held, for the bound's checker.
     pub fn range_count(&self) -> usize {
         self.received.as_slice().len()

@@ -26,6 +26,8 @@ pub enum Event {
         /// Its fate.
         outcome: Outcome,
     },
+    /// Messages whose outcome nobody wants ([`super::SendOptions::is_quiet`]) arrived, or will not: once for all of them.
+    Settled,
     /// There is room again after [`SendError::WouldBlock`].
     Writable,
     /// An answer has been owed for so long that a fresh hello is worth trying.

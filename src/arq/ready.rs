@@ -45,6 +45,13 @@ impl Ready {
         self.entries.len()
     }
 
+    /// Gives back what an empty queue keeps for the next message.
+    pub fn rest(&mut self) {
+        if self.entries.is_empty() && self.begun == 0 {
+            *self = Self::default();
+        }
+    }
+
     /// Adds a message. There must be no beginning of another one.
     pub fn push(&mut self, seq: u64, body: &[u8]) {
         if body.len() > SHORT_BYTES {

@@ -12,7 +12,8 @@ use crate::wire::{Limits, Messages, Part, Piece, Skip, Window};
 /// All streams of one direction.
 #[derive(Debug)]
 pub struct RecvStreams {
-    streams: BTreeMap<u32, RecvStream>,
+    /// By their numbers. Most connections use two, and a tree would have room for eleven.
+    streams: Vec<(u32, RecvStream)>,
     totals: Totals,
     limits: Limits,
     /// Streams that got something to take since the last poll.
@@ -58,7 +59,7 @@ impl RecvStreams {
     /// Nothing received; `limits` are what we told the other side.
     pub const fn new(limits: Limits) -> Self {
         Self {
-            streams: BTreeMap::new(),
+            streams: Vec::new(),
             totals: Totals {
                 grant: Grant::new(limits.connection_bytes, limits.message_bytes),
                 held_bytes: 0,
@@ -105,7 +106,7 @@ impl RecvStreams {
 
     /// The next message of a stream, in order where its sender wanted order.
     pub fn take(&mut self, stream: u32) -> Option<Received> {
-        let state = self.streams.get_mut(&stream)?;
+        let state = find(&mut self.streams, stream)?;
         let received = state.ready.take()?;
         self.totals.consume(state, received.body.len() as u64);
         Some(received)
@@ -113,7 +114,7 @@ impl RecvStreams {
 
     /// The same into `body`, which keeps its memory; tells the message's number.
     pub fn take_into(&mut self, stream: u32, body: &mut Vec<u8>) -> Option<u64> {
-        let state = self.streams.get_mut(&stream)?;
+        let state = find(&mut self.streams, stream)?;
         let seq = state.ready.take_into(body)?;
         self.totals.consume(state, body.len() as u64);
         Some(seq)
@@ -129,7 +130,7 @@ impl RecvStreams {
     /// Windows that are worth telling anew, the connection's first (UC-STR-010). [`RecvStreams::on_window_sent`] marks one as told.
     pub fn next_windows(&self) -> impl Iterator<Item = Window> {
         let connection = self.totals.grant.next_edge().map(|bytes| Window::Connection { bytes });
-        let streams = self.streams.iter().filter_map(|(&stream, state)| {
+        let streams = self.streams.iter().filter_map(|&(stream, ref state)| {
             let seq = state.next_seq_edge(self.limits.stream_messages);
             let bytes = state.grant.next_edge();
             (bytes.is_some() || seq.is_some()).then(|| Window::Stream {
@@ -146,7 +147,7 @@ impl RecvStreams {
         match window {
             Window::Connection { bytes } => self.totals.grant.tell(bytes),
             Window::Stream { stream, bytes, seq } => {
-                if let Some(state) = self.streams.get_mut(&stream) {
+                if let Some(state) = find(&mut self.streams, stream) {
                     state.grant.tell(bytes);
                     state.seq_edge = seq;
                 }
@@ -158,17 +159,26 @@ impl RecvStreams {
     pub fn told_window(&self, stream: Option<u32>) -> Option<Window> {
         match stream {
             None => Some(Window::Connection { bytes: self.totals.grant.edge() }),
-            Some(stream) => self.streams.get(&stream).map(|state| Window::Stream {
-                stream,
-                bytes: state.grant.edge(),
-                seq: state.seq_edge,
-            }),
+            Some(stream) => self
+                .streams
+                .iter()
+                .find(|(number, _)| *number == stream)
+                .map(|(_, state)| Window::Stream { stream, bytes: state.grant.edge(), seq: state.seq_edge }),
         }
     }
 
     /// The memory that is taken by what waits for the application or for its missing neighbours.
     pub const fn held_bytes(&self) -> u64 {
         self.totals.held_bytes
+    }
+
+    /// Gives back what is kept for messages to come: nothing was said for a while.
+    pub fn rest(&mut self) {
+        for (_, stream) in &mut self.streams {
+            stream.ready.rest();
+            stream.settled.ranges.shrink_to_fit();
+        }
+        self.readable.shrink_to_fit();
     }
 
     /// How much of the connection's window is in use, for the bound's checker.
@@ -179,8 +189,8 @@ impl RecvStreams {
     /// Entries in every table, for the bound's checker.
     pub fn entries(&self) -> usize {
         self.streams
-            .values()
-            .map(|state| {
+            .iter()
+            .map(|(_, state)| {
                 let holes: usize = state.partial.values().map(Assembly::entries).sum();
                 holes + state.held.len() + state.ready.len() + state.settled.as_slice().len()
             })
@@ -196,16 +206,12 @@ impl RecvStreams {
         if number >= self.limits.streams {
             return Err(Violation::StreamLimit);
         }
-        let limits = self.limits;
-        let stream = self.streams.entry(number).or_insert_with(|| RecvStream {
-            floor: 0,
-            settled: Ranges::default(),
-            held: BTreeMap::new(),
-            partial: BTreeMap::new(),
-            ready: Ready::default(),
-            grant: Grant::new(limits.stream_bytes, limits.message_bytes),
-            seq_edge: limits.stream_messages,
-        });
+        let place = self.streams.partition_point(|(before, _)| *before < number);
+        if self.streams.get(place).is_none_or(|(at, _)| *at != number) {
+            self.streams.reserve_exact(1);
+            self.streams.insert(place, (number, RecvStream::new(&self.limits)));
+        }
+        let stream = &mut self.streams[place].1;
         let before = stream.ready.len();
         let result = take(stream, &mut self.totals);
         if stream.ready.len() > before && self.readable.back() != Some(&number) {
@@ -227,7 +233,23 @@ impl Totals {
     }
 }
 
+fn find(streams: &mut [(u32, RecvStream)], number: u32) -> Option<&mut RecvStream> {
+    streams.iter_mut().find(|(at, _)| *at == number).map(|(_, stream)| stream)
+}
+
 impl RecvStream {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            floor: 0,
+            settled: Ranges::default(),
+            held: BTreeMap::new(),
+            partial: BTreeMap::new(),
+            ready: Ready::default(),
+            grant: Grant::new(limits.stream_bytes, limits.message_bytes),
+            seq_edge: limits.stream_messages,
+        }
+    }
+
     fn on_message(
         &mut self,
         totals: &mut Totals,

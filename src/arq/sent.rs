@@ -220,6 +220,11 @@ impl SentPackets {
         }
     }
 
+    /// Gives back what is kept for packets to come: nothing was said for a while.
+    pub fn rest(&mut self) {
+        self.packets.shrink_to_fit();
+    }
+
     fn slot(&mut self, number: u64) -> Option<&mut Option<SentPacket>> {
         let index = usize::try_from(number.checked_sub(self.low)?).ok()?;
         self.packets.get_mut(index)

@@ -66,7 +66,8 @@ impl Endpoint {
         backlog: &mut Backlog,
         most: usize,
     ) -> bool {
-        let options = SendOptions { unordered: true, is_answer: true, ..SendOptions::default() };
+        let options =
+            SendOptions { unordered: true, is_answer: true, is_quiet: true, ..SendOptions::default() };
         while let Some(body) = backlog.front() {
             let under_way = self.connection(handle).map_or(0, |connection| connection.owed_bytes());
             if under_way >= most

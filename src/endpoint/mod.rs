@@ -51,6 +51,13 @@ pub struct Handle {
     index: usize,
 }
 
+impl Handle {
+    /// A small number that no other connection of the endpoint has while it is remembered.
+    pub const fn place(self) -> usize {
+        self.index
+    }
+}
+
 /// All connections of one socket.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -59,7 +66,8 @@ pub struct Endpoint {
     /// Keys and their making; None in the clear.
     sealing: Option<Sealing>,
     guard: Guard,
-    connections: Slab<Entry>,
+    /// Boxed, since the table grows by doubling and an entry is large.
+    connections: Slab<Box<Entry>>,
     /// Our ids to connections; half-open ones are in `half_open`.
     by_id: BTreeMap<ConnectionId, usize>,
     /// Attempts of ours that were under way when somebody looked last.
@@ -88,7 +96,7 @@ struct Entry {
     serial: u64,
     connection: Connection,
     /// The handshake, while it is under way.
-    dial: Option<Dial>,
+    dial: Option<Box<Dial>>,
     /// The attempt that was begun because this connection fell silent.
     successor: Option<Handle>,
     /// The key that began it with us; None if we did, and in the clear.
@@ -456,10 +464,10 @@ impl Endpoint {
         self.next_serial += 1;
         let id = connection.local_id();
         let is_dialling = dial.is_some();
-        let index = self.connections.insert(Entry {
+        let index = self.connections.insert(Box::new(Entry {
             serial,
             connection,
-            dial,
+            dial: dial.map(Box::new),
             successor: None,
             granted_to: None,
             in_transmit: false,
@@ -467,7 +475,7 @@ impl Endpoint {
             timer: None,
             held_bytes: 0,
             backlog_bytes: 0,
-        });
+        }));
         self.by_id.insert(id, index);
         if is_dialling {
             self.dialling
@@ -500,7 +508,10 @@ impl Endpoint {
     }
 
     fn entry_mut(&mut self, handle: Handle) -> Option<&mut Entry> {
-        self.connections.get_mut(handle.index).filter(|entry| entry.serial == handle.serial)
+        self.connections
+            .get_mut(handle.index)
+            .map(|entry| &mut **entry)
+            .filter(|entry| entry.serial == handle.serial)
     }
 
     /// Something about a connection changed: it may have to send, to tell, or to wake at another time.
@@ -535,7 +546,7 @@ impl Endpoint {
 
     /// Every early wake leaves an entry that means nothing any more; they go when they are many.
     fn forget_stale_timers(&mut self) {
-        if self.timers.len() > 64 + 4 * self.connections.len() {
+        if self.timers.len() > 64 + 2 * self.connections.len() {
             let connections = &self.connections;
             self.timers.retain(|&Reverse((at, _, index, serial))| {
                 connections.get(index).is_some_and(|entry| entry.serial == serial && entry.timer == Some(at))

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
@@ -15,12 +16,18 @@ use super::entropy::Freshness;
 use super::signals::{Signal, Signals};
 use super::socket::{Received, Socket};
 use super::trace::{Direction, Trace};
+use crate::bucket::{Bucket, Rate};
 use crate::machine::{Path, Transmit};
 use crate::peer::Peer;
 use crate::time::{Instant, Now};
 
 /// Enough to make a turn's fixed cost vanish, few enough that a turn stays below a millisecond.
 const DATAGRAMS_PER_TURN: usize = 64;
+
+/// How often a loop that gathers takes a turn under load: what comes within a millisecond shares one, and with it calls to the
+/// system, packets and acks. Whoever comes after a pause finds some turns saved up and waits for nothing: as many as a line makes in
+/// a room of a few.
+const GATHERED_TURNS: Rate = Rate { burst: 16, per_second: 1_000 };
 
 /// The system takes milliseconds in 32 bits; a spare turn an hour costs nothing.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -114,6 +121,8 @@ pub struct EventLoop {
     freshness: Freshness,
     trace: Option<Trace>,
     outgoing: Vec<u8>,
+    /// Turns that may be taken at once; None if all of them may.
+    turns: Option<Bucket>,
 }
 
 /// The system refused what a loop cannot do without.
@@ -140,7 +149,12 @@ impl EventLoop {
         let signals = Signals::register(poll.registry(), SIGNALS)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let freshness = Freshness::since(clock.now().instant);
-        Ok(Self { poll, socket, signals, waker, clock, freshness, trace, outgoing: Vec::new() })
+        Ok(Self { poll, socket, signals, waker, clock, freshness, trace, outgoing: Vec::new(), turns: None })
+    }
+
+    /// From now on turns are shared under load: many small ones a millisecond cost more than they bring to those who wait.
+    pub const fn gather(&mut self) {
+        self.turns = Some(Bucket::new());
     }
 
     /// What a thread needs to give the loop a turn.
@@ -279,6 +293,21 @@ impl EventLoop {
             // A signal; its number waits in `signals`.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             result => result,
+        }?;
+        if timeout != Some(Duration::ZERO) {
+            self.wait_for_company();
+        }
+        Ok(())
+    }
+
+    /// Something happened; under load more is about to.
+    fn wait_for_company(&mut self) {
+        let Some(turns) = &mut self.turns else { return };
+        let now = self.clock.now().instant;
+        if let Err(at) = turns.take(now, GATHERED_TURNS) {
+            thread::sleep(at.since(now));
+            // A sleep is never too short by the system's clock, but it may be by ours, and then the turn is a little early.
+            let _ = turns.take(at, GATHERED_TURNS);
         }
     }
 }

@@ -109,6 +109,10 @@ impl Peer {
                 self.go_on_answering(now, id, handle);
                 self.finish_goodbye(now, id);
             }
+            arq::Event::Settled => {
+                self.go_on_answering(now, id, handle);
+                self.finish_goodbye(now, id);
+            }
             arq::Event::Silent => self.tell_silence(id, handle, true),
             arq::Event::Resumed => {
                 self.tell_silence(id, handle, false);

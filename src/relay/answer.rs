@@ -311,7 +311,7 @@ impl Relay {
             let pending = Pending::Settle { handle: None, letter: (mailbox, pos), fate };
             let _ = self.ask(now, Request::Settle { mailbox, pos, fate }, pending);
         }
-        for handle in self.sessions.keys().copied().collect::<Vec<_>>() {
+        for handle in self.sessions.keys().collect::<Vec<_>>() {
             self.pump(now, handle);
         }
     }
@@ -334,21 +334,15 @@ impl Relay {
         self.log(now, what);
         let body = Self::encode_entry(&entry);
         let most_bytes = self.tail_bytes();
-        let readers: Vec<Handle> = match log {
-            LogKey::Everyone => {
-                self.everyone.push(pos, body, most_bytes);
-                self.by_identity.values().copied().collect()
-            }
+        match log {
+            LogKey::Everyone => self.everyone.push(pos, body, most_bytes),
             LogKey::Room(number) => {
                 let Some(room) = self.rooms.get_mut(&number) else { return };
                 room.tail.push(pos, body, most_bytes);
-                room.members.iter().copied().collect()
             }
             LogKey::Mailbox(_) => return,
-        };
-        for handle in readers {
-            self.pump(now, handle);
         }
+        self.grown.insert(log);
     }
 
     /// How much of each log stays in memory: the more rooms, the less of each. What does not stay is read from the ledger.

@@ -236,6 +236,8 @@ impl Relay {
 
     /// Takes a member out of one room.
     pub(super) fn unseat(&mut self, now: Now, handle: Handle, number: u64, reason: &str) {
+        // What was said before is for it too.
+        self.spread(now);
         let member = self.sessions.member_mut(handle);
         let Some(member) = member else { return };
         let nick = member.nick.clone();

@@ -1,6 +1,7 @@
 //! Moving cursors: from the logs to the connections, as much as each of them takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Relay;
 use super::answer::Pending;
@@ -9,7 +10,7 @@ use super::session::{Letters, Member, Seat, SeatState};
 use super::tail::{After, Cursor};
 use crate::arq::SendOptions;
 use crate::chat::{Attendance, Change, News, Party, RefusalCode, Said, stream};
-use crate::endpoint::Handle;
+use crate::endpoint::{Endpoint, Handle};
 use crate::ledger::{Entry, Identity, LetterFate, LogKey, Request};
 use crate::time::Now;
 
@@ -24,6 +25,9 @@ const PAGE_BYTES: usize = QUEUE_BYTES / 2;
 /// The same in entries.
 const PAGE_ENTRIES: usize = QUEUE_MESSAGES / 2;
 
+/// How long lines are gathered at most, under load. Nobody notices a millisecond, and in it a busy room says what fills a packet.
+const GATHERING_TIME: Duration = Duration::from_millis(1);
+
 /// Presence messages under way to one member. The next one waits and tells all that happened meanwhile.
 const PRESENCE_UNDER_WAY: usize = 4;
 
@@ -32,6 +36,32 @@ const PRESENCE_UNDER_WAY: usize = 4;
 pub(super) const LISTED: usize = 256;
 
 impl Relay {
+    /// Has members hear what was said, a while after the last time or at once if that is over: a line that comes alone waits for
+    /// nothing, and of many that come together a packet carries as many as fit.
+    pub(super) fn spread_if_due(&mut self, now: Now) {
+        if !self.grown.is_empty() && self.spread_at <= now.instant {
+            self.spread_at = now.instant + GATHERING_TIME;
+            self.spread(now);
+        }
+    }
+
+    /// Moves the cursors over what was said since the last time: of each member once, however many lines there are.
+    pub(super) fn spread(&mut self, now: Now) {
+        while let Some(log) = self.grown.pop_first() {
+            let readers: Vec<Handle> = match log {
+                LogKey::Everyone => self.by_identity.values().copied().collect(),
+                LogKey::Room(number) => {
+                    let Some(room) = self.rooms.get(&number) else { continue };
+                    room.members.iter().copied().collect()
+                }
+                LogKey::Mailbox(_) => continue,
+            };
+            for handle in readers {
+                self.pump(now, handle);
+            }
+        }
+    }
+
     /// Sends one member what there is for it, as far as its connection has room.
     pub(super) fn pump(&mut self, now: Now, handle: Handle) {
         self.flush_receipts(handle);
@@ -49,7 +79,8 @@ impl Relay {
                     }
                 }
                 Step::SendPresence(body) => {
-                    let seq = self.submit(handle, body);
+                    let options = SendOptions::default();
+                    let seq = self.endpoint.submit(handle, stream::WORDS, body, options).ok();
                     let member = self.sessions.member_mut(handle);
                     if let (Some(seq), Some(member)) = (seq, member) {
                         member.presence_under_way.push(seq);
@@ -63,6 +94,7 @@ impl Relay {
                         cursor.reading = Some(ticket);
                     }
                 }
+                Step::Again => {}
                 Step::Nothing => break,
             }
         }
@@ -71,18 +103,22 @@ impl Relay {
         }
     }
 
-    /// A message that was sent has its fate: there may be room again.
-    pub(super) fn note_outcome(&mut self, now: Now, handle: Handle, stream: u32, seq: u64) {
-        let Some(session) = self.sessions.get_mut(&handle) else {
+    /// Something that was sent has arrived: there may be room again.
+    pub(super) fn note_settled(&mut self, now: Now, handle: Handle) {
+        if self.sessions.get(&handle).is_some_and(|session| session.is_stalled) {
+            self.pump(now, handle);
+            self.read(now, handle);
+        }
+    }
+
+    /// A message of presence has its fate: what happened meanwhile may be told.
+    pub(super) fn note_presence(&mut self, now: Now, handle: Handle, stream: u32, seq: u64) {
+        let Some(member) = self.sessions.member_mut(handle).filter(|_| stream == stream::WORDS) else {
             return;
         };
-        let mut is_waited_for = session.is_stalled;
-        if let Some(member) = session.member_mut().filter(|_| stream == stream::WORDS) {
-            let before = member.presence_under_way.len();
-            member.presence_under_way.retain(|under_way| *under_way != seq);
-            is_waited_for |= member.presence_under_way.len() < before;
-        }
-        if is_waited_for {
+        let before = member.presence_under_way.len();
+        member.presence_under_way.retain(|under_way| *under_way != seq);
+        if member.presence_under_way.len() < before {
             self.pump(now, handle);
             self.read(now, handle);
         }
@@ -104,15 +140,11 @@ impl Relay {
     }
 
     fn has_room(&self, handle: Handle) -> bool {
-        self.endpoint.connection(handle).is_some_and(|connection| {
-            let (bytes, messages) = connection.queued();
-            connection.is_open() && bytes < QUEUE_BYTES && messages < QUEUE_MESSAGES
-        })
+        has_room(&self.endpoint, handle)
     }
 
-    /// What the other side takes no message of that length of is lost to it alone.
     pub(super) fn submit(&mut self, handle: Handle, body: Arc<[u8]>) -> Option<u64> {
-        self.endpoint.submit(handle, stream::WORDS, body, SendOptions::default()).ok()
+        send_quietly(&mut self.endpoint, handle, body)
     }
 
     /// The next thing for one member, whose connection has room.
@@ -132,6 +164,17 @@ impl Relay {
             }
             if may_tell_presence && seat.presence != room.change_count() {
                 return self.presence(now, handle, index);
+            }
+            let endpoint = &mut self.endpoint;
+            let send = |body: &Arc<[u8]>| {
+                let has_room = has_room(endpoint, handle);
+                if has_room {
+                    send_quietly(endpoint, handle, Arc::clone(body));
+                }
+                has_room
+            };
+            if seat.state == SeatState::Taken && seat.cursor.walk(&room.tail, send) > 0 {
+                return Step::Again;
             }
             if seat.state == SeatState::Taken
                 && let Some(step) = next_of(&mut seat.cursor, LogKey::Room(seat.room), &room.tail, may_read)
@@ -256,11 +299,27 @@ impl Relay {
     }
 }
 
+fn has_room(endpoint: &Endpoint, handle: Handle) -> bool {
+    endpoint.connection(handle).is_some_and(|connection| {
+        let (bytes, messages) = connection.queued();
+        connection.is_open() && bytes < QUEUE_BYTES && messages < QUEUE_MESSAGES
+    })
+}
+
+/// What the other side takes no message of that length of is lost to it alone. Nobody asks for its outcome: there are as many as
+/// members and lines.
+fn send_quietly(endpoint: &mut Endpoint, handle: Handle, body: Arc<[u8]>) -> Option<u64> {
+    let options = SendOptions { is_quiet: true, ..SendOptions::default() };
+    endpoint.submit(handle, stream::WORDS, body, options).ok()
+}
+
 /// One thing to do for a member.
 enum Step {
     Send(Arc<[u8]>),
     SendLetter(Identity, u64, Arc<[u8]>),
     SendPresence(Arc<[u8]>),
+    /// It was done.
+    Again,
     Read(LogKey, u64, u64),
     Nothing,
 }

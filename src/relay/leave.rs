@@ -34,6 +34,8 @@ impl Relay {
 
     /// A member is none from now on, however long its connection takes to end: nothing more of it is read.
     pub(super) fn send_away(&mut self, now: Now, handle: Handle, reason: &str) {
+        // What was said before is for it too.
+        self.spread(now);
         let Some(session) = self.sessions.get_mut(&handle) else {
             return;
         };
@@ -135,9 +137,10 @@ impl Relay {
         }
         closing.is_told = true;
         let reason = closing.reason.clone();
+        self.spread(now);
         let news = Said::News(News::Closing { reason: reason.clone() });
         let body = self.encode_for_all(now.wall, None, news);
-        for handle in self.sessions.keys().copied().collect::<Vec<_>>() {
+        for handle in self.sessions.keys().collect::<Vec<_>>() {
             // Behind what is under way, and before what would have followed.
             self.submit(handle, Arc::clone(&body));
             self.endpoint.close(now, handle, "done", &reason);

@@ -40,7 +40,7 @@ use std::time::Duration;
 use crate::arq;
 use crate::bucket::Bucket;
 use crate::endpoint::{self, Backlog, Endpoint, Handle};
-use crate::ledger::{self, Ban, BanTarget, Foundation, Identity, Job, LetterFate};
+use crate::ledger::{self, Ban, BanTarget, Foundation, Identity, Job, LetterFate, LogKey};
 use crate::machine::{Path, Transmit, neighbourhood};
 use crate::random::Random;
 use crate::time::{Instant, Now, WallTime};
@@ -57,6 +57,8 @@ use tail::Tail;
 pub enum Reason {
     /// A member that talked too fast may go on, a guest has waited too long, a kept seat is given up.
     Session,
+    /// Lines were gathered for long enough.
+    Spread,
     /// Letters may have waited too long.
     Expire,
     /// The ledger could not do something, and may now.
@@ -70,6 +72,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::Spread => "spread",
             Self::Expire => "expire",
             Self::Retry => "retry",
             Self::Endpoint(reason) => reason.name(),
@@ -96,6 +99,12 @@ pub struct Relay {
     rooms: BTreeMap<u64, Room>,
     room_numbers: BTreeMap<String, u64>,
     everyone: Tail,
+    /// Logs that grew since their members' cursors were moved last.
+    grown: BTreeSet<LogKey>,
+    /// When they may be moved again.
+    spread_at: Instant,
+    /// The last moment that was told.
+    now: Now,
     /// What the ledger was asked, by ticket.
     jobs: BTreeMap<u64, Pending>,
     next_ticket: u64,
@@ -149,6 +158,9 @@ impl Relay {
             rooms: BTreeMap::new(),
             room_numbers: BTreeMap::new(),
             everyone: Tail::new(foundation.everyone_head),
+            grown: BTreeSet::new(),
+            spread_at: Instant::ZERO,
+            now,
             jobs: BTreeMap::new(),
             next_ticket: 1,
             passwords: Passwords::default(),
@@ -172,12 +184,14 @@ impl Relay {
 
     /// One datagram arrived. The bytes may be changed in place.
     pub fn handle_datagram(&mut self, now: Now, path: Path, datagram: &mut [u8]) {
+        self.now = now;
         self.endpoint.handle_datagram(now, path, datagram);
         self.follow_endpoint(now);
     }
 
     /// The outside tells something.
     pub fn handle_command(&mut self, now: Now, command: Command) {
+        self.now = now;
         match command {
             Command::Answer(answer) => self.handle_answer(now, answer),
             Command::Stretched { ticket, outcome } => self.handle_stretched(now, ticket, outcome),
@@ -191,6 +205,7 @@ impl Relay {
 
     /// A deadline passed, or may have.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
         self.endpoint.handle_timeout(now);
         self.follow_endpoint(now);
         while let Some(&(at, handle)) = self.wakes.first() {
@@ -217,11 +232,17 @@ impl Relay {
     /// The next datagram to send, in `buffer` (cleared and filled).
     #[must_use]
     pub fn poll_transmit(&mut self, now: Now, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        // Whoever does not ask for events, because the ledger has enough to do, sends all the same.
+        self.spread_if_due(now);
         self.endpoint.poll_transmit(now, buffer)
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        // The ledger has taken whatever there was to take: what was said meanwhile goes to each member in one go.
+        if self.events.is_empty() {
+            self.spread_if_due(self.now);
+        }
         self.events.pop_front()
     }
 
@@ -230,7 +251,9 @@ impl Relay {
         let endpoint = self.endpoint.poll_timeout().map(|(at, reason)| (at, Reason::Endpoint(reason)));
         let session = self.wakes.first().map(|&(at, _)| (at, Reason::Session));
         let retry = self.retry_at.map(|at| (at, Reason::Retry));
-        [endpoint, session, retry, Some((self.expire_at, Reason::Expire))].into_iter().flatten().min()
+        let spread = (!self.grown.is_empty()).then_some((self.spread_at, Reason::Spread));
+        let expire = Some((self.expire_at, Reason::Expire));
+        [endpoint, session, retry, spread, expire].into_iter().flatten().min()
     }
 
     /// Whether the relay was closed, nobody is left, and the ledger has done everything.
@@ -284,7 +307,8 @@ impl Relay {
     fn follow_connection(&mut self, now: Now, handle: Handle, event: arq::Event) {
         match event {
             arq::Event::Readable { .. } => self.read(now, handle),
-            arq::Event::Outcome { stream, seq, .. } => self.note_outcome(now, handle, stream, seq),
+            arq::Event::Outcome { stream, seq, .. } => self.note_presence(now, handle, stream, seq),
+            arq::Event::Settled => self.note_settled(now, handle),
             arq::Event::Writable => self.pump(now, handle),
             arq::Event::Moved { path } => {
                 if let Some(session) = self.sessions.get_mut(&handle) {

@@ -223,11 +223,11 @@ impl Relay {
         let hit: Vec<Handle> = self
             .sessions
             .iter()
-            .filter(|&(&whom, session)| match target {
+            .filter(|&(whom, session)| match target {
                 BanTarget::Identity(identity) => self.identity_of(whom) == Some(identity),
                 BanTarget::Address(address) => session.address.ip() == address && whom != handle,
             })
-            .map(|(&whom, _)| whom)
+            .map(|(whom, _)| whom)
             .collect();
         for whom in hit {
             self.remove(

@@ -1,8 +1,6 @@
 //! What a relay knows of one connection: a guest, or a member with its seats and cursors.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 
 use super::tail::Cursor;
 use crate::bucket::Bucket;
@@ -14,9 +12,13 @@ use crate::time::{Instant, WallTime};
 /// A request's name, and when it was made.
 pub(super) type Asked = (MessageId, WallTime);
 
-/// Every connection that may say something.
+/// Every connection that may say something, at the place that its handle names: whoever speaks and whoever hears is looked up for
+/// every packet.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(BTreeMap<Handle, Session>);
+pub(super) struct Sessions {
+    places: Vec<Option<(Handle, Box<Session>)>>,
+    count: usize,
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -119,27 +121,59 @@ pub(super) struct Letters {
 }
 
 impl Sessions {
+    pub(super) fn get(&self, handle: &Handle) -> Option<&Session> {
+        let (holder, session) = self.places.get(handle.place())?.as_ref()?;
+        (holder == handle).then_some(session)
+    }
+
+    pub(super) fn get_mut(&mut self, handle: &Handle) -> Option<&mut Session> {
+        let (holder, session) = self.places.get_mut(handle.place())?.as_mut()?;
+        (holder == handle).then_some(session)
+    }
+
+    pub(super) fn insert(&mut self, handle: Handle, session: Session) {
+        if self.places.len() <= handle.place() {
+            self.places.resize_with(handle.place() + 1, || None);
+        }
+        let before = self.places[handle.place()].replace((handle, Box::new(session)));
+        self.count += usize::from(before.is_none());
+    }
+
+    pub(super) fn remove(&mut self, handle: &Handle) -> Option<Session> {
+        let place = self.places.get_mut(handle.place())?;
+        let (_, session) = place.take_if(|(holder, _)| holder == handle)?;
+        self.count -= 1;
+        Some(*session)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Handle, &Session)> {
+        self.places.iter().flatten().map(|(handle, session)| (*handle, &**session))
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = Handle> {
+        self.iter().map(|(handle, _)| handle)
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Session> {
+        self.iter().map(|(_, session)| session)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    #[cfg(test)]
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
     /// Whoever is in, on that connection.
     pub(super) fn member(&self, handle: Handle) -> Option<&Member> {
-        self.0.get(&handle)?.member()
+        self.get(&handle)?.member()
     }
 
     pub(super) fn member_mut(&mut self, handle: Handle) -> Option<&mut Member> {
-        self.0.get_mut(&handle)?.member_mut()
-    }
-}
-
-impl Deref for Sessions {
-    type Target = BTreeMap<Handle, Session>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl DerefMut for Sessions {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        self.get_mut(&handle)?.member_mut()
     }
 }
 

@@ -58,8 +58,28 @@ impl Tail {
         if after < self.from {
             return After::Older;
         }
-        let index = self.lines.partition_point(|(pos, _)| *pos <= after);
+        let index = self.index_after(after);
         self.lines.get(index).map_or(After::Nothing, |(pos, body)| After::Line(*pos, Arc::clone(body)))
+    }
+
+    /// The lines after a position, if all of them are here.
+    fn lines_after(&self, after: u64) -> impl Iterator<Item = &(u64, Arc<[u8]>)> {
+        let first = if after < self.from { self.lines.len() } else { self.index_after(after) };
+        self.lines.range(first..)
+    }
+
+    /// Where the lines after a position begin. Most cursors are near the end.
+    fn index_after(&self, after: u64) -> usize {
+        /// What a member hears at once, under load.
+        const NEAR: usize = 64;
+        let near = self.lines.len().saturating_sub(NEAR);
+        match self.lines.get(near) {
+            Some((pos, _)) if *pos <= after => {
+                let behind = self.lines.range(near..).rev().take_while(|(pos, _)| *pos > after).count();
+                self.lines.len() - behind
+            }
+            _ => self.lines.partition_point(|(pos, _)| *pos <= after),
+        }
     }
 }
 
@@ -82,6 +102,21 @@ impl Cursor {
     /// Whether it holds a page, or will.
     pub(super) fn has_page(&self) -> bool {
         self.reading.is_some() || !self.page.is_empty()
+    }
+
+    /// Hands the lines of the tail over as long as somebody takes them; tells how many were taken.
+    pub(super) fn walk(&mut self, tail: &Tail, mut take: impl FnMut(&Arc<[u8]>) -> bool) -> usize {
+        if self.has_page() {
+            return 0;
+        }
+        let mut taken = 0;
+        for (pos, body) in tail.lines_after(self.after) {
+            if !take(body) {
+                break;
+            }
+            (self.after, taken) = (*pos, taken + 1);
+        }
+        taken
     }
 
     /// What comes next; a page that was read first.

@@ -55,7 +55,7 @@ pub struct Opener {
     current: LessSafeKey,
     epoch: u64,
     /// The key before, until when.
-    previous: Option<(LessSafeKey, Option<Instant>)>,
+    previous: Option<Box<(LessSafeKey, Option<Instant>)>>,
     /// The key after, once somebody claimed to use it.
     next: Option<Box<LessSafeKey>>,
 }
@@ -140,7 +140,7 @@ impl Opener {
         let key = if epoch == self.epoch {
             &self.current
         } else if epoch + 1 == self.epoch {
-            self.previous.as_ref().map(|(key, _)| key).ok_or(OpenError::Epoch)?
+            self.previous.as_ref().map(|previous| &previous.0).ok_or(OpenError::Epoch)?
         } else if epoch == self.epoch + 1 {
             let current = &self.current;
             &**self.next.get_or_insert_with(|| Box::new(key(&following(current))))
@@ -154,7 +154,7 @@ impl Opener {
         if epoch > self.epoch
             && let Some(next) = self.next.take()
         {
-            self.previous = Some((std::mem::replace(&mut self.current, *next), None));
+            self.previous = Some(Box::new((std::mem::replace(&mut self.current, *next), None)));
             self.epoch = epoch;
         }
         Ok(range)
@@ -162,7 +162,7 @@ impl Opener {
 
     /// Forgets the key before, once nothing sealed with it can still be under way.
     pub fn forget_previous(&mut self, now: Instant) {
-        if let Some((_, until)) = &mut self.previous
+        if let Some((_, until)) = self.previous.as_deref_mut()
             && *until.get_or_insert(now + PREVIOUS_KEPT) <= now
         {
             self.previous = None;

@@ -127,6 +127,7 @@ impl Talker {
             arq::Event::Outcome { stream, seq, outcome } => {
                 reports.push(Report::Outcome { id, stream, seq, outcome });
             }
+            arq::Event::Settled => {}
             arq::Event::Writable => reports.push(noted("writable")),
             arq::Event::Silent => reports.push(noted("silent")),
             arq::Event::Resumed => reports.push(noted("resumed")),

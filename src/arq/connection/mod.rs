@@ -462,6 +462,9 @@ impl Connection {
         while let Some((stream, seq, outcome)) = self.send.poll_outcome() {
             self.events.push_back(Event::Outcome { stream, seq, outcome });
         }
+        if self.send.take_settled() && self.events.back() != Some(&Event::Settled) {
+            self.events.push_back(Event::Settled);
+        }
         // With less room than it needs the submission would be refused again at once, and announced again, without end.
         if let Some(length) = self.blocked
             && matches!(self.state, State::Open)

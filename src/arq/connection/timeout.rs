@@ -126,6 +126,22 @@ impl Connection {
             // It never answered; packets that still come from there begin a new attempt.
             self.candidate = None;
         }
+        self.rest();
+    }
+
+    /// Most connections say nothing most of the time, and a relay has thousands of them: what the queues keep to be quick, so that
+    /// nothing is allocated for each packet while much is said, goes back when a deadline finds them empty.
+    fn rest(&mut self) {
+        if self.sent.in_flight_bytes() > 0 || !self.send.is_empty() || !self.events.is_empty() {
+            return;
+        }
+        self.arrivals.rest();
+        self.sent.rest();
+        self.send.rest();
+        self.recv.rest();
+        self.events.shrink_to_fit();
+        self.windows_again.shrink_to_fit();
+        self.scratch.shrink_to_fit();
     }
 
     fn stop_waiting_for_the_answer(&mut self, now: Instant) {

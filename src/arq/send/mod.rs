@@ -29,6 +29,9 @@ pub struct SendOptions {
     pub deadline: Option<Instant>,
     /// The other side caused it: what it takes is told apart in what is owed.
     pub is_answer: bool,
+    /// Its outcome is told to nobody, and only that there was one. Who sends the same to a thousand others has no use for a
+    /// thousand fates.
+    pub is_quiet: bool,
 }
 
 /// All streams of one direction.
@@ -50,6 +53,8 @@ pub struct SendStreams {
     turn: usize,
     /// What [`SendStreams::poll_outcome`] has still to tell.
     outcomes: VecDeque<(u32, u64, Outcome)>,
+    /// Whether a quiet message was settled since the last time that somebody asked.
+    has_settled: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +112,7 @@ impl SendStreams {
             max_queued_messages: config.send_queue_messages,
             turn: 0,
             outcomes: VecDeque::new(),
+            has_settled: false,
         }
     }
 
@@ -299,6 +305,10 @@ impl SendStreams {
                     Phase::OnItsWay => Outcome::Unknown,
                     Phase::Skipped { .. } | Phase::Settled => continue,
                 };
+                if message.options.is_quiet {
+                    self.has_settled = true;
+                    continue;
+                }
                 self.outcomes.push_back((stream, seq, outcome));
             }
         }
@@ -312,6 +322,19 @@ impl SendStreams {
         let outcome = self.outcomes.pop_front();
         super::give_back(&mut self.outcomes);
         outcome
+    }
+
+    /// Gives back what is kept for messages to come: nothing was said for a while.
+    pub fn rest(&mut self) {
+        self.streams.iter_mut().for_each(|stream| stream.messages.shrink_to_fit());
+        self.streams.shrink_to_fit();
+        self.again.shrink_to_fit();
+        self.outcomes.shrink_to_fit();
+    }
+
+    /// Whether quiet messages were settled since the last time.
+    pub const fn take_settled(&mut self) -> bool {
+        std::mem::replace(&mut self.has_settled, false)
     }
 
     fn outgoing(&mut self, stream: u32, seq: u64) -> Option<&mut Outgoing> {
@@ -393,7 +416,7 @@ impl SendStreams {
         }
         message.phase = Phase::Settled;
         let (freed, owed) = message.drop_body();
-        let deadline = message.options.deadline;
+        let SendOptions { deadline, is_quiet, .. } = message.options;
         message.acked = Ranges::default();
         self.queued_bytes -= freed;
         self.owed_bytes -= owed;
@@ -401,7 +424,9 @@ impl SendStreams {
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, stream, seq));
         }
-        if let Some(outcome) = outcome {
+        if is_quiet {
+            self.has_settled = true;
+        } else if let Some(outcome) = outcome {
             self.outcomes.push_back((stream, seq, outcome));
         }
         let state = &mut self.streams[stream as usize];

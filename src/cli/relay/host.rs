@@ -153,6 +153,7 @@ impl<'a> Host<'a> {
         // A relay serves on when nobody looks on any more.
         self.stdout.flush();
         self.stderr.flush();
+        self.journal.flush();
     }
 
     /// Passes on what the threads have to tell.

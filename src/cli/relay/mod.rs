@@ -65,6 +65,7 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let trace = flags.trace.as_deref().map(station::open_trace).transpose()?;
     let clock = Clock::new();
     let mut event_loop = EventLoop::new(socket, clock, trace).map_err(Failure::failed)?;
+    event_loop.gather();
 
     let (keeper, foundation) = open_ledger(&data, settings.in_memory, &event_loop)?;
     let stretcher = Stretcher::begin(StretchCost::KEPT, wake(event_loop.waker()))

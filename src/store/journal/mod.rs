@@ -24,7 +24,7 @@ const MOST_WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// What a waiting line costs beside its text.
 const LINE_BYTES: usize = 64;
 
-/// Lines that are written in one call.
+/// Lines that are written in one call at most.
 const MOST_BATCH: usize = 512;
 
 /// What a journal tells.
@@ -45,7 +45,9 @@ pub enum Told {
 #[derive(Debug)]
 pub struct Journal {
     /// None: nothing more is taken.
-    tasks: Option<Sender<Task>>,
+    tasks: Option<Sender<Vec<Task>>>,
+    /// What goes to the thread with the next [`Journal::flush`], which wakes it up.
+    gathered: Vec<Task>,
     told: Receiver<Told>,
     own_words: VecDeque<Told>,
     waiting: Arc<AtomicUsize>,
@@ -54,6 +56,7 @@ pub struct Journal {
     thread: Option<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
 enum Task {
     Line { at: WallTime, text: String },
     Tail { ticket: u64, lines: usize },
@@ -78,6 +81,7 @@ impl Journal {
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || writer.work(&taken))?;
         Ok(Self {
             tasks: Some(tasks),
+            gathered: Vec::new(),
             told,
             own_words: VecDeque::new(),
             waiting,
@@ -86,7 +90,7 @@ impl Journal {
         })
     }
 
-    /// Writes a line, into the file of the day of `at`.
+    /// Writes a line, into the file of the day of `at`, at the next [`Journal::flush`] or soon: many share a way to the thread.
     pub fn write(&mut self, at: WallTime, text: String) {
         if self.waiting.load(Ordering::Relaxed) + text.len() + LINE_BYTES > MOST_WAITING_BYTES {
             if self.lost == 0 {
@@ -98,14 +102,24 @@ impl Journal {
         }
         let lost = mem::take(&mut self.lost);
         if lost > 0 {
-            self.send(Task::Line { at, text: missing(at, lost) });
+            self.gather(Task::Line { at, text: missing(at, lost) });
         }
-        self.send(Task::Line { at, text });
+        self.gather(Task::Line { at, text });
+    }
+
+    /// Has what was written so far go to the disk.
+    pub fn flush(&mut self) -> bool {
+        if self.gathered.is_empty() {
+            return true;
+        }
+        let gathered = mem::take(&mut self.gathered);
+        self.tasks.as_ref().is_some_and(|tasks| tasks.send(gathered).is_ok())
     }
 
     /// Asks for the last lines, those included that were written so far: [`Told::Tail`].
     pub fn request_tail(&mut self, ticket: u64, lines: usize) {
-        if !self.send(Task::Tail { ticket, lines }) {
+        self.gather(Task::Tail { ticket, lines });
+        if !self.flush() {
             let why = "the thread that writes the log is gone".to_owned();
             self.own_words.push_back(Told::Tail { ticket, lines: Err(why) });
         }
@@ -116,15 +130,19 @@ impl Journal {
         self.own_words.pop_front().or_else(|| self.told.try_recv().ok())
     }
 
-    fn send(&self, task: Task) -> bool {
+    fn gather(&mut self, task: Task) {
         self.waiting.fetch_add(task.cost(), Ordering::Relaxed);
-        self.tasks.as_ref().is_some_and(|tasks| tasks.send(task).is_ok())
+        self.gathered.push(task);
+        if self.gathered.len() >= MOST_BATCH {
+            self.flush();
+        }
     }
 }
 
 /// The thread writes what it took.
 impl Drop for Journal {
     fn drop(&mut self) {
+        self.flush();
         self.tasks = None;
         if let Some(thread) = self.thread.take() {
             // It panicked: it has said so itself.
@@ -159,12 +177,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn work(mut self, tasks: &Receiver<Task>) {
+    fn work(mut self, tasks: &Receiver<Vec<Task>>) {
         let mut lines = Vec::new();
-        while let Ok(first) = tasks.recv() {
+        while let Ok(batch) = tasks.recv() {
             let mut cost = 0;
-            let batch: Vec<Task> = tasks.try_iter().take(MOST_BATCH - 1).collect();
-            for task in std::iter::once(first).chain(batch) {
+            for task in batch {
                 cost += task.cost();
                 match task {
                     Task::Line { at, text } => lines.push((at, text)),
@@ -259,6 +276,7 @@ mod tests {
         let mut journal = Journal::open(&logs, move || woken.send(()).unwrap()).unwrap();
         fs::remove_dir(&logs).unwrap();
         journal.write(AT, "one".to_owned());
+        journal.flush();
         wakes.recv().unwrap();
         assert!(matches!(journal.poll_told(), Some(Told::Trouble(_))));
         journal.write(AT, "two".to_owned());
