@@ -274,6 +274,33 @@ fn an_operator_closes_the_relay_for_everyone() {
     assert_eq!(code, 0);
 }
 
+// UC-KEY-013
+#[test]
+fn the_operators_secret_is_not_shown_to_a_relay_that_is_met_for_the_first_time() {
+    let hall = Hall::new(&[]);
+    // As on another machine: nothing beside the secret proves whose it is.
+    let secret = hall.folder.path("secret");
+    std::fs::copy(hall.folder.path("relay") + "/admin-secret", &secret).unwrap();
+    let flags = ["--admin-secret", secret.as_str()];
+    let is_operator = |events: &[Value]| events.iter().any(|event| event["event"] == "remark");
+    let mut ana = Program::peer(&hall.member_flags(&hall.relay.address, "ana", &flags));
+    let withheld = ana.read_until("met for the first time; /verify", 1).pop().unwrap();
+    assert_eq!(withheld["event"], "error");
+    ana.write_line(&format!("/admin {secret}"));
+    ana.read_until(r#""event":"remark""#, 1);
+    ana.finish();
+    let output = hall.run_member("bob", &flags, "");
+    assert_eq!((exit_code(&output), is_operator(&lines(&output.stdout))), (1, false), "a pipe fails");
+    // The relay is known by now.
+    let output = hall.run_member("bob", &flags, "");
+    assert_eq!((exit_code(&output), is_operator(&lines(&output.stdout))), (0, true));
+    // Or its key was typed.
+    let named = format!("{}@{}", hall.relay.key(), hall.relay.address);
+    let mut cid = Program::peer(&hall.member_flags(&named, "cid", &flags));
+    cid.read_until(r#""event":"remark""#, 1);
+    assert_eq!(cid.finish().0, 0);
+}
+
 #[test]
 fn closing_in_a_room_leaves_the_room_alone() {
     let hall = Hall::new(&[]);

@@ -372,13 +372,16 @@ impl Talk {
         }
     }
 
-    /// Becomes an operator where the user wanted that; not at a relay whose key is another one than the secret was given for.
+    /// Becomes an operator where the user wanted that; not at a relay whose key nothing says that the secret is for.
     fn offer_secret(&mut self, now: Now, peer: &mut Peer) {
         let key = self.model.relay().and_then(|state| peer.key_of(state.conversation()));
         let Some(attendee) = self.attendee.as_mut().filter(|attendee| attendee.has_secret()) else { return };
-        let Some(secret) = attendee.secret(key).cloned() else {
-            self.something_refused |= !self.front.has_person;
-            return self.model.tell(Notice::Error(text::SECRET_WITHHELD.to_owned()));
+        let secret = match attendee.secret(key) {
+            Ok(secret) => secret,
+            Err(why) => {
+                self.something_refused |= !self.front.has_person;
+                return self.model.tell(Notice::Error(why.to_owned()));
+            }
         };
         let asked = self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
         self.refuse_if(asked);
