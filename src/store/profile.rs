@@ -250,6 +250,8 @@ struct MemoriesFile {
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptRelay {
     log: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<String>,
     letters_after: u64,
     everyone_after: Option<u64>,
     rooms: BTreeMap<String, u64>,
@@ -263,17 +265,19 @@ struct KeptRelay {
 impl From<&(u64, RelayMemory)> for KeptRelay {
     fn from((turn, memory): &(u64, RelayMemory)) -> Self {
         let turn = *turn;
-        let RelayMemory { log, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
+        let RelayMemory { log, runs, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
         let refused = letters_refused.into_iter().map(|(pos, code)| (pos, code.as_str().to_owned()));
-        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect(), turn }
+        let letters_refused = refused.collect();
+        Self { log, runs, letters_after, everyone_after, rooms, letters_refused, turn }
     }
 }
 
 impl From<KeptRelay> for (u64, RelayMemory) {
     fn from(kept: KeptRelay) -> Self {
-        let KeptRelay { log, letters_after, everyone_after, rooms, letters_refused, turn } = kept;
+        let KeptRelay { log, runs, letters_after, everyone_after, rooms, letters_refused, turn } = kept;
         let refused = letters_refused.into_iter().map(|(pos, code)| (pos, RefusalCode::parse(&code)));
-        (turn, RelayMemory { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() })
+        let letters_refused = refused.collect();
+        (turn, RelayMemory { log, runs, letters_after, everyone_after, rooms, letters_refused })
     }
 }
 
@@ -387,6 +391,7 @@ mod tests {
     fn memory(position: u64) -> RelayMemory {
         RelayMemory {
             log: Some("log".to_owned()),
+            runs: vec!["run".to_owned()],
             letters_after: 3,
             everyone_after: None,
             rooms: BTreeMap::from([("#sala".to_owned(), position)]),
