@@ -65,6 +65,13 @@ pub enum ProfileError {
         /// The file.
         path: PathBuf,
     },
+    /// The same, and another one without what cannot be read is in its place.
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// What was there.
+        copy: PathBuf,
+    },
     /// The file of the key has none in it.
     NoKey {
         /// The file.
@@ -92,7 +99,18 @@ pub enum ProfileError {
 impl fmt::Display for ProfileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::System { path, error } if error.kind() == io::ErrorKind::StorageFull => write!(
+                f,
+                "the disk is full, so {} cannot be written; make room there, or name another folder with --data",
+                path.display()
+            ),
             Self::System { path, error } => write!(f, "{} cannot be used: {error}", path.display()),
+            Self::Replaced { path, copy } => write!(
+                f,
+                "{} was damaged: what can be read of it is used, and {} is how it was",
+                path.display(),
+                copy.display()
+            ),
             Self::Exposed { path } => write!(
                 f,
                 "{} can be read by other users of this machine, who could pass for you; run chmod 600 on it, or delete it to \
