@@ -1,5 +1,7 @@
-//! How much may be on its way at once. A small trait, because what is best on a bad link is still being measured, and one simple
-//! controller behind it.
+//! How much may be on its way at once, and how fast it leaves. A small trait, because what is best on a bad link is still being
+//! measured, and one controller behind it.
+//!
+//! It sees acks and losses and nothing else; it must never decide what is sent or whether a packet is lost.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,10 +9,16 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Decides how many bytes may be in flight (UC-ARQ-021).
+/// Decides how many bytes may be in flight (UC-ARQ-021), and how fast they leave (UC-ARQ-023).
 pub trait Controller: fmt::Debug {
     /// The most bytes in flight now.
     fn window_bytes(&self) -> u64;
+
+    /// Bytes a second; None where the window alone bounds what leaves.
+    fn pacing_rate(&self) -> Option<u64>;
+
+    /// A first round trip is known, before anything was sent.
+    fn on_first_rtt(&mut self, rtt: Duration);
 
     /// Packets were acked.
     fn on_ack(&mut self, now: Instant, ack: &AckSample);
@@ -29,57 +37,179 @@ pub struct AckSample {
     pub delivered_bytes: u64,
     /// See `delivered_bytes`.
     pub elapsed: Duration,
+    /// Bytes confirmed since the connection began.
+    pub total_bytes: u64,
+    /// Bytes in flight after this ack.
+    pub in_flight_bytes: u64,
     /// Whether the sender had more to send all the while; without, the rate tells about the sender and not the path.
     pub was_limited_by_window: bool,
     /// The shortest recent round trip.
     pub minimum_rtt: Duration,
+    /// The last one.
+    pub latest_rtt: Duration,
 }
 
-/// Keeps twice the measured delivery rate times the shortest round trip in flight.
+/// Sends as fast as the path delivers, and lets a short queue tell when that is too fast.
 ///
-/// Random loss lowers the rate only by what was lost, so a link that drops 20 % keeps 80 % of its speed, where a controller that
-/// halves on every loss would stand still. A full queue lengthens no round trip that counts, since the shortest one is taken, so
-/// at most one window stands in the bottleneck's queue. Probing upwards comes from the factor of two. Pacing and the reaction to
-/// queue delay have their place behind the same trait.
+/// The path's rate is the highest delivery rate of the last rounds, and what random loss takes is added to it: loss without a queue
+/// is no congestion, and a link that drops a fifth behind its bottleneck must be sent as much as the bottleneck takes. Loss
+/// together with a queue is congestion and lowers a ceiling. After BBR (draft-ietf-ccwg-bbr), with a queue target in place of its
+/// blind cycle of gains.
 #[derive(Debug)]
-pub struct RateWindow {
-    window_bytes: u64,
-    /// (when, bytes a second), the largest first: a maximum over a sliding time.
-    rates: VecDeque<(Instant, u64)>,
+pub struct PathRate {
+    phase: Phase,
+    /// (round, bytes a second), the largest first: a maximum over the last rounds.
+    rates: VecDeque<(u64, u64)>,
+    round: Round,
+    /// The share of packets that is lost while no queue stands, in millionths.
+    random_loss: u64,
+    /// How many rounds that was learned from, up to those that count.
+    loss_rounds: u64,
+    minimum_rtt: Duration,
+    /// The shortest queue of the last few acks, which jitter does not make longer.
+    queue: Shortest,
+    in_flight_bytes: u64,
+    /// The most in flight since congestion was seen.
+    ceiling_bytes: Option<u64>,
+    /// By how much of itself, in percent, the next probe lifts the ceiling.
+    lift_percent: u64,
+    /// The round from which on losses are no longer those of start-up.
+    settled_at: u64,
+    /// When the rate is to be tried upwards.
+    probe_at: Instant,
 }
 
-impl RateWindow {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The rate is still growing by much: the best one so far, and for how many rounds it has not grown.
+    StartUp {
+        best: u64,
+        stale_rounds: u32,
+    },
+    /// What start-up has put into the queue flows off.
+    Drain,
+    Cruise,
+    /// More than the rate, for a round.
+    Probe {
+        until: Instant,
+    },
+}
+
+/// One round trip's worth of acks.
+#[derive(Debug, Default)]
+struct Round {
+    number: u64,
+    /// It ends when what is sent from now on is acked.
+    ends_at_bytes: u64,
+    acked_bytes: u64,
+    lost_bytes: u64,
+    has_queue: bool,
+    /// Whether the round before had one: what was lost to a full queue is found out when it has become shorter.
+    had_queue: bool,
+}
+
+/// The least of the last few values.
+#[derive(Debug, Default)]
+struct Shortest {
+    values: [Duration; 8],
+    next: usize,
+}
+
+impl Shortest {
+    fn add(&mut self, value: Duration) {
+        self.values[self.next] = value;
+        self.next = (self.next + 1) % self.values.len();
+    }
+
+    fn least(&self) -> Duration {
+        self.values.iter().min().copied().unwrap_or_default()
+    }
+}
+
+/// Parts of a million.
+const MILLION: u64 = 1_000_000;
+
+impl PathRate {
     /// Thirty packets: the floor on short links, where scheduling, not the path, makes most of the round trip, and a fair
-    /// start on long ones (RFC 6928 has ten; chat bursts fit in thirty). 36 KB fit in every system's receive buffer.
+    /// start where nothing is known (RFC 6928 has ten; chat bursts fit in thirty). 36 KB fit in every system's receive buffer.
     const FLOOR_BYTES: u64 = 36_000;
 
+    /// The first window where a round trip is known over which it can be spread: half of what QUIC stacks send in a burst.
+    const FIRST_WINDOW_BYTES: u64 = 128_000;
+
     /// Far above what any socket buffer holds, so that a wrong estimate stays harmless.
-    const CEILING_BYTES: u64 = 8 * 1024 * 1024;
+    const CEILING_BYTES: u64 = 32 * 1024 * 1024;
 
-    /// How long a rate is remembered, in shortest round trips, and at least `RATE_AGE_FLOOR`.
-    const RATE_AGE_ROUNDS: u32 = 10;
+    /// For so many rounds a rate is remembered.
+    const RATE_ROUNDS: u64 = 10;
 
-    /// On a loopback ten round trips are less than one turn of the event loop.
-    const RATE_AGE_FLOOR: Duration = Duration::from_millis(100);
+    /// Paths shorter than this are not paced: the loop's timers are a millisecond coarse, and the round trip is the machines' own.
+    const SHORTEST_PACED: Duration = Duration::from_millis(2);
+
+    /// Doubles the rate each round (BBR, section 5.3.1: 4 ln 2).
+    const START_UP_PERCENT: u64 = 277;
+
+    /// For so long after start-up what it lost is still being found out.
+    const SETTLING_ROUNDS: u64 = 4;
+
+    /// A lone flow finds new room this often; a loss-driven one beside it needs that long to recover (BBR, section 5.3.3).
+    const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+
+    /// Others may have the room, so little is tried at first, and twice as much each time that it was there.
+    const FIRST_LIFT_PERCENT: u64 = 12;
 
     /// A controller that knows nothing yet.
-    pub const fn new() -> Self {
-        Self { window_bytes: Self::FLOOR_BYTES, rates: VecDeque::new() }
+    pub fn new() -> Self {
+        Self {
+            phase: Phase::StartUp { best: 0, stale_rounds: 0 },
+            rates: VecDeque::new(),
+            round: Round::default(),
+            random_loss: 0,
+            loss_rounds: 0,
+            minimum_rtt: Duration::ZERO,
+            queue: Shortest::default(),
+            in_flight_bytes: 0,
+            ceiling_bytes: None,
+            lift_percent: Self::FIRST_LIFT_PERCENT,
+            settled_at: u64::MAX,
+            probe_at: Instant::ZERO,
+        }
     }
-}
 
-impl Default for RateWindow {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Controller for RateWindow {
-    fn window_bytes(&self) -> u64 {
-        self.window_bytes
+    /// What the bottleneck takes, in bytes a second: what arrives and what is lost behind it.
+    fn capacity(&self) -> u64 {
+        let best = self.rates.front().map_or(0, |&(_, best)| best);
+        scale(best, MILLION, MILLION - self.random_loss)
     }
 
-    fn on_ack(&mut self, now: Instant, ack: &AckSample) {
+    /// What the path holds without a queue.
+    fn product_bytes(&self) -> u64 {
+        let product = u128::from(self.capacity()) * self.minimum_rtt.as_nanos() / 1_000_000_000;
+        u64::try_from(product).unwrap_or(u64::MAX)
+    }
+
+    const fn is_paced(&self) -> bool {
+        self.minimum_rtt.as_nanos() >= Self::SHORTEST_PACED.as_nanos()
+    }
+
+    /// A queue this long keeps the bottleneck busy and delays nobody by much.
+    fn target(&self) -> Duration {
+        (self.minimum_rtt / 8).max(Duration::from_millis(2))
+    }
+
+    fn gain_percent(&self) -> u64 {
+        let (queue, target) = (self.queue.least(), self.target());
+        match self.phase {
+            Phase::StartUp { .. } => Self::START_UP_PERCENT,
+            Phase::Drain => 50,
+            Phase::Probe { .. } => 125,
+            Phase::Cruise if queue > target * 2 => 92,
+            Phase::Cruise if queue > target => 98,
+            Phase::Cruise => 104,
+        }
+    }
+
+    fn note_rate(&mut self, ack: &AckSample) {
         if ack.elapsed.is_zero() {
             return;
         }
@@ -91,19 +221,131 @@ impl Controller for RateWindow {
         while self.rates.back().is_some_and(|&(_, older)| older <= rate) {
             self.rates.pop_back();
         }
-        self.rates.push_back((now, rate));
-        let age = (ack.minimum_rtt * Self::RATE_AGE_ROUNDS).max(Self::RATE_AGE_FLOOR);
-        while self.rates.front().is_some_and(|&(at, _)| now.since(at) > age) && self.rates.len() > 1 {
+        self.rates.push_back((self.round.number, rate));
+        let oldest = self.round.number.saturating_sub(Self::RATE_ROUNDS);
+        while self.rates.front().is_some_and(|&(round, _)| round < oldest) && self.rates.len() > 1 {
             self.rates.pop_front();
         }
-        let best = self.rates.front().map_or(0, |&(_, best)| best);
-        let product = u128::from(best) * ack.minimum_rtt.as_nanos() / 1_000_000_000;
-        let product = u64::try_from(product).unwrap_or(u64::MAX);
-        self.window_bytes = product.saturating_mul(2).clamp(Self::FLOOR_BYTES, Self::CEILING_BYTES);
     }
 
-    fn on_loss(&mut self, _now: Instant, _lost_bytes: u64) {
-        // Loss shows in the delivery rate; see above.
+    fn end_round(&mut self, now: Instant, total_bytes: u64) {
+        let Round { acked_bytes, lost_bytes, has_queue, had_queue, number, .. } = self.round;
+        let lost = scale(lost_bytes, MILLION, acked_bytes + lost_bytes).min(MILLION / 2);
+        if !has_queue && !had_queue {
+            // The mean of the first rounds, then an eighth of each: at twenty rounds a second half a second of memory.
+            self.loss_rounds = (self.loss_rounds + 1).min(8);
+            self.random_loss = (self.random_loss * (self.loss_rounds - 1) + lost) / self.loss_rounds;
+        } else if number < self.settled_at {
+            // What start-up lost to the queue is found out after its end.
+        } else if lost > self.random_loss + MILLION / 50 {
+            self.ceiling_bytes = Some(self.in_flight_bytes.max(self.product_bytes()) * 3 / 4);
+            self.lift_percent = Self::FIRST_LIFT_PERCENT;
+            self.probe_at = now + Self::PROBE_INTERVAL;
+            if self.phase != Phase::Drain {
+                self.phase = Phase::Cruise;
+            }
+        } else {
+            // A share that was taken for too large makes a queue, in which it is not measured: it must not stay for that.
+            self.random_loss -= self.random_loss / 16;
+        }
+        self.round = Round {
+            number: number + 1,
+            ends_at_bytes: total_bytes + self.in_flight_bytes,
+            had_queue: has_queue, ..Round::default()
+        };
+        if let Phase::StartUp { best, stale_rounds } = &mut self.phase {
+            let now_best = self.rates.front().map_or(0, |&(_, best)| best);
+            if now_best >= *best + *best / 4 {
+                (*best, *stale_rounds) = (now_best, 0);
+            } else {
+                *stale_rounds += 1;
+            }
+        }
+    }
+
+    fn next_phase(&mut self, now: Instant) {
+        let (queue, target, product) = (self.queue.least(), self.target(), self.product_bytes());
+        match self.phase {
+            Phase::StartUp { stale_rounds, .. } if stale_rounds >= 3 || queue > target && self.is_paced() => {
+                self.phase = Phase::Drain;
+                self.settled_at = self.round.number + Self::SETTLING_ROUNDS;
+            }
+            Phase::Drain if self.in_flight_bytes <= product || queue < target / 2 => {
+                (self.phase, self.probe_at) = (Phase::Cruise, now + Self::PROBE_INTERVAL);
+            }
+            Phase::Cruise if self.probe_at <= now => {
+                self.phase = Phase::Probe { until: now + self.minimum_rtt * 2 };
+                // Room that was not there may be now.
+                let lift = 100 + self.lift_percent;
+                self.ceiling_bytes = self.ceiling_bytes.map(|ceiling| scale(ceiling, lift, 100));
+                self.lift_percent = (self.lift_percent * 2).min(100);
+            }
+            Phase::Probe { until } if until <= now || queue > target * 2 => {
+                self.phase = Phase::Drain;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Default for PathRate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Controller for PathRate {
+    fn window_bytes(&self) -> u64 {
+        let product = self.product_bytes();
+        if self.rates.is_empty() {
+            return if self.is_paced() { Self::FIRST_WINDOW_BYTES } else { Self::FLOOR_BYTES };
+        }
+        // Lost packets are taken for being in flight until they are found out, and acks come in clumps.
+        let (percent, floor) = match self.phase {
+            Phase::StartUp { .. } => (200, Self::FIRST_WINDOW_BYTES),
+            _ if !self.is_paced() => (200, Self::FLOOR_BYTES),
+            Phase::Drain => (100, Self::FLOOR_BYTES),
+            Phase::Probe { .. } => (160, Self::FLOOR_BYTES),
+            Phase::Cruise => (135, Self::FLOOR_BYTES),
+        };
+        let floor = if self.is_paced() { floor } else { Self::FLOOR_BYTES };
+        let window = scale(product, percent, 100).max(floor);
+        self.ceiling_bytes.map_or(window, |ceiling| window.min(ceiling)).min(Self::CEILING_BYTES)
+    }
+
+    fn pacing_rate(&self) -> Option<u64> {
+        if !self.is_paced() {
+            return None;
+        }
+        let known = self.capacity();
+        if known == 0 {
+            // The first window, over half a round trip.
+            return Some(rate(2 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt));
+        }
+        Some(scale(known, self.gain_percent(), 100).max(Self::FLOOR_BYTES))
+    }
+
+    fn on_first_rtt(&mut self, rtt: Duration) {
+        self.minimum_rtt = rtt;
+    }
+
+    fn on_ack(&mut self, now: Instant, ack: &AckSample) {
+        self.minimum_rtt = ack.minimum_rtt;
+        self.in_flight_bytes = ack.in_flight_bytes;
+        self.queue.add(ack.latest_rtt.saturating_sub(ack.minimum_rtt));
+        self.round.acked_bytes += ack.acked_bytes;
+        self.round.has_queue |= self.queue.least() > self.target() * 2;
+        self.note_rate(ack);
+        if ack.total_bytes >= self.round.ends_at_bytes {
+            self.end_round(now, ack.total_bytes);
+        }
+        self.next_phase(now);
+    }
+
+    fn on_loss(&mut self, _now: Instant, lost_bytes: u64) {
+        self.round.lost_bytes += lost_bytes;
+        // They are not in flight any more.
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(lost_bytes);
     }
 }
 
@@ -113,37 +355,103 @@ fn rate(bytes: u64, elapsed: Duration) -> u64 {
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
+/// `value` times `by`, through `of`.
+fn scale(value: u64, by: u64, of: u64) -> u64 {
+    u64::try_from(u128::from(value) * u128::from(by) / u128::from(of.max(1))).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sample(delivered_bytes: u64, elapsed_ms: u64, limited: bool) -> AckSample {
-        AckSample {
-            acked_bytes: delivered_bytes,
-            delivered_bytes,
-            elapsed: Duration::from_millis(elapsed_ms),
-            was_limited_by_window: limited,
-            minimum_rtt: Duration::from_millis(100),
+    const RTT: Duration = Duration::from_millis(50);
+
+    /// A path that delivers a share of what is sent, at most so many bytes a round, and keeps the rest in a queue.
+    struct Course {
+        controller: PathRate,
+        now: Instant,
+        total_bytes: u64,
+        queue_bytes: u64,
+    }
+
+    impl Course {
+        fn new() -> Self {
+            let mut controller = PathRate::new();
+            controller.on_first_rtt(RTT);
+            Self { controller, now: Instant::ZERO, total_bytes: 0, queue_bytes: 0 }
+        }
+
+        /// A round trip: as much as pacing and window let out, through a bottleneck of `capacity` bytes in [`RTT`]. Tells how much
+        /// that is of what the bottleneck could take meanwhile.
+        fn round(&mut self, capacity: u64, lost_percent: u64) -> f64 {
+            let time = RTT + RTT.mul_f64(self.queue_bytes as f64 / capacity as f64);
+            let could = (capacity as f64 * time.as_secs_f64() / RTT.as_secs_f64()) as u64;
+            let paced = (self.controller.pacing_rate().unwrap() as f64 * time.as_secs_f64()) as u64;
+            let sent = paced.min(self.controller.window_bytes());
+            let waiting = self.queue_bytes + sent;
+            let passed = waiting.min(could);
+            let overflow = (waiting - passed).saturating_sub(capacity / 2);
+            self.queue_bytes = waiting - passed - overflow;
+            let arrived = passed - passed * lost_percent / 100;
+            self.controller.on_loss(self.now, passed - arrived + overflow);
+            let queue = RTT.mul_f64(self.queue_bytes as f64 / capacity as f64);
+            for _ in 0..16 {
+                self.now += time / 16;
+                self.total_bytes += arrived / 16;
+                let ack = AckSample {
+                    acked_bytes: arrived / 16,
+                    delivered_bytes: arrived,
+                    elapsed: time,
+                    total_bytes: self.total_bytes,
+                    in_flight_bytes: sent,
+                    was_limited_by_window: true,
+                    minimum_rtt: RTT,
+                    latest_rtt: RTT + queue,
+                };
+                self.controller.on_ack(self.now, &ack);
+            }
+            sent as f64 / could as f64
         }
     }
 
-    // UC-ARQ-021
+    // UC-ARQ-021, UC-ARQ-023
     #[test]
-    fn the_window_is_twice_the_rate_times_the_round_trip() {
-        let mut controller = RateWindow::new();
-        controller.on_ack(Instant::ZERO, &sample(100_000, 100, true));
-        assert_eq!(controller.window_bytes(), 200_000);
-        controller.on_loss(Instant::ZERO, 50_000);
-        assert_eq!(controller.window_bytes(), 200_000);
+    fn a_link_that_loses_a_fifth_is_sent_all_that_its_bottleneck_takes() {
+        for lost_percent in [0, 1, 10, 20] {
+            let mut course = Course::new();
+            (0..60).for_each(|_| _ = course.round(600_000, lost_percent));
+            let share = (0..200).map(|_| course.round(600_000, lost_percent)).sum::<f64>() / 200.0;
+            assert!((0.97..=1.01).contains(&share), "{lost_percent} %: {share}");
+            assert!(course.queue_bytes < 200_000, "{lost_percent} %: {} wait", course.queue_bytes);
+        }
     }
 
     #[test]
-    fn an_idle_sender_does_not_lower_the_rate_and_an_old_rate_is_forgotten() {
-        let mut controller = RateWindow::new();
-        controller.on_ack(Instant::ZERO, &sample(100_000, 100, true));
-        controller.on_ack(Instant::from_nanos(1), &sample(10, 100, false));
-        assert_eq!(controller.window_bytes(), 200_000);
-        controller.on_ack(Instant::from_nanos(2_000_000_000), &sample(50_000, 100, true));
-        assert_eq!(controller.window_bytes(), 100_000);
+    fn start_up_takes_few_rounds() {
+        let mut course = Course::new();
+        let shares: Vec<f64> = (0..5).map(|_| course.round(600_000, 0)).collect();
+        assert!(shares[0] >= 0.2 && shares.iter().any(|&share| share >= 1.0), "{shares:?}");
+    }
+
+    #[test]
+    fn loss_with_a_queue_lowers_the_ceiling_and_loss_without_one_does_not() {
+        let mut course = Course::new();
+        (0..100).for_each(|_| _ = course.round(600_000, 10));
+        course.controller.ceiling_bytes = None;
+        course.controller.on_loss(course.now, 500_000);
+        course.controller.round.had_queue = false;
+        course.controller.end_round(course.now, course.total_bytes);
+        assert_eq!(course.controller.ceiling_bytes, None);
+        course.controller.round.has_queue = true;
+        course.controller.on_loss(course.now, 500_000);
+        course.controller.end_round(course.now, course.total_bytes);
+        assert!(course.controller.ceiling_bytes.is_some());
+    }
+
+    #[test]
+    fn a_short_path_has_its_window_and_no_pace() {
+        let mut controller = PathRate::new();
+        controller.on_first_rtt(Duration::from_micros(60));
+        assert_eq!((controller.pacing_rate(), controller.window_bytes()), (None, PathRate::FLOOR_BYTES));
     }
 }

@@ -13,6 +13,8 @@ mod connection;
 mod event;
 mod flow;
 mod loss;
+mod mtu;
+mod pacing;
 mod ranges;
 mod ready;
 mod recv;
@@ -24,7 +26,7 @@ mod statistics;
 
 pub use ack::Urgency;
 pub use config::{Config, MAX_MESSAGE_BYTES};
-pub use congestion::{AckSample, Controller, RateWindow};
+pub use congestion::{AckSample, Controller, PathRate};
 pub use connection::{Connection, Reason};
 pub use event::{Closed, Event, Outcome, SendError, Violation};
 pub use ranges::Ranges;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::congestion::AckSample;
+use super::rtt::Rtt;
 use crate::time::Instant;
 
 /// One item whose packet may get lost, by name: the bytes stay with the stream, so a retransmission is a new packet with whatever
@@ -160,21 +161,25 @@ impl SentPackets {
     }
 
     /// What the ack of `packet` tells about the path.
-    pub fn ack_sample(
-        &self,
-        now: Instant,
-        packet: &SentPacket,
-        acked_bytes: u64,
-        minimum_rtt: std::time::Duration,
-    ) -> AckSample {
+    pub fn ack_sample(&self, now: Instant, packet: &SentPacket, acked_bytes: u64, rtt: &Rtt) -> AckSample {
+        let minimum_rtt = rtt.minimum().unwrap_or_default();
         AckSample {
             acked_bytes,
             delivered_bytes: self.delivered_bytes - packet.delivered_before,
             // Acks that come squeezed together would show a rate that no path has; the time is at least a round trip.
             elapsed: now.since(packet.delivered_before_at).max(minimum_rtt),
+            total_bytes: self.delivered_bytes,
+            in_flight_bytes: self.in_flight_bytes,
             was_limited_by_window: packet.limited_by_window,
             minimum_rtt,
+            latest_rtt: rtt.latest(),
         }
+    }
+
+    /// The length of a packet that is remembered.
+    pub fn bytes_of(&self, number: u64) -> Option<u64> {
+        let index = usize::try_from(number.checked_sub(self.low)?).ok()?;
+        self.packets.get(index)?.as_ref().map(|packet| packet.bytes)
     }
 
     /// The oldest packet in flight.

@@ -76,9 +76,6 @@ pub struct Run {
 /// The date on the first day of every simulation; only ever shown.
 const STARTED_AT_US: i64 = 1_800_000_000_000_000;
 
-/// Enough that several leave together, few enough that a window holds more than one such run.
-const MAX_SEGMENTS: usize = 8;
-
 /// More datagrams at one instant than any window lets out: sending must come to an end.
 const MAX_BURST: usize = 100_000;
 
@@ -552,8 +549,8 @@ fn start(
     let is_peer = matches!(plan.kind, NodeKind::Chatter | NodeKind::Attendee(_));
     wiretap.begin(index, &protection, is_peer);
     let mut endpoint = EndpointConfig { protection, ..plan.endpoint.clone() };
-    // As the programs do.
-    endpoint.connection.max_segments = MAX_SEGMENTS;
+    // As the programs do: enough that several leave together, few enough that a window holds more than one such run.
+    endpoint.connection.max_segments = 8;
     let people = (0..scenario.nodes.len()).map(|node| wiretap::name_of(scenario.seed, node)).collect();
     let shelf = match estate {
         Estate::Shelf(ref shelf) => (**shelf).clone(),

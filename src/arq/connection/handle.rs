@@ -121,11 +121,11 @@ impl Connection {
             self.rtt.sample(now, round_trip, delay);
         }
         let acked_bytes = acked.iter().map(|(_, packet)| packet.bytes).sum();
-        let minimum_rtt = self.rtt.minimum().unwrap_or_default();
-        let sample = self.sent.ack_sample(now, packet, acked_bytes, minimum_rtt);
+        let sample = self.sent.ack_sample(now, packet, acked_bytes, &self.rtt);
         self.controller.on_ack(now, &sample);
         for (number, packet) in &acked {
             let spurious = self.loss.on_acked(now, *number, packet, &self.rtt);
+            self.mtu.on_acked(*number, packet.bytes);
             self.statistics.spurious_losses += u64::from(spurious);
             self.redundancy.on_settled(false);
             if spurious {
@@ -150,6 +150,12 @@ impl Connection {
         let lost = self.loss.detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         if !lost.is_empty() {
             let in_flight_before = self.sent.in_flight_bytes();
+            for &number in &lost {
+                self.mtu.on_lost(now, number, self.sent.bytes_of(number).unwrap_or_default());
+            }
+            if self.loss.is_probing() {
+                self.mtu.on_silence(now);
+            }
             let contents = self.sent.mark_lost(now, &lost);
             self.statistics.packets_lost += lost.len() as u64;
             lost.iter().for_each(|_| self.redundancy.on_settled(true));

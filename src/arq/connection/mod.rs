@@ -18,9 +18,11 @@ use protection::Protection;
 
 use super::ack::Arrivals;
 use super::config::Config;
-use super::congestion::{Controller, RateWindow};
+use super::congestion::{Controller, PathRate};
 use super::event::{Closed, Event, SendError, Violation};
 use super::loss::LossDetector;
+use super::mtu::PathMtu;
+use super::pacing::Pacer;
 use super::ranges::Ranges;
 use super::recv::{Received, RecvStreams};
 use super::redundancy::Redundancy;
@@ -62,6 +64,8 @@ pub struct Connection {
     loss: LossDetector,
     rtt: Rtt,
     controller: Box<dyn Controller + Send>,
+    pacer: Pacer,
+    mtu: PathMtu,
     redundancy: Redundancy,
     send: SendStreams,
     recv: RecvStreams,
@@ -158,7 +162,9 @@ impl Connection {
             sent: SentPackets::new(),
             loss: LossDetector::new(),
             rtt: Rtt::new(),
-            controller: Box::new(RateWindow::new()),
+            controller: Box::new(PathRate::new()),
+            pacer: Pacer::new(now),
+            mtu: PathMtu::new(config.datagram_bytes),
             redundancy: Redundancy::new(now),
             // Until the welcome tells better, the other side is taken to accept what we accept.
             send: SendStreams::new(config, config.limits),
@@ -194,7 +200,7 @@ impl Connection {
         // An ack delay beyond a quarter of a second would switch retransmission off; it is not believed.
         self.peer_ack_delay = Duration::from_micros(limits.ack_delay_us.min(250_000));
         self.idle_timeout = self.config.idle_timeout.min(Duration::from_millis(limits.idle_ms.max(1_000)));
-        self.config.datagram_bytes = self.config.datagram_bytes.min(datagram_bytes(limits));
+        self.mtu.establish(datagram_bytes(limits));
         self.send.establish(*limits);
         // The side that was welcomed must be heard once, or the other side keeps no state (UC-HS-008). Whatever
         // else goes out takes the ping's place.
@@ -206,6 +212,7 @@ impl Connection {
     /// The handshake measured a round trip.
     pub fn seed_rtt(&mut self, now: Instant, round_trip: Duration) {
         self.rtt.sample(now, round_trip, Duration::ZERO);
+        self.controller.on_first_rtt(round_trip);
     }
 
     /// Queues a message on a stream and tells its number, from 1.

@@ -15,6 +15,8 @@ pub enum Reason {
     Loss,
     /// Small messages are worth another copy.
     Copy,
+    /// More may leave by now.
+    Pace,
     /// A message will be past its deadline.
     Deadline,
     /// Nothing was said for so long that a NAT may forget us.
@@ -40,6 +42,7 @@ impl Reason {
             Self::Ack => "ack",
             Self::Loss => "loss",
             Self::Copy => "copy",
+            Self::Pace => "pace",
             Self::Deadline => "deadline",
             Self::KeepAlive => "keep-alive",
             Self::Silence => "silence",
@@ -69,7 +72,7 @@ impl Connection {
         }
     }
 
-    fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 9] {
+    fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 10] {
         let loss = self.loss.deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
         let idle = self.last_heard + self.idle_timeout;
         let flush = match self.state {
@@ -80,6 +83,7 @@ impl Connection {
             self.arrivals.deadline().map(|at| (at, Reason::Ack)),
             loss.map(|at| (at, Reason::Loss)),
             self.copy_at().map(|at| (at, Reason::Copy)),
+            self.pacer.ready_at().map(|at| (at, Reason::Pace)),
             self.send.next_deadline().map(|at| (at, Reason::Deadline)),
             self.keep_alive_at().map(|at| (at, Reason::KeepAlive)),
             self.silence_at().map(|at| (at, Reason::Silence)),

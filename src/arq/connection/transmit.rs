@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::smallvec;
+
 use super::super::redundancy::Aim;
 use super::super::send::Spare;
 use super::super::sent::{Content, Contents};
@@ -30,7 +32,7 @@ impl Connection {
         if let State::Closed { answer_due, .. } = &mut self.state {
             return std::mem::take(answer_due).then(|| self.write_close(now, buffer, Self::CLOSED, ""));
         }
-        let limit = self.config.datagram_bytes;
+        let limit = self.mtu.bytes();
         if let Some((path, token)) = self.answers.pop_front() {
             let answer = Frame::Path(PathFrame::Answer(token));
             let transmit = self.write_alone(now, buffer, path, &answer, limit);
@@ -72,8 +74,7 @@ impl Connection {
         // Not the interval of the probes: those doubled while the old address was dead.
         let interval = self.rtt.timeout(self.peer_ack_delay).unwrap_or(self.config.initial_timeout);
         let challenge = Frame::Path(PathFrame::Challenge(token));
-        let transmit =
-            self.write_alone(now, buffer, path, &challenge, budget.min(self.config.datagram_bytes));
+        let transmit = self.write_alone(now, buffer, path, &challenge, budget.min(self.mtu.bytes()));
         if let Some(candidate) = &mut self.candidate {
             candidate.sent_bytes += transmit.length as u64;
             candidate.next_at = now + interval;
@@ -100,10 +101,13 @@ impl Connection {
     /// A packet, and those behind it that are as long, or one that is shorter and the last: the system sends them with one call.
     fn write_packets(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         buffer.clear();
-        let segment = self.write_packet(now, buffer, self.config.datagram_bytes)?;
+        if let Some(transmit) = self.poll_mtu_probe(now, buffer) {
+            return Some(transmit);
+        }
+        let segment = self.write_packet(now, buffer, self.mtu.bytes())?;
         let mut transmit = self.transmit(self.path, segment);
         // A packet that is far from full was all there was to say, or all that may be said now.
-        let is_full = segment * 4 >= self.config.datagram_bytes * 3;
+        let is_full = segment * 4 >= self.mtu.bytes() * 3;
         while is_full
             && buffer.len() % segment == 0
             && buffer.len() / segment < self.config.max_segments
@@ -121,8 +125,12 @@ impl Connection {
         let remote_id = self.remote_id?;
         let ack_due = self.arrivals.deadline().is_some_and(|at| at <= now);
         let is_copy_due = self.copy_at().is_some_and(|at| at <= now);
-        let may_send =
+        let wants =
             self.sent.in_flight_bytes() < self.window_bytes() && (self.has_content(now) || is_copy_due);
+        let may_send = wants && self.is_in_pace(now);
+        if !wants {
+            self.pacer.rest();
+        }
         if is_copy_due {
             self.redundancy.defer(now);
         }
@@ -163,6 +171,7 @@ impl Connection {
             self.sent.record_unacked();
         } else {
             self.low_told = low.unwrap_or(self.low_told);
+            self.pacer.on_sent(length as u64);
             self.redundancy.on_sent(now, length as u64, copied_bytes, has_new);
             self.statistics.bytes_copied += copied_bytes;
             self.sent.record(now, length as u64, contents, self.send.has_work());
@@ -172,13 +181,53 @@ impl Connection {
         Some(length)
     }
 
+    /// A datagram of nothing, as long as the other side takes them, once there is enough to say to be worth it (UC-ARQ-024).
+    fn poll_mtu_probe(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        let bytes = self.mtu.probe_bytes(now)?;
+        // Something is on its way and more waits: this is no lone message.
+        let is_bulk = self.sent.in_flight_bytes() > 0 && self.send.has_work() && !self.loss.is_probing();
+        if !is_bulk || self.sent.in_flight_bytes() >= self.window_bytes() {
+            return None;
+        }
+        self.advance_key(now);
+        let number = self.sent.next_number();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let remote_id = self.remote_id?;
+        let limit = bytes - self.seal_bytes();
+        let protection = self.protection.take();
+        let form = form(protection.as_deref());
+        let mut writer = PacketWriter::in_form(buffer, &mut scratch, (remote_id, number), form, None, limit);
+        writer.push(&Frame::Ping);
+        let padding = vec![b'.'; writer.room().saturating_sub(PAD_HEAD_BYTES)];
+        writer.push(&Frame::Pad { bytes: &padding });
+        let sealed_at = writer.sealed_at();
+        writer.finish();
+        self.scratch = scratch;
+        self.protection = protection;
+        let length = self.seal(number, buffer, 0, sealed_at);
+        self.mtu.on_probe_sent(number);
+        self.pacer.on_sent(length as u64);
+        self.sent.record(now, length as u64, smallvec![Content::Ping], true);
+        self.awaiting_since.get_or_insert(now);
+        self.last_sent = now;
+        Some(self.transmit(self.path, length))
+    }
+
+    /// Whether another packet may leave by now (UC-ARQ-023). Probes of a silent side are few anyway.
+    fn is_in_pace(&mut self, now: Instant) -> bool {
+        match self.controller.pacing_rate() {
+            Some(rate) if !self.loss.is_probing() => self.pacer.may_send(now, rate),
+            _ => true,
+        }
+    }
+
     /// How much may be in flight: what congestion allows, but two packets at most while the other side is silent, and
     /// four while the path's length is measured anew.
     fn window_bytes(&self) -> u64 {
         if self.loss.is_probing() {
-            2 * self.config.datagram_bytes as u64
+            2 * self.mtu.bytes() as u64
         } else if self.rtt.is_draining() {
-            self.controller.window_bytes().min(4 * self.config.datagram_bytes as u64)
+            self.controller.window_bytes().min(4 * self.mtu.bytes() as u64)
         } else {
             self.controller.window_bytes()
         }
@@ -308,7 +357,7 @@ impl Connection {
 
     fn write_close(&mut self, now: Instant, buffer: &mut Vec<u8>, code: &str, reason: &str) -> Transmit {
         let close = Frame::Close(Close { code: Cow::Borrowed(code), reason: Cow::Borrowed(reason) });
-        self.write_alone(now, buffer, self.path, &close, self.config.datagram_bytes)
+        self.write_alone(now, buffer, self.path, &close, self.mtu.bytes())
     }
 
     /// A packet of one frame that wants no ack, with an ack beside it if that goes to the same place.
@@ -374,3 +423,6 @@ impl Candidate {
 
 /// The most bytes that a packet with nothing but a challenge takes, sealed and with the handshake's last message.
 const CHALLENGE_BYTES: u64 = 192;
+
+/// What a `pad` frame's head takes.
+const PAD_HEAD_BYTES: usize = r#"{"t":"pad","len":1234}"#.len();
