@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use udpchat::chat::{MessageId, Party, RefusalCode, Sealed};
 use udpchat::ledger::{
-    Ban, BanTarget, Draft, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Proof, Request,
-    Room,
+    Ban, BanTarget, Draft, Foundation, Identity, Job, LetterFate, LogKey, MailboxBounds, MemoryLedger, Proof,
+    Request, Room,
 };
 use udpchat::secure::{PublicKey, Stretched};
 use udpchat::store::database::Database;
@@ -29,6 +29,8 @@ proptest! {
         let folder = Folder::new();
         let (mut database, foundation) = Database::open(&folder.0).unwrap();
         let mut memory = MemoryLedger::new(foundation.log_id.clone(), usize::MAX);
+        let run = |foundation: &Foundation| foundation.runs.last().unwrap().id.clone();
+        memory.begin_run(run(&foundation));
         prop_assert_eq!(&memory.foundation(), &foundation);
         let mut ticket = 0;
         for (batch, closes) in batches {
@@ -44,6 +46,7 @@ proptest! {
             if closes {
                 drop(database);
                 let opened = Database::open(&folder.0).unwrap();
+                memory.begin_run(run(&opened.1));
                 prop_assert_eq!(opened.1, memory.foundation());
                 database = opened.0;
             }

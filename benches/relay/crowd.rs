@@ -224,8 +224,14 @@ impl Guests {
             match event {
                 ConnectionEvent::Connected => {
                     let (nick, token) = (format!("m{index}"), format!("token-of-member-{index:06}"));
-                    let request =
-                        Request::Enter { nick, token, log: None, letters_after: 0, everyone_after: None };
+                    let request = Request::Enter {
+                        nick,
+                        token,
+                        log: None,
+                        runs: Vec::new(),
+                        letters_after: 0,
+                        everyone_after: None,
+                    };
                     self.ask(now, index, "enter", request);
                 }
                 ConnectionEvent::Readable { stream } => {

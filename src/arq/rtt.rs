@@ -8,6 +8,8 @@ use crate::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct Rtt {
     smoothed: Option<Duration>,
+    /// How many samples were taken, up to [`Self::EARLY`].
+    early: u8,
     variance: Duration,
     latest: Duration,
     minimum: Duration,
@@ -17,10 +19,15 @@ pub struct Rtt {
 }
 
 impl Rtt {
+    /// Samples that may put right what the first one said: it is a handshake's, with the other side's work for keys and whatever
+    /// else its machine did in it, and a mean that forgets an eighth at a time would remember that for seconds of seldom traffic.
+    const EARLY: u8 = 3;
+
     /// An estimator without samples.
     pub const fn new() -> Self {
         Self {
             smoothed: None,
+            early: 0,
             variance: Duration::ZERO,
             latest: Duration::ZERO,
             minimum: Duration::MAX,
@@ -36,14 +43,17 @@ impl Rtt {
         // A delay that would put the sample below the shortest one seen cannot be true (RFC 9002, section 5.3).
         let adjusted =
             if round_trip >= self.minimum + ack_delay { round_trip - ack_delay } else { round_trip };
+        let is_early = self.early < Self::EARLY;
+        self.early += u8::from(is_early);
         match self.smoothed {
-            None => {
-                self.smoothed = Some(adjusted);
-                self.variance = adjusted / 2;
-            }
-            Some(smoothed) => {
+            // Far shorter than jitter explains.
+            Some(smoothed) if !is_early || adjusted * 2 > smoothed => {
                 self.variance = (self.variance * 3 + smoothed.abs_diff(adjusted)) / 4;
                 self.smoothed = Some((smoothed * 7 + adjusted) / 8);
+            }
+            _ => {
+                self.smoothed = Some(adjusted);
+                self.variance = adjusted / 2;
             }
         }
     }
@@ -119,6 +129,27 @@ mod tests {
         rtt.sample(Instant::ZERO, ms(100), ms(0));
         assert_eq!(rtt.smoothed(), Some(ms(100)));
         assert_eq!(rtt.timeout(ms(5)), Some(ms(305)));
+    }
+
+    // UC-ARQ-010
+    #[test]
+    fn a_first_round_trip_that_took_far_too_long_is_forgotten_at_once() {
+        let mut rtt = Rtt::new();
+        rtt.sample(Instant::ZERO, ms(300), ms(0));
+        rtt.sample(Instant::ZERO, ms(1), ms(0));
+        assert_eq!((rtt.smoothed(), rtt.timeout(ms(5))), (Some(ms(1)), Some(ms(8))));
+        // Two messages were busy with it.
+        let mut rtt = Rtt::new();
+        for round_trip in [300, 280, 1] {
+            rtt.sample(Instant::ZERO, ms(round_trip), ms(0));
+        }
+        assert_eq!(rtt.smoothed(), Some(ms(1)));
+        // A path that is known does not change for one sample, and jitter is no mistake.
+        rtt = Rtt::new();
+        for round_trip in [100, 60, 100, 10] {
+            rtt.sample(Instant::ZERO, ms(round_trip), ms(0));
+        }
+        assert_eq!(rtt.smoothed(), Some(Duration::from_nanos(84_921_875)));
     }
 
     #[test]

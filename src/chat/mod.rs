@@ -17,7 +17,8 @@ pub use letter::{LetterText, MAX_LETTER_QUOTE_BYTES, Sealed};
 pub use name::{MAX_NICK_CHARS, composed, folded, is_nick, likenesses, mixes_scripts, numbered};
 pub use news::{Attendance, BanInfo, Change, News, RoomInfo};
 pub use request::{
-    EVERYONE, MAX_REMARK_BYTES, MAX_ROOM_CHARS, MAX_SECRET_BYTES, Moderation, RefusalCode, Request, room_name,
+    EVERYONE, MAX_REMARK_BYTES, MAX_ROOM_CHARS, MAX_RUN_BYTES, MAX_RUNS, MAX_SECRET_BYTES, Moderation,
+    RefusalCode, Request, room_name,
 };
 pub use say::{ChatError, Place, Receipt, Said, Say, Words};
 pub use timestamp::{format_timestamp, parse_timestamp};

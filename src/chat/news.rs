@@ -16,6 +16,12 @@ pub enum News {
         nick: String,
         /// Which log positions are of. Another one than before: all cursors are void.
         log: String,
+        /// The latest runs of the relay that its ledger knows, the present one last; none if each run begins another log.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<String>,
+        /// Cursors above this are void: the ledger was restored from a copy. Absent: all hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        void_after: Option<u64>,
         /// Whether it is an operator.
         operator: bool,
         /// The last message to everyone so far: one at or below it is history.

@@ -17,6 +17,13 @@ pub const MAX_REMARK_BYTES: usize = 512;
 /// The longest password, secret or token, in bytes.
 pub const MAX_SECRET_BYTES: usize = 128;
 
+/// The most runs of a relay that are told, and told back: so many restarts between a copy of its ledger and the last one before the
+/// copy takes its place cost nobody a line twice.
+pub const MAX_RUNS: usize = 16;
+
+/// The longest name of a run, in bytes; `udpchat` has 12.
+pub const MAX_RUN_BYTES: usize = 32;
+
 /// Something that a member wants of a relay. Each gets exactly one receipt; what it brings comes before that as
 /// [`super::News`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +40,9 @@ pub enum Request {
         /// The log that the cursors are from; absent without any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<String>,
+        /// The runs of the relay that `entered` told, when the cursors are from there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<String>,
         /// The last letter (message to this member alone) that was shown.
         #[serde(default)]
         letters_after: u64,

@@ -17,8 +17,10 @@ use crate::io::output::Output;
 use crate::io::resolve::Target;
 use crate::peer::{CommandError, MAX_SEEN_LETTERS, Membership, RelayMemory, RoomWish, SeenLetter};
 use crate::secure::{PublicKey, Secret};
+use crate::store::identity::owner_of;
 use crate::store::profile::Profile;
 use crate::time::Instant;
+use crate::ui::text::{SECRET_FOR_KNOWN_ONLY, SECRET_WITHHELD};
 
 /// The environment's variable with a room's password, for those who have no terminal.
 pub(super) const PASSWORD_VARIABLE: &str = "UDPCHAT_ROOM_PASSWORD";
@@ -41,7 +43,7 @@ pub(super) struct Attendee {
     profile: Option<Profile>,
     /// The operators' secret, for after each entry.
     secret: Option<Secret>,
-    /// The relay's key when the user gave the secret for it; None before the relay was met.
+    /// The key of the relay that the secret was given for: typed, known before, or beside the secret; None if nothing says it.
     secret_for: Option<PublicKey>,
     /// Another key than the relay's known one answered, and it was given up.
     is_mistrusted: bool,
@@ -69,6 +71,9 @@ impl Attendee {
         profile: Option<Profile>,
     ) -> Result<Self, Failure> {
         let secret = flags.admin_secret.as_deref().map(read_secret).transpose().map_err(Failure::failed)?;
+        // Where it lies in the relay's own folder, on the relay's machine, the key beside it is the relay's.
+        let folder = flags.admin_secret.as_deref().and_then(Path::parent).filter(|_| !flags.clear.clear);
+        let secret_for = relay.key().or_else(|| folder.and_then(owner_of));
         let token = entropy::secret().map_err(Failure::failed)?;
         let mut rooms: Vec<String> = Vec::new();
         for room in &flags.rooms {
@@ -84,7 +89,7 @@ impl Attendee {
             nick,
             profile,
             secret,
-            secret_for: None,
+            secret_for,
             is_mistrusted: false,
             is_wanted_again: false,
             tried: Vec::new(),
@@ -156,16 +161,19 @@ impl Attendee {
         self.secret.is_some()
     }
 
-    /// The operators' secret, for the relay with this key. It was given for one key, and no other gets it before the user says so:
-    /// whoever trusts a new key has not said that it may have this.
-    pub(super) fn secret(&mut self, relay: Option<PublicKey>) -> Option<&Secret> {
-        self.bind_secret(relay);
-        self.secret.as_ref().filter(|_| self.secret_for == relay)
+    /// The operators' secret, for the relay with this key; None in the clear. It was given for one key, and no other gets it before
+    /// the user says so: whoever trusts a new key has not said that it may have this (UC-KEY-013). What was withheld is forgotten.
+    pub(super) fn secret(&mut self, relay: Option<PublicKey>) -> Result<Secret, &'static str> {
+        if let Some(secret) = self.secret.as_ref().filter(|_| self.secret_for == relay) {
+            return Ok(secret.clone());
+        }
+        self.secret = None;
+        Err(if self.secret_for.is_some() { SECRET_WITHHELD } else { SECRET_FOR_KNOWN_ONLY })
     }
 
-    /// The secret is for the relay that is known, or was named, by this key.
-    pub(super) fn bind_secret(&mut self, relay: Option<PublicKey>) {
-        self.secret_for = self.secret_for.or(relay);
+    /// The secret is for the relay that is known by this key, unless the user said for which.
+    pub(super) fn bind_secret(&mut self, known: Option<PublicKey>) {
+        self.secret_for = known.or(self.secret_for);
     }
 
     /// Has the secret said again after every entry at the relay with this key.

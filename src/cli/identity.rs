@@ -182,13 +182,36 @@ pub(super) fn protection(keys: Option<Arc<KeyPair>>) -> Result<Protection, Failu
     })
 }
 
-/// The identity in the profile that the flags name, made if need be.
-pub(super) fn of_profile(flags: &ProfileArgs) -> Result<StoredIdentity, Failure> {
+/// The identity in the profile that the flags name, made if need be, and whether it was.
+pub(super) fn of_profile(flags: &ProfileArgs) -> Result<(StoredIdentity, bool), Failure> {
     check_nick(flags.nick.as_deref())?;
-    borrow(flags).map_err(|trouble| match trouble {
+    let is_new = !is_there(flags);
+    borrow(flags).map(|kept| (kept, is_new)).map_err(|trouble| match trouble {
         Trouble::Refused(failure) => failure,
         Trouble::NoFolder(words) => Failure::failed(words),
     })
+}
+
+/// The same, if there is one: whoever mistypes a name has not meant to be somebody new.
+pub(super) fn of_known_profile(flags: &ProfileArgs) -> Result<StoredIdentity, Failure> {
+    check_nick(flags.nick.as_deref())?;
+    if !is_there(flags) && (flags.data.is_some() || store::data_folder().is_some()) {
+        let nick = filter::nick(&name_of(flags));
+        return Err(Failure::failed(format!(
+            "there is no profile {nick}; --nick (and --data) say whose it is, and udpchat id --nick {nick} makes it"
+        )));
+    }
+    Ok(of_profile(flags)?.0)
+}
+
+fn is_there(flags: &ProfileArgs) -> bool {
+    let data = flags.data.clone().or_else(store::data_folder);
+    data.is_some_and(|data| store::holds_keys(&profile::folder(&data, &name_of(flags))))
+}
+
+/// Whose profile the flags mean.
+pub(super) fn name_of(flags: &ProfileArgs) -> String {
+    flags.nick.clone().unwrap_or_else(default_nick)
 }
 
 /// The profile of a program that talks, in use from now on. None: there is no folder for it, which a notice tells.
@@ -244,7 +267,7 @@ enum Trouble {
 fn borrow(flags: &ProfileArgs) -> Result<StoredIdentity, Trouble> {
     let data = flags.data.clone().or_else(store::data_folder);
     let data = data.ok_or_else(|| Trouble::NoFolder(NO_FOLDER.to_owned()))?;
-    let nick = flags.nick.clone().unwrap_or_else(default_nick);
+    let nick = name_of(flags);
     let seed = entropy::key_seed().map_err(|error| Trouble::Refused(Failure::failed(error)))?;
     StoredIdentity::open(&profile::folder(&data, &nick), seed).map_err(|error| {
         if is_fatal(&error) {
@@ -274,7 +297,7 @@ const fn is_fatal(error: &ProfileError) -> bool {
         | ProfileError::NoKey { .. }
         | ProfileError::NoKnownKeys { .. }
         | ProfileError::TooLong { .. } => true,
-        ProfileError::System { .. } | ProfileError::TooMany { .. } => false,
+        ProfileError::System { .. } | ProfileError::Replaced { .. } | ProfileError::TooMany { .. } => false,
     }
 }
 

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::peer::again::OutboxChange;
 use crate::peer::shown::Shown;
 use crate::peer::{Event, Kept, Peer, PeerConfig, Repeats};
 use crate::store::outbox::Outbox;
@@ -23,6 +24,8 @@ const SHOWN_AT_ONCE: usize = 16;
 pub(super) struct Keeping {
     shown: Option<ShownFile>,
     outbox: Option<Outbox>,
+    /// Messages that were delivered, which is to be told before they leave the outbox.
+    confirmed: Vec<OutboxChange>,
     /// Messages that came since the last time.
     unwritten: usize,
     /// Whether what is shown is remembered for as long as we have our key.
@@ -36,7 +39,15 @@ impl Keeping {
     /// What is in the profile's folder, for a program that shows messages; None: nothing is kept beyond the run.
     pub(super) fn open(folder: Option<&Path>, notices: &mut Vec<Notice>) -> Self {
         let (remembered, left) = (Shown::default(), Vec::new());
-        let mut keeping = Self { shown: None, outbox: None, unwritten: 0, remembers: true, remembered, left };
+        let mut keeping = Self {
+            shown: None,
+            outbox: None,
+            confirmed: Vec::new(),
+            unwritten: 0,
+            remembers: true,
+            remembered,
+            left,
+        };
         let Some(folder) = folder else { return keeping };
         match ShownFile::open(folder) {
             Ok((file, entries, damage)) => {
@@ -86,7 +97,20 @@ impl Keeping {
 
     /// Writes down what is about to leave, before it is said to be on its way.
     pub(super) fn write_outbox(&mut self, peer: &mut Peer) {
-        let changes: Vec<_> = std::iter::from_fn(|| peer.poll_outbox()).collect();
+        let is_confirmed = |change: &OutboxChange| matches!(change, OutboxChange::Confirm(_));
+        let (confirmed, changes): (Vec<_>, Vec<_>) =
+            std::iter::from_fn(|| peer.poll_outbox()).partition(is_confirmed);
+        self.confirmed.extend(confirmed);
+        self.apply(peer, changes);
+    }
+
+    /// Takes out of the outbox what was told to be delivered.
+    pub(super) fn write_confirmed(&mut self, peer: &mut Peer) {
+        let confirmed = std::mem::take(&mut self.confirmed);
+        self.apply(peer, confirmed);
+    }
+
+    fn apply(&mut self, peer: &mut Peer, changes: Vec<OutboxChange>) {
         if let Some(Err(error)) = self.outbox.as_mut().map(|outbox| outbox.apply(changes)) {
             log::error!("messages without a receipt end with this run: {error}");
             // Half of them would be no better: the next run would say what this one called unknown.

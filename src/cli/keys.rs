@@ -2,16 +2,25 @@
 
 use super::args::{IdArgs, TrustArgs};
 use super::exit::{Exit, Failure};
-use super::identity;
+use super::{complain, identity};
 use crate::io::clock::Clock;
 use crate::io::output::Output;
 use crate::peer::trust::{KnownBy, Trust};
 use crate::secure::key_words;
+use crate::ui::filter;
 use crate::ui::trust::identity_json;
 
 /// Prints the key of a profile; the first time it is made.
 pub(super) fn show(flags: &IdArgs) -> Result<Exit, Failure> {
-    let key = identity::of_profile(&flags.profile)?.keys().public();
+    let (kept, is_new) = identity::of_profile(&flags.profile)?;
+    let key = kept.keys().public();
+    if is_new {
+        let nick = filter::nick(&identity::name_of(&flags.profile));
+        complain(&format!(
+            "the profile {nick} is new: this key was made just now, in {}",
+            kept.folder().display()
+        ));
+    }
     let mut stdout = Output::stdout();
     if flags.json {
         stdout.push_line(&identity_json(key));
@@ -31,7 +40,7 @@ pub(super) fn trust(flags: &TrustArgs) -> Result<Exit, Failure> {
             "which key? write KEY@{target}, with the key that the other side's `udpchat id` shows"
         )));
     };
-    let mut kept = identity::of_profile(&flags.profile)?;
+    let mut kept = identity::of_known_profile(&flags.profile)?;
     let mut trust = Trust::new(kept.known().clone());
     let by = KnownBy::address(&target.to_string());
     let accepted = trust.pin(Clock::new().now().wall, &by, key);

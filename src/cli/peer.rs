@@ -44,6 +44,8 @@ pub(super) fn run(flags: &PeerArgs) -> Result<Exit, Failure> {
         (nick, _) => nick.clone(),
     };
     let profile = identity::open_profile(flags.data.as_deref(), nick.as_deref(), &mut notices)?;
+    // By the name that it took: others know the key of the one before under the other name, and would be warned of this one.
+    let nick = nick.map(|nick| profile.as_ref().map_or(nick, |profile| profile.name().to_owned()));
     let kept = profile.as_ref().map(|profile| profile.identity().clone());
     let mut identity = Identity::new(kept, flags.clear.clear)?;
     let mut keeping = Keeping::open_all(identity.folder(), &mut notices);

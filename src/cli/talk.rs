@@ -72,8 +72,12 @@ pub(super) struct Talk {
     input_ended: bool,
     /// A line from a pipe could not be carried out, which makes the whole run a failure.
     something_refused: bool,
+    /// Another key than the known one answered, which says more than that nobody can tell what became of some words.
+    is_mistrusting: bool,
     /// Who we are at a relay, if there is one.
     attendee: Option<Attendee>,
+    /// The room that was spoken in before one that is being joined.
+    spoke_in: Option<Destination>,
     /// What the user is to be asked for; the first one is being shown while `is_asking`.
     questions: VecDeque<Question>,
     is_asking: bool,
@@ -117,7 +121,9 @@ impl Talk {
             blocked: false,
             input_ended: false,
             something_refused: false,
+            is_mistrusting: false,
             attendee: None,
+            spoke_in: None,
             questions: VecDeque::new(),
             is_asking: false,
             held: VecDeque::new(),
@@ -480,16 +486,6 @@ impl Talk {
             _ => {}
         }
         Some(notice)
-    }
-
-    fn outcome(&self, ending: Ending) -> Exit {
-        ending.exit.unwrap_or_else(|| {
-            if self.front.has_person {
-                Exit::Done
-            } else {
-                Exit::of(self.model.tally(), self.something_refused)
-            }
-        })
     }
 }
 

@@ -70,7 +70,11 @@ impl Log for Logger {
             if character.is_control() { '\u{fffd}' } else { character }
         };
         let words: String = record.args().to_string().chars().map(visible).collect();
-        let line = format!("{level} {}: {words}", record.target());
+        let line = match record.level() {
+            // Read by users, too, to whom the name of a module says nothing.
+            Level::Error => format!("{level}: {words}"),
+            _ => format!("{level} {}: {words}", record.target()),
+        };
         let mut held = self.held();
         if !held.holds {
             // A log that cannot be written is no reason to stop.

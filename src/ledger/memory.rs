@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names::NameBook;
 use super::{
     Answer, Ban, Draft, Entry, Foundation, Holder, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
-    LetterInfo, LogKey, MailboxBounds, Proof, Reply, Request, Room, folded,
+    LetterInfo, LogKey, MailboxBounds, Proof, Reply, Request, Room, Run, folded,
 };
 use crate::chat::{MessageId, RefusalCode, mixes_scripts, numbered};
 use crate::secure::PublicKey;
@@ -21,6 +21,7 @@ const ENTRY_BYTES: usize = 256;
 #[derive(Clone, Debug)]
 pub struct MemoryLedger {
     log_id: String,
+    runs: Vec<Run>,
     most_bytes: usize,
 
     /// The number of the last identity.
@@ -97,6 +98,7 @@ impl MemoryLedger {
     pub const fn new(log_id: String, most_bytes: usize) -> Self {
         Self {
             log_id,
+            runs: Vec::new(),
             most_bytes,
             last_identity: 0,
             people: BTreeMap::new(),
@@ -115,10 +117,17 @@ impl MemoryLedger {
         }
     }
 
+    /// Another run begins, as on a disk that is found again. One that stored nothing is forgotten.
+    pub fn begin_run(&mut self, id: String) {
+        self.runs.pop_if(|last| last.start == self.last_pos);
+        self.runs.push(Run { id, start: self.last_pos });
+    }
+
     /// What a relay that begins on this ledger has to know.
     pub fn foundation(&self) -> Foundation {
         Foundation {
             log_id: self.log_id.clone(),
+            runs: self.runs.clone(),
             everyone_head: self.head(LogKey::Everyone),
             bans: self.bans.values().cloned().collect(),
         }

@@ -59,10 +59,21 @@ pub enum LogKey {
 pub struct Foundation {
     /// Names this ledger: positions mean nothing in another one. Random, made with it.
     pub log_id: String,
+    /// The runs that stored something, oldest first, and as the last one the run that begins. Empty: no other run ever has this ledger.
+    pub runs: Vec<Run>,
     /// The last position of [`LogKey::Everyone`]; 0 if it is empty.
     pub everyone_head: u64,
     /// The bans, those that are over too.
     pub bans: Vec<Ban>,
+}
+
+/// The time from one start of a relay to the next, as its ledger knows it. Two that began on copies of one ledger are two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its name, random.
+    pub id: String,
+    /// The last position of all that had been given when it began.
+    pub start: u64,
 }
 
 /// One thing to do.
@@ -187,6 +198,11 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it may give a position away.
+    pub const fn appends(&self) -> bool {
+        matches!(self, Self::AppendLine { .. } | Self::AppendLetter { .. })
+    }
+
     /// Whether it may change something. Others can be answered even if nothing can be stored.
     pub const fn writes(&self) -> bool {
         !matches!(

@@ -4,15 +4,18 @@
 //! and it is called again with pauses. It must never send words to another key than the one that they were meant for, tell two
 //! fates of the same words, or let newer words overtake.
 
+mod outbox;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+pub(super) use outbox::Outbox;
 
 use super::conversation::{Conversation, Outgoing, Waiting};
 use super::membership::{Reconnect, is_worth_another_try};
-use super::outgoing::{MAX_WAITING, MAX_WAITING_BYTES};
+use super::outgoing::MAX_WAITING;
 use super::{CloseReason, CommandError, ConversationId, Event, FailReason, Peer, Quote};
 use crate::arq::{Closed, Outcome};
 use crate::chat::MessageId;
@@ -57,8 +60,10 @@ pub struct Kept {
 pub enum OutboxChange {
     /// These words are about to leave.
     Keep(Kept),
-    /// The fate of these is known.
+    /// The fate of these is known, and not that they arrived: before it is told, or a later run would belie it.
     Drop(MessageId),
+    /// These were delivered: once that was told, or nobody would ever be told. Said again, they are not shown twice.
+    Confirm(MessageId),
 }
 
 /// What a conversation knows of words that may have to be said again.
@@ -122,39 +127,6 @@ impl Again {
 
     fn end_of_patience(&self, patience: Option<Duration>) -> Option<Instant> {
         Some(self.reconnect.lost_at? + patience?)
-    }
-}
-
-/// What goes again after the next start, its bytes, and whether it is kept as one that left; and what has its fate.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    kept: BTreeMap<MessageId, (usize, bool)>,
-    bytes: usize,
-    changes: VecDeque<OutboxChange>,
-}
-
-impl Outbox {
-    fn has_room(&self, bytes: usize) -> bool {
-        self.kept.len() < MAX_WAITING && self.bytes.saturating_add(bytes) <= MAX_WAITING_BYTES
-    }
-
-    fn note(&mut self, id: MessageId, bytes: usize, is_sent: bool) {
-        self.bytes += bytes;
-        self.bytes -= self.kept.insert(id, (bytes, is_sent)).map_or(0, |(bytes, _)| bytes);
-    }
-
-    /// It stays where it is written, for the next run.
-    fn leave(&mut self, id: &MessageId) -> bool {
-        let bytes = self.kept.remove(id);
-        self.bytes -= bytes.map_or(0, |(bytes, _)| bytes);
-        bytes.is_some()
-    }
-
-    /// It has its fate.
-    pub(super) fn settle(&mut self, id: &MessageId) {
-        if self.leave(id) {
-            self.changes.push_back(OutboxChange::Drop(id.clone()));
-        }
     }
 }
 
@@ -434,6 +406,17 @@ impl Peer {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         if conversation.outgoing.is_empty() {
             return self.find_again(id);
+        }
+        let has_limit = self.config.repeats.is_some_and(|repeats| repeats.patience.is_some());
+        if has_limit && matches!(reason, CloseReason::WrongKey { .. }) {
+            // Without a person nobody accepts the key, and waiting would only hide what is wrong (UC-KEY-009).
+            let (address, was_lost) = (conversation.address, conversation.again.is_lost);
+            self.settle_waiting(id, &reason);
+            return self.events.extend(was_lost.then_some(Event::Closed {
+                conversation: id,
+                address,
+                reason,
+            }));
         }
         let again = &mut conversation.again;
         again.reconnect.reason = reason;

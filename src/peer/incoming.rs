@@ -328,7 +328,7 @@ impl Peer {
             words.reply_to.map(|(id, text, sent_at)| Quote { id, text: text.into_owned(), sent_at });
         self.messages_shown += 1;
         if let Some(key) = self.endpoint.remote_key(handle) {
-            self.shown.remember(key, words.id.clone());
+            self.shown.remember(id, key, words.id.clone());
         }
         self.events.push_back(Event::Message(Incoming {
             id: words.id,

@@ -297,8 +297,8 @@ impl Peer {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if let Event::Message(Incoming { id, is_relayed: false, .. }) = &event {
-            self.shown.hand_out(id);
+        if let Event::Message(Incoming { id, conversation, is_relayed: false, .. }) = &event {
+            self.shown.hand_out(*conversation, id);
         }
         Some(event)
     }

@@ -325,7 +325,12 @@ impl Peer {
             return;
         };
         conversation.again.forget_sent(outgoing.number);
-        self.outbox.settle(words);
+        let event = event(words.clone());
+        if matches!(event, Event::Delivered { .. }) {
+            self.outbox.confirm(words);
+        } else {
+            self.outbox.settle(words);
+        }
         if !conversation.is_awaiting() {
             for handle in outgoing.sent_on.into_iter().chain(conversation.handles()).collect::<Vec<_>>() {
                 self.endpoint.set_attentive(handle, false);
@@ -335,7 +340,7 @@ impl Peer {
             && conversation.outgoing.len() <= most / 4 * 3
             && conversation.bytes() <= MAX_WAITING_BYTES / 4 * 3;
         conversation.blocked &= !has_room;
-        self.events.push_back(event(words.clone()));
+        self.events.push_back(event);
         if has_room {
             self.events.push_back(Event::Writable { conversation: id });
         }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::ConversationId;
 use crate::chat::MessageId;
 use crate::secure::PublicKey;
 
@@ -20,7 +21,7 @@ pub struct Shown {
     sizes: BTreeSet<(usize, PublicKey)>,
     count: usize,
     /// What the front end was not handed yet: a program that is killed must not remember what nobody saw.
-    to_show: VecDeque<(PublicKey, MessageId)>,
+    to_show: VecDeque<(ConversationId, PublicKey, MessageId)>,
     /// What is to be kept on disk, in the order in which it was shown.
     changes: VecDeque<(PublicKey, MessageId)>,
 }
@@ -47,21 +48,22 @@ impl Shown {
     }
 
     /// It is to be shown, and known from now on.
-    pub fn remember(&mut self, key: PublicKey, id: MessageId) {
+    pub fn remember(&mut self, conversation: ConversationId, key: PublicKey, id: MessageId) {
         if self.insert(key, id.clone()) {
-            self.to_show.push_back((key, id));
+            self.to_show.push_back((conversation, key, id));
         }
     }
 
-    /// The front end has it now. Messages are handed to it in the order in which they were remembered, one for each entry, so the
-    /// oldest is meant, and its id is enough to know it by.
-    pub fn hand_out(&mut self, id: &MessageId) {
-        if self.to_show.front().is_some_and(|(_, next)| next == id) {
+    /// The front end has it now. Messages are handed to it in the order in which they were remembered, so it is the oldest, or one
+    /// that nobody is to remember: two senders may use the same id, and a conversation has one key.
+    pub fn hand_out(&mut self, conversation: ConversationId, id: &MessageId) {
+        let is_it = self.to_show.front().is_some_and(|(of, _, next)| *of == conversation && next == id);
+        if let Some((_, key, id)) = is_it.then(|| self.to_show.pop_front()).flatten() {
             // Nobody may be there to keep it.
             if self.changes.len() == MAX_SHOWN {
                 self.changes.pop_front();
             }
-            self.changes.extend(self.to_show.pop_front());
+            self.changes.push_back((key, id));
         }
     }
 
@@ -114,6 +116,10 @@ mod tests {
         KeyPair::from_secret([number; 32]).public()
     }
 
+    fn conversation(number: u8) -> ConversationId {
+        ConversationId(u64::from(number))
+    }
+
     fn id(number: u64) -> MessageId {
         MessageId::new("run", number)
     }
@@ -123,10 +129,12 @@ mod tests {
     fn a_message_is_known_by_its_sender_and_its_name() {
         let mut shown = Shown::new([(key(1), id(1))]);
         assert_eq!(shown.poll_change(), None, "it is on disk");
-        shown.remember(key(1), id(2));
-        shown.remember(key(1), id(2));
+        shown.remember(conversation(1), key(1), id(2));
+        shown.remember(conversation(1), key(1), id(2));
         assert_eq!(shown.poll_change(), None, "nobody has seen it");
-        shown.hand_out(&id(2));
+        shown.hand_out(conversation(2), &id(2));
+        assert_eq!(shown.poll_change(), None, "somebody else uses the same id");
+        shown.hand_out(conversation(1), &id(2));
         assert!(shown.contains(key(1), &id(1)) && shown.contains(key(1), &id(2)));
         assert!(!shown.contains(key(2), &id(1)));
         assert_eq!((shown.poll_change(), shown.poll_change()), (Some((key(1), id(2))), None));
@@ -136,12 +144,12 @@ mod tests {
     fn whoever_has_the_most_is_forgotten_first() {
         let most = MAX_SHOWN as u64;
         let mut shown = Shown::new((0..most).map(|number| (key(1), id(number))));
-        shown.remember(key(2), id(0));
-        shown.hand_out(&id(0));
+        shown.remember(conversation(2), key(2), id(0));
+        shown.hand_out(conversation(2), &id(0));
         assert!(!shown.contains(key(1), &id(0)) && shown.contains(key(1), &id(1)));
         for number in 0..2 * most {
-            shown.remember(key(1), id(most + number));
-            shown.hand_out(&id(most + number));
+            shown.remember(conversation(1), key(1), id(most + number));
+            shown.hand_out(conversation(1), &id(most + number));
         }
         assert!(shown.contains(key(2), &id(0)), "others' talk does not touch it");
         assert!(shown.contains(key(1), &id(3 * most - 1)) && !shown.contains(key(1), &id(2 * most)));

@@ -32,9 +32,9 @@ impl Relay {
         if let Some(session) = self.sessions.at_mut(&handle) {
             session.last_said = now.instant;
         }
-        if let Request::Enter { nick, token, log, everyone_after, .. } = request {
+        if let Request::Enter { nick, token, log, runs, everyone_after, .. } = request {
             let proof = self.proof_by(handle, token);
-            let card = super::enter::Card { nick, proof, log, everyone_after };
+            let card = super::enter::Card { nick, proof, log, runs, everyone_after };
             return self.hear_enter(now, handle, asked, card);
         }
         if self.sessions.member(handle).is_none() {

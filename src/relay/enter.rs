@@ -32,6 +32,8 @@ pub(super) struct Card {
     /// What tells that the same person comes back.
     pub(super) proof: Proof,
     pub(super) log: Option<String>,
+    /// The runs that it was told of.
+    pub(super) runs: Vec<String>,
     pub(super) everyone_after: Option<u64>,
 }
 
@@ -56,11 +58,13 @@ impl Relay {
             _ => Vec::new(),
         };
         self.names.give(&card.nick, handle);
+        let knows_log = card.log.as_deref() == Some(self.log_id.as_str());
         let entering = Entering {
             nick: card.nick.clone(),
             proof: card.proof.clone(),
             request,
-            knows_log: card.log.as_deref() == Some(self.log_id.as_str()),
+            knows_log,
+            void_after: self.runs.void_after(&card.runs).filter(|_| knows_log),
             everyone_after: card.everyone_after,
             inherited,
         };
@@ -142,7 +146,8 @@ impl Relay {
             session.phase = before;
             return;
         };
-        let Entering { nick, proof, request, knows_log, everyone_after, mut inherited } = *entering;
+        let Entering { nick, proof, request, knows_log, void_after, everyone_after, mut inherited } =
+            *entering;
         if let Some(ban) = self.ban_of(now, BanTarget::Identity(identity)) {
             let reason = ban.words();
             self.empty_seats(now, handle, &nick, &inherited, "banned");
@@ -158,7 +163,8 @@ impl Relay {
         }
         let has_kept = !inherited.is_empty();
         let head = self.everyone.head();
-        let everyone_after = everyone_after.filter(|_| knows_log).map_or(head, |after| after.min(head));
+        let valid = head.min(void_after.unwrap_or(u64::MAX));
+        let everyone_after = everyone_after.filter(|_| knows_log).map_or(head, |after| after.min(valid));
         let member = Member {
             nick: nick.clone(),
             identity,
@@ -182,15 +188,21 @@ impl Relay {
             self.wake_session_at(handle, kept_until);
         }
         self.log(now, What::Entered { nick: nick.clone(), address });
-        let news = News::Entered {
+        let operator = self.operators.contains(&identity);
+        self.tell(now, handle, self.entered(nick, operator, void_after));
+        self.take(now, handle, &request.0, request.1);
+    }
+
+    fn entered(&self, nick: String, operator: bool, void_after: Option<u64>) -> News {
+        News::Entered {
             nick,
             log: self.log_id.clone(),
-            operator: self.operators.contains(&identity),
-            everyone_head: head,
+            runs: self.runs.told().to_vec(),
+            void_after,
+            operator,
+            everyone_head: self.everyone.head(),
             motd: self.config.limits.motd.clone(),
-        };
-        self.tell(now, handle, news);
-        self.take(now, handle, &request.0, request.1);
+        }
     }
 
     /// A name that the ledger does not give away (UC-RELAY-028).

@@ -21,6 +21,7 @@ mod names;
 mod password;
 mod read;
 mod room;
+mod runs;
 mod session;
 mod speak;
 mod tail;
@@ -49,6 +50,7 @@ use answer::Pending;
 use names::NameTable;
 use password::Passwords;
 use room::Room;
+use runs::Runs;
 use session::{Phase, Session, Sessions};
 use tail::Tail;
 
@@ -89,6 +91,7 @@ pub struct Relay {
     run: String,
     /// Names the ledger that positions are of.
     log_id: String,
+    runs: Runs,
     sessions: Sessions,
     names: NameTable,
     by_identity: BTreeMap<Identity, Handle>,
@@ -149,6 +152,7 @@ impl Relay {
             config,
             run,
             log_id: foundation.log_id,
+            runs: Runs::new(&foundation.runs),
             sessions: Sessions::default(),
             names: NameTable::default(),
             by_identity: BTreeMap::new(),

@@ -63,6 +63,8 @@ pub(super) struct Entering {
     pub(super) request: Asked,
     /// The cursors that it came with, if they are of our log.
     pub(super) knows_log: bool,
+    /// Positions above it that are known are of entries that this ledger does not have.
+    pub(super) void_after: Option<u64>,
     pub(super) everyone_after: Option<u64>,
     /// What a connection of the same person left behind.
     pub(super) inherited: Vec<Seat>,

@@ -309,7 +309,14 @@ fn party(room: Option<&str>, nick: Option<&str>) -> Party {
 
 fn enter(nick: &str, who: &str) -> Request {
     let token = format!("{TOKEN}{who}");
-    Request::Enter { nick: nick.to_owned(), token, log: None, letters_after: 0, everyone_after: None }
+    Request::Enter {
+        nick: nick.to_owned(),
+        token,
+        log: None,
+        runs: Vec::new(),
+        letters_after: 0,
+        everyone_after: None,
+    }
 }
 
 fn join(room: &str) -> Request {
@@ -496,7 +503,10 @@ fn a_newcomer_gets_what_was_said_and_who_returns_what_was_missed() {
         let visitor = hall.come();
         let (log, nick) = (Some(log.to_owned()), format!("fay{visitor}"));
         let token = format!("{TOKEN}{nick}");
-        hall.ask(visitor, Request::Enter { nick, token, log, letters_after: 0, everyone_after: None });
+        hall.ask(
+            visitor,
+            Request::Enter { nick, token, log, runs: Vec::new(), letters_after: 0, everyone_after: None },
+        );
         let room = "#sala".to_owned();
         hall.ask(visitor, Request::Join { room, after: Some(after), history: None, password: None });
         assert_eq!(lines(&mut hall, visitor), expected, "{after}");
@@ -796,7 +806,10 @@ fn a_page_for_a_seat_that_was_left_is_nobodys() {
     hall.restart();
     let bob = hall.come();
     let (nick, token, log) = ("bob".to_owned(), format!("{TOKEN}bob"), Some("log1".to_owned()));
-    hall.ask(bob, Request::Enter { nick, token, log, letters_after: 0, everyone_after: None });
+    hall.ask(
+        bob,
+        Request::Enter { nick, token, log, runs: Vec::new(), letters_after: 0, everyone_after: None },
+    );
     let again =
         |after| Request::Join { room: "#sala".to_owned(), after: Some(after), history: None, password: None };
     // Somebody else keeps the room open, so that joining it asks the ledger for nothing but the lines.

@@ -39,7 +39,7 @@ impl Shelf {
                 }
                 Report::Kept { id, is_kept: true }
             }
-            OutboxChange::Drop(id) => {
+            OutboxChange::Drop(id) | OutboxChange::Confirm(id) => {
                 self.outbox.retain(|kept| kept.id != id);
                 Report::Kept { id, is_kept: false }
             }
@@ -234,7 +234,7 @@ impl Chatter {
 
 fn dropped(change: &OutboxChange) -> Option<MessageId> {
     match change {
-        OutboxChange::Drop(id) => Some(id.clone()),
+        OutboxChange::Drop(id) | OutboxChange::Confirm(id) => Some(id.clone()),
         OutboxChange::Keep(_) => None,
     }
 }

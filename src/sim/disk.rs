@@ -36,8 +36,12 @@ const MOST_BYTES: usize = 1 << 40;
 impl Disk {
     /// An empty disk.
     pub fn new(plan: HallPlan, seed: u64) -> Self {
+        let mut ledger = MemoryLedger::new("1".to_owned(), MOST_BYTES);
+        if !plan.is_memory {
+            ledger.begin_run(run_of(seed));
+        }
         Self {
-            ledger: MemoryLedger::new("1".to_owned(), MOST_BYTES),
+            ledger,
             log: 1,
             plan,
             random: Random::from_seed(seed),
@@ -60,7 +64,9 @@ impl Disk {
             let log = self.log + 1;
             (MemoryLedger::new(log.to_string(), MOST_BYTES), log)
         } else {
-            (self.ledger, self.log)
+            let mut ledger = self.ledger;
+            ledger.begin_run(run_of(seed));
+            (ledger, self.log)
         };
         Self { ledger, log, full_until: self.full_until, ..Self::new(self.plan, seed) }
     }
@@ -130,6 +136,11 @@ impl Disk {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.random.between(micros(least), micros(most)))
     }
+}
+
+/// Every run of a disk has a seed of its own.
+fn run_of(seed: u64) -> String {
+    format!("{seed:016x}")
 }
 
 fn no_room(job: &Job) -> Answer {

@@ -131,6 +131,15 @@ pub fn key_pair(folder: &Path, seed: [u8; 32]) -> Result<KeyPair, ProfileError> 
     KeyPair::from_secret_text(text.trim_end()).map_err(|_| ProfileError::NoKey { path })
 }
 
+/// Whose folder it is, where the reader could be its owner: None if that cannot be told. Nothing is made.
+pub fn owner_of(folder: &Path) -> Option<PublicKey> {
+    let path = folder.join(KEY_FILE);
+    let bytes = Zeroizing::new(private::read(&path).ok()??);
+    let is_private = private::is_exposed(&path).is_ok_and(|is_exposed| !is_exposed);
+    let text = std::str::from_utf8(&bytes).ok().filter(|_| is_private)?;
+    Some(KeyPair::from_secret_text(text.trim_end()).ok()?.public())
+}
+
 /// Waits for the other programs that change files in this folder, each for a moment.
 fn lock(folder: &Path) -> Result<File, ProfileError> {
     let path = folder.join("change-lock");

@@ -38,11 +38,16 @@ impl Outbox {
         let path = folder.join("outbox");
         let system = |error| ProfileError::System { path: path.clone(), error };
         let found = read(&path).map_err(system)?;
+        let mut damage = None;
+        if found.is_damaged {
+            let copy = folder.join("outbox.damaged");
+            private::write_whole(&copy, &fs::read(&path).map_err(system)?).map_err(system)?;
+            damage = Some(ProfileError::Replaced { path: path.clone(), copy });
+        }
         let file = open(&path).map_err(system)?;
         let mut outbox = Self { file, length: 0, live: BTreeMap::new(), live_bytes: 0, path: path.clone() };
         // Anew, so that half a line at the end is gone, and what is damaged is told once.
         outbox.rewrite(&found.kept).map_err(system)?;
-        let damage = found.is_damaged.then_some(ProfileError::Damaged { path });
         Ok((outbox, found.kept, damage))
     }
 
@@ -65,7 +70,9 @@ impl Outbox {
             let start = lines.len();
             let record = match &change {
                 OutboxChange::Keep(kept) => Record::keep(kept),
-                OutboxChange::Drop(id) => Record { drop: Some(id.clone()), keep: None },
+                OutboxChange::Drop(id) | OutboxChange::Confirm(id) => {
+                    Record { drop: Some(id.clone()), keep: None }
+                }
             };
             push_line(&mut lines, &record)?;
             match change {
@@ -74,7 +81,9 @@ impl Outbox {
                     self.live_bytes += bytes;
                     self.live_bytes -= self.live.insert(kept.id, bytes).unwrap_or(0);
                 }
-                OutboxChange::Drop(id) => self.live_bytes -= self.live.remove(&id).unwrap_or(0),
+                OutboxChange::Drop(id) | OutboxChange::Confirm(id) => {
+                    self.live_bytes -= self.live.remove(&id).unwrap_or(0);
+                }
             }
         }
         if self.live.is_empty() {
@@ -153,7 +162,7 @@ fn read(path: &Path) -> io::Result<Found> {
                 let place = *order.entry(words.id.clone()).or_insert(number);
                 kept.insert(place, words);
             }
-            Some(OutboxChange::Drop(id)) => {
+            Some(OutboxChange::Drop(id) | OutboxChange::Confirm(id)) => {
                 order.remove(&id).and_then(|number| kept.remove(&number));
             }
             None => is_damaged = true,
@@ -318,7 +327,13 @@ mod tests {
         fs::write(folder.join("outbox"), bytes).unwrap();
         let (_, found, damage) = Outbox::open(&folder).unwrap();
         assert_eq!(found, [kept(1)]);
-        assert!(damage.unwrap().to_string().contains("outbox is damaged"));
+        let told = damage.unwrap().to_string();
+        assert!(
+            told.contains("outbox was damaged") && told.contains("outbox.damaged is how it was"),
+            "{told}"
+        );
+        let copy = fs::read_to_string(folder.join("outbox.damaged")).unwrap();
+        assert!(copy.ends_with("{\"keep\":7}\n"), "{copy}");
         assert_eq!(content(&folder), [kept(1)]);
     }
 

@@ -65,6 +65,13 @@ pub enum ProfileError {
         /// The file.
         path: PathBuf,
     },
+    /// The same, and another one without what cannot be read is in its place.
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// What was there.
+        copy: PathBuf,
+    },
     /// The file of the key has none in it.
     NoKey {
         /// The file.
@@ -92,7 +99,18 @@ pub enum ProfileError {
 impl fmt::Display for ProfileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::System { path, error } if error.kind() == io::ErrorKind::StorageFull => write!(
+                f,
+                "the disk is full, so {} cannot be written; make room there, or name another folder with --data",
+                path.display()
+            ),
             Self::System { path, error } => write!(f, "{} cannot be used: {error}", path.display()),
+            Self::Replaced { path, copy } => write!(
+                f,
+                "{} was damaged: what can be read of it is used, and {} is how it was",
+                path.display(),
+                copy.display()
+            ),
             Self::Exposed { path } => write!(
                 f,
                 "{} can be read by other users of this machine, who could pass for you; run chmod 600 on it, or delete it to \
@@ -250,6 +268,8 @@ struct MemoriesFile {
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptRelay {
     log: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<String>,
     letters_after: u64,
     everyone_after: Option<u64>,
     rooms: BTreeMap<String, u64>,
@@ -263,17 +283,19 @@ struct KeptRelay {
 impl From<&(u64, RelayMemory)> for KeptRelay {
     fn from((turn, memory): &(u64, RelayMemory)) -> Self {
         let turn = *turn;
-        let RelayMemory { log, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
+        let RelayMemory { log, runs, letters_after, everyone_after, rooms, letters_refused } = memory.clone();
         let refused = letters_refused.into_iter().map(|(pos, code)| (pos, code.as_str().to_owned()));
-        Self { log, letters_after, everyone_after, rooms, letters_refused: refused.collect(), turn }
+        let letters_refused = refused.collect();
+        Self { log, runs, letters_after, everyone_after, rooms, letters_refused, turn }
     }
 }
 
 impl From<KeptRelay> for (u64, RelayMemory) {
     fn from(kept: KeptRelay) -> Self {
-        let KeptRelay { log, letters_after, everyone_after, rooms, letters_refused, turn } = kept;
+        let KeptRelay { log, runs, letters_after, everyone_after, rooms, letters_refused, turn } = kept;
         let refused = letters_refused.into_iter().map(|(pos, code)| (pos, RefusalCode::parse(&code)));
-        (turn, RelayMemory { log, letters_after, everyone_after, rooms, letters_refused: refused.collect() })
+        let letters_refused = refused.collect();
+        (turn, RelayMemory { log, runs, letters_after, everyone_after, rooms, letters_refused })
     }
 }
 
@@ -387,6 +409,7 @@ mod tests {
     fn memory(position: u64) -> RelayMemory {
         RelayMemory {
             log: Some("log".to_owned()),
+            runs: vec!["run".to_owned()],
             letters_after: 3,
             everyone_after: None,
             rooms: BTreeMap::from([("#sala".to_owned(), position)]),

@@ -27,6 +27,8 @@ pub struct Ready<'a> {
     pub faults: &'a [String],
     /// Who it is; None in a clear run.
     pub key: Option<PublicKey>,
+    /// Whether that was made just now.
+    pub has_new_key: bool,
     /// Whether nothing is kept beyond the end.
     pub in_memory: bool,
     /// Whether it ends with the terminal that it was started on.
@@ -52,6 +54,9 @@ pub struct Counters<'a> {
     pub passwords: &'a PasswordStatistics,
 }
 
+/// A folder that was lost looks the same as a first start, and members see the difference.
+const NEW_KEY: &str = "this key was made just now; who knew a relay here by another one is warned, and enters only after /trust ADDR";
+
 impl Ready<'_> {
     /// For people.
     pub fn lines(&self) -> Vec<String> {
@@ -61,6 +66,9 @@ impl Ready<'_> {
             Some(key) => {
                 lines.push(format!("sealed; its key is {key}"));
                 lines.push(format!("in words: {}", key_words(&key)));
+                if self.has_new_key {
+                    lines.push(NEW_KEY.to_owned());
+                }
             }
             None => lines.push(CLEAR.to_owned()),
         }
@@ -92,6 +100,8 @@ impl Ready<'_> {
             clear: bool,
             sealed: bool,
             key: Option<PublicKey>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            new_key: bool,
             #[serde(skip_serializing_if = "<[String]>::is_empty")]
             faults: &'a [String],
             memory: bool,
@@ -106,6 +116,7 @@ impl Ready<'_> {
             clear: self.key.is_none(),
             sealed: self.key.is_some(),
             key: self.key,
+            new_key: self.has_new_key,
             faults: self.faults,
             memory: self.in_memory,
             data: self.data.display().to_string(),
@@ -244,6 +255,7 @@ mod tests {
             reachable: &reachable,
             faults: &faults,
             key: None,
+            has_new_key: false,
             in_memory: false,
             has_terminal: false,
             data,
@@ -267,6 +279,9 @@ mod tests {
             sealed[2..4],
             [format!("sealed; its key is {key}"), format!("in words: {}", key_words(&key))]
         );
+        let fresh = Ready { key: Some(key), has_new_key: true, ..ready };
+        assert_eq!(fresh.lines()[4], NEW_KEY);
+        assert!(fresh.json().contains(r#""new_key":true"#) && !ready.json().contains("new_key"));
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub const IN_HISTORY: &str = " (↑ brings the line back)";
 /// A relay's new key was trusted, and not with everything.
 pub const SECRET_WITHHELD: &str = "the operators' secret is not shown to the relay's new key; /admin FILE shows it, and makes you an operator";
 
+/// A relay that nobody has ever seen may be anybody.
+pub const SECRET_FOR_KNOWN_ONLY: &str = "the operators' secret is not shown to a relay that is met for the first time; /verify ADDR \
+    shows its words, its start shows the right ones, then /admin FILE (a script names the key: --relay KEY@ADDR)";
+
 /// One line to print, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {

@@ -116,6 +116,12 @@ impl Program {
         found
     }
 
+    /// The key that it said at its start.
+    pub fn key(&self) -> String {
+        let ready = self.events.iter().find(|event| event["event"] == "ready").unwrap();
+        ready["key"].as_str().unwrap().to_owned()
+    }
+
     /// Reads events up to the first line with `needle`, and returns everything that was printed up to it.
     pub fn read_all_until(&mut self, needle: &str) -> Vec<Value> {
         self.read_until(needle, 1);

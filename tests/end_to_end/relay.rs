@@ -256,6 +256,44 @@ fn a_relay_that_is_killed_twenty_times_loses_nothing_that_it_confirmed() {
     assert_eq!(history, expected, "a newcomer");
 }
 
+// UC-RELAY-029
+#[test]
+fn after_a_copy_of_the_ledger_was_put_back_nobody_misses_what_is_said_then() {
+    let mut hall = Hall::new(&[]);
+    let (folder, copy) = (hall.folder.path("relay"), hall.folder.path("copy"));
+    let shown_to_bob = |hall: &Hall| texts(&lines(&hall.run_member("bob", &[], "").stdout));
+    hall.run_member("ana", &[], "one\n");
+    assert_eq!(shown_to_bob(&hall), ["one"]);
+    hall.relay.kill_now();
+    copy_folder(&folder, &copy);
+    hall.relay = Program::relay(&hall.relay.address, &folder, &[]);
+    hall.run_member("ana", &[], "two\nthree\n");
+    hall.kill_and_restart();
+    hall.run_member("ana", &[], "four\n");
+    assert_eq!(shown_to_bob(&hall), ["two", "three", "four"]);
+
+    hall.relay.kill_now();
+    std::fs::remove_dir_all(&folder).unwrap();
+    copy_folder(&copy, &folder);
+    hall.relay = Program::relay(&hall.relay.address, &folder, &[]);
+    // As many as bob was shown above the copy, and one more: no cursor tells that they are others.
+    hall.run_member("cid", &[], "five\nsix\nseven\neight\n");
+    assert_eq!(shown_to_bob(&hall), ["five", "six", "seven", "eight"]);
+    assert_eq!(shown_to_bob(&hall), Vec::<String>::new());
+    hall.kill_and_restart();
+    assert_eq!(shown_to_bob(&hall), Vec::<String>::new());
+}
+
+fn copy_folder(from: &str, to: &str) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), PathBuf::from(to).join(entry.file_name())).unwrap();
+        }
+    }
+}
+
 #[test]
 fn an_operator_closes_the_relay_for_everyone() {
     let hall = Hall::new(&[]);
@@ -272,6 +310,33 @@ fn an_operator_closes_the_relay_for_everyone() {
     bob.read_until("good night", 1);
     let (code, _) = hall.relay.wait();
     assert_eq!(code, 0);
+}
+
+// UC-KEY-013
+#[test]
+fn the_operators_secret_is_not_shown_to_a_relay_that_is_met_for_the_first_time() {
+    let hall = Hall::new(&[]);
+    // As on another machine: nothing beside the secret proves whose it is.
+    let secret = hall.folder.path("secret");
+    std::fs::copy(hall.folder.path("relay") + "/admin-secret", &secret).unwrap();
+    let flags = ["--admin-secret", secret.as_str()];
+    let is_operator = |events: &[Value]| events.iter().any(|event| event["event"] == "remark");
+    let mut ana = Program::peer(&hall.member_flags(&hall.relay.address, "ana", &flags));
+    let withheld = ana.read_until("met for the first time; /verify", 1).pop().unwrap();
+    assert_eq!(withheld["event"], "error");
+    ana.write_line(&format!("/admin {secret}"));
+    ana.read_until(r#""event":"remark""#, 1);
+    ana.finish();
+    let output = hall.run_member("bob", &flags, "");
+    assert_eq!((exit_code(&output), is_operator(&lines(&output.stdout))), (1, false), "a pipe fails");
+    // The relay is known by now.
+    let output = hall.run_member("bob", &flags, "");
+    assert_eq!((exit_code(&output), is_operator(&lines(&output.stdout))), (0, true));
+    // Or its key was typed.
+    let named = format!("{}@{}", hall.relay.key(), hall.relay.address);
+    let mut cid = Program::peer(&hall.member_flags(&named, "cid", &flags));
+    cid.read_until(r#""event":"remark""#, 1);
+    assert_eq!(cid.finish().0, 0);
 }
 
 #[test]

@@ -222,6 +222,39 @@ fn a_known_name_under_another_key_is_told() {
     bob.read_until(r#""state":"known""#, 1);
 }
 
+// UC-KEY-009
+#[test]
+fn a_pipe_whose_receiver_comes_back_with_another_key_ends_with_1() {
+    let address = free_address();
+    let mut bob = listener_at(&address, "bob", &[]);
+    let mut ana = Program::peer(&["--nick", "ana", "--to", &address]);
+    ana.write_line("for bob");
+    ana.read_until(r#""event":"delivered""#, 1);
+    bob.kill_now();
+    ana.write_line("for bob again");
+    let eve = listener_at(&address, "eve", &[]);
+    let (code, told) = ana.finish();
+    let outcomes = ["delivered", "failed", "unknown"].map(|name| events(&told, name).len());
+    assert_eq!((code, outcomes[0], outcomes[1] + outcomes[2]), (1, 1, 1));
+    assert_eq!(events(&told, "key").last().unwrap()["state"], "changed");
+    assert!(texts(&eve.kill()).is_empty());
+}
+
+#[test]
+fn a_mistyped_name_makes_nobody_silently() {
+    let made = run_to_end(&["id", "--nick", "tia"], Input::None);
+    let told = String::from_utf8(made.stderr).unwrap();
+    assert!(told.contains("the profile tia is new"), "{told}");
+    let key = String::from_utf8(made.stdout).unwrap().lines().next().unwrap().to_owned();
+    assert!(run_to_end(&["id", "--nick", "tia"], Input::None).stderr.is_empty(), "only the first time");
+    let who = format!("{key}@127.0.0.1:6000");
+    let output = run_to_end(&["trust", &who, "--nick", "tio"], Input::None);
+    let told = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(exit_code(&output), 1, "{told}");
+    assert!(told.contains("there is no profile tio"), "{told}");
+    assert!(!home::folder().join("udpchat/profiles/tio").exists());
+}
+
 // UC-KEY-001
 #[test]
 fn programs_that_are_started_at_once_make_one_key() {
@@ -249,7 +282,20 @@ fn programs_of_one_profile_take_turns_and_say_so() {
     assert!(told.contains("the profile ana is in use by another program, so this one has ana-2"), "{told}");
     let ready: Value = serde_json::from_slice(&second.stdout).unwrap();
     assert_eq!(ready["key"], id("ana-2")["key"]);
+    // It says that it is another one: nobody who knows ana is warned of it.
+    let mut bob = Program::peer(&["--nick", "bob"]);
+    let talk = |nick| ["peer", "--json", "--nick", nick, "--bind", "127.0.0.1:0", "--to"];
+    let mut arguments = talk("ana").to_vec();
+    arguments.push(&bob.address);
+    let second = run_to_end(&arguments, Input::Text("from the second window\n"));
+    assert_eq!(exit_code(&second), 0);
     first.finish();
+    let first = run_to_end(&arguments, Input::Text("from the first\n"));
+    assert_eq!(exit_code(&first), 0);
+    let heard = bob.read_all_until("from the first");
+    let states: Vec<_> =
+        events(&heard, "key").iter().map(|key| (key["who"].clone(), key["state"].clone())).collect();
+    assert_eq!(states, [("ana-2".into(), "new".into()), ("ana".into(), "new".into())]);
 }
 
 // UC-KEY-009

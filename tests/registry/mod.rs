@@ -26,6 +26,7 @@ fn the_requests_are_the_codes_own() {
             nick: nick(),
             token: "t".to_owned(),
             log: some(),
+            runs: vec!["r".to_owned()],
             letters_after: 7,
             everyone_after: number(),
         },
@@ -90,7 +91,15 @@ fn the_news_are_the_codes_own() {
     let re = MessageId::parse("k3-1").unwrap();
     let (text, room) = (|| "text".to_owned(), || "#sala".to_owned());
     let all = [
-        News::Entered { nick: text(), log: text(), operator: true, everyone_head: 7, motd: Some(text()) },
+        News::Entered {
+            nick: text(),
+            log: text(),
+            runs: vec![text()],
+            void_after: Some(7),
+            operator: true,
+            everyone_head: 7,
+            motd: Some(text()),
+        },
         News::Room { room: room(), head: 7, topic: text(), members: vec![member()], count: 1 },
         News::Presence { room: room(), changes: Vec::new() },
         News::Renamed { before: text(), nick: text() },

@@ -146,6 +146,7 @@ impl Hall {
             nick: nick.to_owned(),
             token,
             log: was_here.then(|| LOG.to_owned()),
+            runs: Vec::new(),
             letters_after: 0,
             everyone_after: was_here.then_some(0),
         };

@@ -60,6 +60,7 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
     let address = socket.local_address();
     let data = settings.data.clone().map_or_else(folder::default_folder, Ok).map_err(Failure::failed)?;
     folder::make(&data).map_err(Failure::failed)?;
+    let has_new_key = !flags.clear.clear && !crate::store::holds_keys(&data);
     let keys = if flags.clear.clear { None } else { Some(Arc::new(keys(&data)?)) };
     let key = keys.as_ref().map(|keys| keys.public());
     let trace = flags.trace.as_deref().map(station::open_trace).transpose()?;
@@ -97,6 +98,7 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
         faults: &switches,
         reachable: &reachable_addresses(address),
         key,
+        has_new_key,
         in_memory,
         has_terminal,
         data: &data,

@@ -4,7 +4,7 @@
 use super::super::complain;
 use super::super::directory::Obstacle;
 use super::super::exit::Exit;
-use super::Talk;
+use super::{Ending, Talk};
 use crate::io::resolve::Target;
 use crate::peer::{Command, ConversationId, Event, Kept, Peer};
 use crate::secure::PublicKey;
@@ -94,9 +94,23 @@ impl Talk {
     pub(super) fn show_and_remember(&mut self, now: Now, peer: &mut Peer) {
         self.keeping.write_outbox(peer);
         self.show(now);
+        self.keeping.write_confirmed(peer);
         if self.front.view.failure().is_none() {
             self.keeping.write_shown(now, peer);
         }
+    }
+
+    /// What the run amounts to.
+    pub(super) fn outcome(&self, ending: Ending) -> Exit {
+        ending.exit.unwrap_or_else(|| {
+            if self.front.has_person {
+                Exit::Done
+            } else if self.is_mistrusting {
+                Exit::Failed
+            } else {
+                Exit::of(self.model.tally(), self.something_refused)
+            }
+        })
     }
 
     /// After the terminal was given back: what a person must know who leaves before the end.

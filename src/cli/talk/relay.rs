@@ -224,8 +224,28 @@ impl Talk {
                 state.await_room(room.to_owned());
             }
         }
-        self.model.choose_receiver(Destination::Room { relay, room: room.to_owned() });
+        let to = Destination::Room { relay, room: room.to_owned() };
+        let before = self.model.receiver().filter(|before| **before != to).cloned();
+        self.spoke_in = before.or_else(|| self.spoke_in.take());
+        self.model.choose_receiver(to);
         Ok(())
+    }
+
+    /// A room is not to be joined after all: a person's lines go where they went before. What a script says after it was refused is
+    /// not for somewhere else.
+    fn stay_out(&mut self, room: &str) {
+        if !self.front.has_person {
+            return;
+        }
+        let is_meant =
+            matches!(self.model.receiver(), Some(Destination::Room { room: to, .. }) if to == room);
+        let still_in = |to: &Destination| match to {
+            Destination::Room { room, .. } => self.model.relay().is_some_and(|state| state.is_in(room)),
+            _ => true,
+        };
+        if let Some(before) = self.spoke_in.take_if(|before| is_meant && still_in(before)) {
+            self.model.choose_receiver(before);
+        }
     }
 
     pub(super) fn part(
@@ -331,7 +351,7 @@ impl Talk {
             }
             Event::Member { event, .. } => self.react_to_relay(now, peer, event),
             Event::Key { news: KeyNews::Changed { .. }, .. } => {
-                self.something_refused |= !self.front.has_person;
+                self.is_mistrusting = true;
                 self.elsewhere.watch(now);
             }
             _ => {}
@@ -358,7 +378,11 @@ impl Talk {
             MemberEvent::NotJoined { room, refusal } if refusal.code == RefusalCode::Password => {
                 self.try_password(now, peer, room);
             }
-            MemberEvent::NotJoined { .. } | MemberEvent::Done { result: Err(_), .. } => {
+            MemberEvent::NotJoined { room, .. } => {
+                self.something_refused |= !self.front.has_person;
+                self.stay_out(room);
+            }
+            MemberEvent::Done { result: Err(_), .. } => {
                 self.something_refused |= !self.front.has_person;
             }
             MemberEvent::News(News::Renamed { nick, .. }) => {
@@ -372,13 +396,16 @@ impl Talk {
         }
     }
 
-    /// Becomes an operator where the user wanted that; not at a relay whose key is another one than the secret was given for.
+    /// Becomes an operator where the user wanted that; not at a relay whose key nothing says that the secret is for.
     fn offer_secret(&mut self, now: Now, peer: &mut Peer) {
         let key = self.model.relay().and_then(|state| peer.key_of(state.conversation()));
         let Some(attendee) = self.attendee.as_mut().filter(|attendee| attendee.has_secret()) else { return };
-        let Some(secret) = attendee.secret(key).cloned() else {
-            self.something_refused |= !self.front.has_person;
-            return self.model.tell(Notice::Error(text::SECRET_WITHHELD.to_owned()));
+        let secret = match attendee.secret(key) {
+            Ok(secret) => secret,
+            Err(why) => {
+                self.something_refused |= !self.front.has_person;
+                return self.model.tell(Notice::Error(why.to_owned()));
+            }
         };
         let asked = self.ask(now, peer, Request::Authorize { secret }, "the operators' secret", false);
         self.refuse_if(asked);
@@ -400,14 +427,17 @@ impl Talk {
         if self.attendee.as_ref().is_some_and(|attendee| attendee.has_tried(room)) {
             // That it is the wrong one was told.
             self.something_refused |= !self.front.has_person;
-            return;
+            return self.stay_out(room);
         }
         match self.attendee.as_mut().and_then(|attendee| attendee.password(room)) {
             Some(password) => {
                 let joined = self.join(now, peer, room, Some(password));
                 self.refuse_if(joined);
             }
-            None => self.refuse(&Obstacle::NoPassword(room.to_owned()).to_string()),
+            None => {
+                self.refuse(&Obstacle::NoPassword(room.to_owned()).to_string());
+                self.stay_out(room);
+            }
         }
     }
 
@@ -441,6 +471,7 @@ impl Talk {
                 if let Some(state) = self.model.relay_mut() {
                     state.forget_question(&room);
                 }
+                self.stay_out(&room);
                 self.tell(Notice::Info(text::stayed_out(&room)))
             }
             (Question::NewPassword { .. }, None) => Ok(()),

@@ -76,7 +76,9 @@ impl Street {
                             None => self.outbox[index].push(kept),
                         }
                     }
-                    OutboxChange::Drop(id) => self.outbox[index].retain(|kept| kept.id != id),
+                    OutboxChange::Drop(id) | OutboxChange::Confirm(id) => {
+                        self.outbox[index].retain(|kept| kept.id != id);
+                    }
                 }
             }
         }

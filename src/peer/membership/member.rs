@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::letters::NameKeys;
 use super::outbox::{Content, Entry, Outbox, Target, Text};
 use super::{Membership, RelayMemory, RoomWish};
-use crate::chat::{MessageId, Request};
+use crate::chat::{MAX_RUN_BYTES, MAX_RUNS, MessageId, Request};
 use crate::endpoint::Handle;
 use crate::peer::CloseReason;
 use crate::random::Random;
@@ -162,6 +162,7 @@ impl Member {
             nick: self.nick.clone(),
             token: self.token.clone(),
             log: self.memory.log.clone(),
+            runs: self.memory.runs.clone(),
             letters_after: self.memory.letters_after,
             everyone_after: self.memory.everyone_after,
         }
@@ -274,6 +275,24 @@ impl Member {
             (room.cursor, room.head) = (None, 0);
         }
         had_one
+    }
+
+    /// What the relay's ledger had above `last` is not in it any more: other entries are there, or will be (UC-RELAY-029).
+    pub(super) fn forget_after(&mut self, last: u64) {
+        let RelayMemory { letters_after, everyone_after, rooms, letters_refused, .. } = &mut self.memory;
+        let known = rooms.values_mut().chain(everyone_after.as_mut()).chain([letters_after]);
+        let known = known
+            .chain(self.rooms.iter_mut().flat_map(|room| room.cursor.iter_mut().chain([&mut room.head])));
+        for pos in known {
+            *pos = last.min(*pos);
+        }
+        letters_refused.retain(|&pos, _| pos <= last);
+    }
+
+    /// Remembers the runs that the relay tells, within bounds: it is a stranger.
+    pub(super) fn note_runs(&mut self, runs: Vec<String>) {
+        let is_fit = runs.len() <= MAX_RUNS && runs.iter().all(|run| run.len() <= MAX_RUN_BYTES);
+        self.memory.runs = if is_fit { runs } else { Vec::new() };
     }
 
     /// How far a room has been shown, in this run and for the next one.

@@ -65,6 +65,8 @@ pub struct RoomWish {
 pub struct RelayMemory {
     /// The log that the positions are of.
     pub log: Option<String>,
+    /// The runs of the relay that it told last: by them it knows whether its ledger was restored from a copy since.
+    pub runs: Vec<String>,
     /// The last letter that was shown.
     pub letters_after: u64,
     /// The last message to everyone that was shown; None before the first entry.

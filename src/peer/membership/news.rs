@@ -75,7 +75,7 @@ impl Peer {
 
     /// The relay let us in.
     fn enter(&mut self, now: Now, id: ConversationId, news: News, at: WallTime) {
-        let News::Entered { nick, log, operator, everyone_head, motd } = news else {
+        let News::Entered { nick, log, runs, void_after, operator, everyone_head, motd } = news else {
             return;
         };
         let Some(member) = self.member_mut(id) else { return };
@@ -93,6 +93,10 @@ impl Peer {
                     && matches!(&entry.content, Content::Words(Text { to, .. }) if *to != Target::Relay)
             });
         }
+        if let Some(last) = void_after {
+            member.forget_after(last);
+        }
+        member.note_runs(runs);
         member.memory.everyone_after.get_or_insert(everyone_head);
         let asked_as = member.enter_for.take();
         self.changed_memories.insert(id);

@@ -114,6 +114,7 @@ fn a_folder_of_both_modes_takes_no_token_for_a_key() {
         nick: nick.to_owned(),
         token,
         log: None,
+        runs: Vec::new(),
         letters_after: 0,
         everyone_after: None,
     };

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use std::slice;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
-use crate::ledger::{Answer, Foundation, Job, LedgerError, LedgerErrorKind, LogKey, Reply, Request};
+use crate::ledger::{Answer, Foundation, Job, LedgerError, LedgerErrorKind, LogKey, Reply, Request, Run};
 
 /// The file in the data folder; SQLite puts its own beside it.
 const FILE_NAME: &str = "relay.db";
@@ -32,6 +32,9 @@ const FILE_MODE: u32 = 0o600;
 
 /// A relay that is just ending lets go within this time.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Runs that are looked at: a start every five minutes for a year. Who was last here before is shown everything again.
+const MOST_RUNS: i64 = 100_000;
 
 /// More than there are different statements.
 const STATEMENTS: usize = 64;
@@ -51,6 +54,8 @@ PRAGMA secure_delete = FAST;
 pub struct Database {
     connection: Connection,
     file: PathBuf,
+    /// This run, until it stored something: one that did not is not worth a write, and a full disk must not keep a relay from starting.
+    unwritten_run: Option<Run>,
 }
 
 impl Database {
@@ -75,7 +80,8 @@ impl Database {
         }
         upgrade::finish(&connection).map_err(failed)?;
         let foundation = foundation(&connection).map_err(failed)?;
-        Ok((Self { connection, file }, foundation))
+        let unwritten_run = foundation.runs.last().cloned();
+        Ok((Self { connection, file, unwritten_run }, foundation))
     }
 
     /// Does jobs, in their order, in one transaction; the answers are in the same order. If it cannot be stored, nothing of it is,
@@ -106,10 +112,18 @@ impl Database {
             return Ok(jobs.iter().map(|job| self.read(job)).collect());
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let appends = jobs.iter().any(|job| job.request.appends());
+        let run = self.unwritten_run.take_if(|_| appends);
         let done = self.do_all(jobs).and_then(|answers| {
+            if let Some(run) = &run {
+                note_run(&self.connection, run)?;
+            }
             self.connection.execute_batch("COMMIT")?;
             Ok(answers)
         });
+        if done.is_err() {
+            self.unwritten_run = self.unwritten_run.take().or(run);
+        }
         if done.is_err() && !self.connection.is_autocommit() {
             // If this fails too, the next BEGIN tells.
             let _ = self.connection.execute_batch("ROLLBACK");
@@ -194,9 +208,32 @@ fn foundation(connection: &Connection) -> rusqlite::Result<Foundation> {
     let sql = "SELECT value FROM facts WHERE name = 'log_id'";
     Ok(Foundation {
         log_id: connection.query_row(sql, [], |row| row.get(0))?,
+        runs: runs(connection)?,
         everyone_head: entries::head(connection, LogKey::Everyone)?,
         bans: people::bans(connection)?,
     })
+}
+
+/// The runs that stored something, and the one that begins.
+fn runs(connection: &Connection) -> rusqlite::Result<Vec<Run>> {
+    // The last position of all, whether its entry is still there or not.
+    let sql =
+        "SELECT coalesce(max(seq), 0), lower(hex(randomblob(6))) FROM sqlite_sequence WHERE name = 'entries'";
+    let this = connection.query_row(sql, [], |row| Ok(Run { start: row.get(0)?, id: row.get(1)? }))?;
+    let sql = "SELECT start, id FROM runs WHERE start < ?1 ORDER BY start DESC LIMIT ?2";
+    let mut query = connection.prepare(sql)?;
+    let earlier = query.query_map(params![stored(this.start), MOST_RUNS], |row| {
+        Ok(Run { start: row.get(0)?, id: row.get(1)? })
+    })?;
+    let mut runs = earlier.collect::<rusqlite::Result<Vec<Run>>>()?;
+    runs.reverse();
+    runs.push(this);
+    Ok(runs)
+}
+
+fn note_run(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO runs (start, id) VALUES (?1, ?2)";
+    connection.execute(sql, params![stored(run.start), run.id]).map(drop)
 }
 
 fn unusable(file: &Path, error: &io::Error) -> LedgerError {

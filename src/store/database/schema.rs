@@ -8,10 +8,11 @@ use super::upgrade;
 const APPLICATION: i32 = 0x7564_7063;
 
 /// Each makes the file of one version into one of the next; the first begins with nothing. Never changed once released.
-pub(super) const MIGRATIONS: [Migration; 3] = [
+pub(super) const MIGRATIONS: [Migration; 4] = [
     Migration { sql: VERSION_1, rest: None },
     Migration { sql: VERSION_2, rest: Some(upgrade::names_and_passwords) },
     Migration { sql: VERSION_3, rest: None },
+    Migration { sql: VERSION_4, rest: None },
 ];
 
 /// How a file of one version becomes one of the next.
@@ -115,6 +116,11 @@ DROP TABLE identities_1;
 ALTER TABLE entries ADD COLUMN sealed_from BLOB;
 ALTER TABLE entries ADD COLUMN sealed_to BLOB;
 ALTER TABLE entries ADD COLUMN sealed BLOB;
+";
+
+/// The runs that stored something, each with the last position before it: two with the same are one that stored nothing, and another.
+const VERSION_4: &str = "
+CREATE TABLE runs (start INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT;
 ";
 
 /// Whose file it is.

@@ -203,6 +203,8 @@ impl Stage {
         self.tell_news(News::Entered {
             nick: "ana".to_owned(),
             log: log.to_owned(),
+            runs: Vec::new(),
+            void_after: None,
             operator: false,
             everyone_head: 0,
             motd: Some("be kind".to_owned()),

@@ -275,7 +275,15 @@ fn a_refused_letter_is_refused_each_time_and_a_shown_one_is_shown_once_across_ru
     later.peers[ANA] = Peer::new(config, 9, later.now);
     let mut later = Stage::attend_on(later, Membership { memory, ..membership(&[]) });
     let (nick, log) = ("ana".to_owned(), "log-1".to_owned());
-    later.tell_news(News::Entered { nick, log, operator: false, everyone_head: 0, motd: None });
+    later.tell_news(News::Entered {
+        nick,
+        log,
+        runs: Vec::new(),
+        void_after: None,
+        operator: false,
+        everyone_head: 0,
+        motd: None,
+    });
     later.run(50);
     later.log.clear();
     later.bring(2, "bob", "e-1", Some(evas));

@@ -118,6 +118,38 @@ fn what_was_shown_in_an_earlier_run_is_not_asked_for_again() {
     assert_eq!(stage.log[3..], ["relay: join #sala", "relay: join #lab with 20", "relay: join #new"]);
 }
 
+// UC-RELAY-029
+#[test]
+fn cursors_count_from_where_a_copy_of_the_ledger_was_put_back() {
+    let rooms = BTreeMap::from([("#sala".to_owned(), 7), ("#lab".to_owned(), 3)]);
+    let memory = RelayMemory {
+        log: Some("log-1".to_owned()),
+        runs: vec!["a".to_owned(), "b".to_owned()],
+        letters_after: 6,
+        everyone_after: Some(9),
+        rooms,
+        letters_refused: BTreeMap::from([(4, RefusalCode::BadSeal), (6, RefusalCode::BadSeal)]),
+    };
+    let mut stage = Stage::attend(Membership { memory, ..membership(&["#sala", "#lab"]) });
+    stage.ids.insert("enter ana".to_owned(), stage.ids.values().next().unwrap().clone());
+    let (nick, log, runs) = ("ana".to_owned(), "log-1".to_owned(), vec!["a".to_owned(), "d".to_owned()]);
+    stage.tell_news(News::Entered {
+        nick,
+        log,
+        runs,
+        void_after: Some(5),
+        operator: false,
+        everyone_head: 12,
+        motd: None,
+    });
+    stage.receipt("enter ana", |_| {});
+    stage.run(50);
+    assert_eq!(stage.log[3..], ["relay: join #sala after 5", "relay: join #lab after 3"]);
+    let memory = stage.peers[ANA].poll_memory().unwrap().1;
+    assert_eq!((memory.letters_after, memory.everyone_after, memory.runs[1].as_str()), (5, Some(5), "d"));
+    assert_eq!(memory.letters_refused.into_keys().collect::<Vec<_>>(), [4]);
+}
+
 #[test]
 fn a_taken_name_waits_for_another_and_the_words_wait_too() {
     let mut stage = Stage::attend(membership(&["#sala"]));
