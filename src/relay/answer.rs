@@ -106,7 +106,7 @@ impl Relay {
             self.tell_trouble(now, error);
         }
         if pending.is_the_members()
-            && let Some(session) = asker.and_then(|handle| self.sessions.get_mut(&handle))
+            && let Some(session) = asker.and_then(|handle| self.sessions.at_mut(&handle))
         {
             session.jobs = session.jobs.saturating_sub(1);
         }
@@ -398,7 +398,7 @@ impl Relay {
 
     /// Somebody is not let in; tells what was asked, and under which name.
     fn fail_enter(&mut self, now: Now, handle: Handle) -> Option<(Asked, String)> {
-        let session = self.sessions.get_mut(&handle)?;
+        let session = self.sessions.at_mut(&handle)?;
         let until = now.instant + Self::GUEST_TIME;
         let before = std::mem::replace(&mut session.phase, Phase::Guest { until });
         self.wake_session_at(handle, until);

@@ -29,7 +29,7 @@ enum Door {
 impl Relay {
     /// A member, or a guest, asks for something: one receipt, whatever comes of it (UC-RELAY-003).
     pub(super) fn hear_request(&mut self, now: Now, handle: Handle, asked: Asked, request: Request) {
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.last_said = now.instant;
         }
         if let Request::Enter { nick, token, log, runs, everyone_after, .. } = request {
@@ -171,7 +171,7 @@ impl Relay {
     /// wants (UC-RELAY-011).
     fn sit_down(&mut self, now: Now, handle: Handle, number: u64, wish: &JoinWish) {
         let Some(head) = self.rooms.get(&number).map(|room| room.tail.head()) else { return };
-        let Some(session) = self.sessions.get(&handle) else { return };
+        let Some(session) = self.sessions.at(&handle) else { return };
         let address = session.address;
         let Some(member) = session.member() else { return };
         if member.sits_in(number) {
@@ -417,11 +417,11 @@ impl Relay {
     }
 
     pub(super) fn name_of(&self, handle: Handle) -> String {
-        self.sessions.get(&handle).and_then(|session| session.nick()).unwrap_or_default().to_owned()
+        self.sessions.at(&handle).and_then(|session| session.nick()).unwrap_or_default().to_owned()
     }
 
     pub(super) fn identity_of(&self, handle: Handle) -> Option<Identity> {
-        let member: &Member = self.sessions.get(&handle)?.member()?;
+        let member: &Member = self.sessions.at(&handle)?.member()?;
         Some(member.identity)
     }
 }

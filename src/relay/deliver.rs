@@ -98,14 +98,14 @@ impl Relay {
                 Step::Nothing => break,
             }
         }
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.is_stalled = stalled || !session.receipts.is_empty();
         }
     }
 
     /// Something that was sent has arrived: there may be room again.
     pub(super) fn note_settled(&mut self, now: Now, handle: Handle) {
-        if self.sessions.get(&handle).is_some_and(|session| session.is_stalled) {
+        if self.sessions.at(&handle).is_some_and(|session| session.is_stalled) {
             self.pump(now, handle);
             self.read(now, handle);
         }
@@ -127,16 +127,16 @@ impl Relay {
     /// Sends news that waited; true if some still do.
     fn flush_outbox(&mut self, handle: Handle) -> bool {
         while self.has_room(handle) {
-            let session = self.sessions.get_mut(&handle);
+            let session = self.sessions.at_mut(&handle);
             let Some(body) = session.and_then(|session| session.outbox.front()).map(Arc::clone) else {
                 return false;
             };
-            if let Some(session) = self.sessions.get_mut(&handle) {
+            if let Some(session) = self.sessions.at_mut(&handle) {
                 session.outbox.pop();
             }
             self.submit(handle, body);
         }
-        self.sessions.get(&handle).is_some_and(|session| !session.outbox.is_empty())
+        self.sessions.at(&handle).is_some_and(|session| !session.outbox.is_empty())
     }
 
     fn has_room(&self, handle: Handle) -> bool {
@@ -197,7 +197,7 @@ impl Relay {
 
     /// How far a member is in a log that it gets.
     fn cursor_mut(&mut self, handle: Handle, log: LogKey) -> Option<&mut Cursor> {
-        let member = self.sessions.get_mut(&handle)?.member_mut()?;
+        let member = self.sessions.at_mut(&handle)?.member_mut()?;
         match log {
             LogKey::Everyone => Some(&mut member.everyone),
             LogKey::Room(room) => member.seat_mut(room).map(|seat| &mut seat.cursor),
@@ -207,7 +207,7 @@ impl Relay {
 
     /// What a seat's member has not been told of who is there.
     fn presence(&mut self, now: Now, handle: Handle, index: usize) -> Step {
-        let Some(seat) = self.sessions.get(&handle).and_then(|session| session.member()?.seats.get(index))
+        let Some(seat) = self.sessions.at(&handle).and_then(|session| session.member()?.seats.get(index))
         else {
             return Step::Nothing;
         };
@@ -245,7 +245,7 @@ impl Relay {
     /// Who is in a room, not all of many, and how many.
     pub(super) fn attendance(&self, room: &Room) -> (Vec<Attendance>, u64) {
         let members = room.members.iter().filter_map(|handle| {
-            let session = self.sessions.get(handle)?;
+            let session = self.sessions.at(handle)?;
             let member = session.member()?;
             let seat = member.seat(room.kept.number)?;
             Some(attendance(member, session.address, seat.since, self.operators.contains(&member.identity)))

@@ -49,7 +49,7 @@ impl Relay {
                 ..Receipt::refused(id, at, reason.as_str())
             };
             self.receipt(now, handle, receipt);
-            let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
+            let address = self.sessions.at(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
             return self.log(now, What::Refused { nick: card.nick, address, why: reason });
         }
         // The same person on an older connection, which is dead, or about to be.
@@ -68,7 +68,7 @@ impl Relay {
             everyone_after: card.everyone_after,
             inherited,
         };
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.phase = Phase::Entering(Box::new(entering));
         }
         let request = Request::Enter { proof: card.proof, nick: card.nick };
@@ -77,7 +77,7 @@ impl Relay {
 
     fn check_card(&self, handle: Handle, card: &Card) -> Result<(), (RefusalCode, String, Option<String>)> {
         let refuse = |code, reason: &str| Err((code, reason.to_owned(), None));
-        if self.sessions.get(&handle).is_none_or(|session| session.member().is_some()) {
+        if self.sessions.at(&handle).is_none_or(|session| session.member().is_some()) {
             return refuse(RefusalCode::Invalid, "you are in already");
         }
         if self.config.faults.connect {
@@ -120,7 +120,7 @@ impl Relay {
     }
 
     fn proof_of(&self, handle: Handle) -> Option<&Proof> {
-        match &self.sessions.get(&handle)?.phase {
+        match &self.sessions.at(&handle)?.phase {
             Phase::Guest { .. } | Phase::Leaving => None,
             Phase::Entering(entering) => Some(&entering.proof),
             Phase::Member(member) => Some(&member.proof),
@@ -136,7 +136,7 @@ impl Relay {
         is_stranger: bool,
         has_letters: bool,
     ) {
-        let Some(session) = self.sessions.get_mut(&handle) else {
+        let Some(session) = self.sessions.at_mut(&handle) else {
             return;
         };
         let address = session.address;
@@ -180,7 +180,7 @@ impl Relay {
             is_proving: false,
             presence_under_way: Vec::new(),
         };
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.phase = Phase::Member(Box::new(member));
         }
         self.by_identity.insert(identity, handle);
@@ -216,7 +216,7 @@ impl Relay {
             }
             _ => (RefusalCode::BadName, MIXED_NAME.to_owned(), None),
         };
-        let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
+        let address = self.sessions.at(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
         self.log(now, What::Refused { nick: nick.to_owned(), address, why: reason.clone() });
         let receipt = Receipt {
             code: Some(code),
@@ -228,11 +228,11 @@ impl Relay {
 
     /// Somebody who is banned.
     fn turn_away(&mut self, now: Now, handle: Handle, request: &Asked, nick: &str, reason: String) {
-        let address = self.sessions.get(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
+        let address = self.sessions.at(&handle).map_or(([0, 0, 0, 0], 0).into(), |s| s.address);
         self.names.free(nick, handle);
         self.refuse(now, handle, request, RefusalCode::Banned, &reason);
         self.log(now, What::Refused { nick: nick.to_owned(), address, why: reason });
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.phase = Phase::Leaving;
         }
         self.endpoint.close(now, handle, "removed", "banned");

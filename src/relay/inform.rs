@@ -65,7 +65,7 @@ impl Relay {
     }
 
     fn row(&self, now: Now, asker: Handle, whom: Handle, room: Option<u64>) -> Option<Attendance> {
-        let session: &Session = self.sessions.get(&whom)?;
+        let session: &Session = self.sessions.at(&whom)?;
         let member: &Member = session.member()?;
         let since = room.and_then(|room| member.seat(room)).map_or(member.since, |seat| seat.since);
         let mut row = attendance(member, session.address, since, self.operators.contains(&member.identity));

@@ -36,7 +36,7 @@ impl Relay {
     pub(super) fn send_away(&mut self, now: Now, handle: Handle, reason: &str) {
         // What was said before is for it too.
         self.spread(now);
-        let Some(session) = self.sessions.get_mut(&handle) else {
+        let Some(session) = self.sessions.at_mut(&handle) else {
             return;
         };
         if let Phase::Member(member) = std::mem::replace(&mut session.phase, Phase::Leaving) {
@@ -55,7 +55,7 @@ impl Relay {
 
     /// Ends a connection of a person who is coming back on another one; tells which seats it had. The rooms hear nothing.
     pub(super) fn replace(&mut self, now: Now, ghost: Handle) -> Vec<Seat> {
-        let Some(session) = self.sessions.get_mut(&ghost) else {
+        let Some(session) = self.sessions.at_mut(&ghost) else {
             return Vec::new();
         };
         let before = std::mem::replace(&mut session.phase, Phase::Leaving);

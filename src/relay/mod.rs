@@ -315,7 +315,7 @@ impl Relay {
             arq::Event::Settled => self.note_settled(now, handle),
             arq::Event::Writable => self.pump(now, handle),
             arq::Event::Moved { path } => {
-                if let Some(session) = self.sessions.get_mut(&handle) {
+                if let Some(session) = self.sessions.at_mut(&handle) {
                     session.address = path.remote;
                 }
             }
@@ -392,7 +392,7 @@ impl Relay {
 
     /// Something to do for one session is due.
     fn wake(&mut self, now: Now, handle: Handle) {
-        let Some(session) = self.sessions.get_mut(&handle) else {
+        let Some(session) = self.sessions.at_mut(&handle) else {
             return;
         };
         session.wake_at = None;
@@ -409,7 +409,7 @@ impl Relay {
     }
 
     fn wake_session_at(&mut self, handle: Handle, at: Instant) {
-        let Some(session) = self.sessions.get_mut(&handle) else {
+        let Some(session) = self.sessions.at_mut(&handle) else {
             return;
         };
         if session.wake_at.is_some_and(|queued| queued <= at) {

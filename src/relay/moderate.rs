@@ -70,7 +70,7 @@ impl Relay {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
                 self.jobs.insert(ticket, Pending::LogTail { handle, request: asked });
-                if let Some(session) = self.sessions.get_mut(&handle) {
+                if let Some(session) = self.sessions.at_mut(&handle) {
                     session.jobs += 1;
                 }
                 let lines = usize::try_from(lines.min(MAX_LOG_LINES)).unwrap_or(0);
@@ -264,7 +264,7 @@ impl Relay {
         let Some(Pending::LogTail { handle, request }) = self.jobs.remove(&ticket) else {
             return;
         };
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.jobs = session.jobs.saturating_sub(1);
         }
         match lines {

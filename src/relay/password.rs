@@ -112,7 +112,7 @@ impl Relay {
         against: Stretched,
     ) {
         let Some(identity) = self.identity_of(handle) else { return };
-        let Some(home) = self.sessions.get(&handle).map(|session| neighbourhood(session.address.ip())) else {
+        let Some(home) = self.sessions.at(&handle).map(|session| neighbourhood(session.address.ip())) else {
             return;
         };
         if let Err(at) = self.passwords.charge(now.instant, identity, home) {
@@ -127,7 +127,7 @@ impl Relay {
 
     /// Refuses whoever said no password; not as if one would be tried, while none is (UC-RELAY-027).
     pub(super) fn refuse_without_password(&mut self, now: Now, handle: Handle, asked: &Asked) {
-        let home = self.sessions.get(&handle).map(|session| neighbourhood(session.address.ip()));
+        let home = self.sessions.at(&handle).map(|session| neighbourhood(session.address.ip()));
         let tried = self.identity_of(handle).zip(home);
         match tried.map(|(identity, home)| self.passwords.after_one(now.instant, identity, home)) {
             Some(Err(at)) => self.refuse(now, handle, asked, RefusalCode::TooMany, &held_back(now, at)),
@@ -209,7 +209,7 @@ impl Relay {
     }
 
     fn refuse_password(&mut self, now: Now, handle: Handle, request: &Asked, room: &str) {
-        if let Some(session) = self.sessions.get(&handle) {
+        if let Some(session) = self.sessions.at(&handle) {
             let (nick, address) = (session.nick().unwrap_or_default().to_owned(), session.address);
             self.log(now, What::Refused { nick, address, why: format!("wrong password for {room}") });
         }

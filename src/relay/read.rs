@@ -40,7 +40,7 @@ impl Relay {
     /// The next message of a stream, if there is a token for it (UC-RELAY-018). Without one it stays where it is, and the member's
     /// window shuts.
     fn take_paced(&mut self, now: Now, handle: Handle, stream: u32) -> Option<Vec<u8>> {
-        let session = self.sessions.get(&handle)?;
+        let session = self.sessions.at(&handle)?;
         let is_receipts = stream == stream::RECEIPTS;
         let bucket = if is_receipts { session.receipt_bucket } else { session.bucket };
         let flood = if is_receipts { Some(RECEIPT_FLOOD) } else { self.config.limits.flood };
@@ -52,7 +52,7 @@ impl Relay {
             }
         };
         let received = self.endpoint.take(handle, stream)?;
-        let session = self.sessions.get_mut(&handle)?;
+        let session = self.sessions.at_mut(&handle)?;
         *(if is_receipts { &mut session.receipt_bucket } else { &mut session.bucket }) = paid;
         Some(received.body)
     }
@@ -60,7 +60,7 @@ impl Relay {
     fn may_read(&self, handle: Handle) -> bool {
         // Who is being let in is read no further until that is decided: what follows depends on it.
         self.closing.is_none()
-            && self.sessions.get(&handle).is_some_and(|session| {
+            && self.sessions.at(&handle).is_some_and(|session| {
                 session.jobs < MAX_JOBS
                     && session.receipts.len() < MAX_RECEIPTS
                     && session.receipts.bytes() < MAX_RECEIPT_BYTES

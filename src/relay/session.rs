@@ -123,12 +123,12 @@ pub(super) struct Letters {
 }
 
 impl Sessions {
-    pub(super) fn get(&self, handle: &Handle) -> Option<&Session> {
+    pub(super) fn at(&self, handle: &Handle) -> Option<&Session> {
         let (holder, session) = self.places.get(handle.place())?.as_ref()?;
         (holder == handle).then_some(session)
     }
 
-    pub(super) fn get_mut(&mut self, handle: &Handle) -> Option<&mut Session> {
+    pub(super) fn at_mut(&mut self, handle: &Handle) -> Option<&mut Session> {
         let (holder, session) = self.places.get_mut(handle.place())?.as_mut()?;
         (holder == handle).then_some(session)
     }
@@ -171,11 +171,11 @@ impl Sessions {
 
     /// Whoever is in, on that connection.
     pub(super) fn member(&self, handle: Handle) -> Option<&Member> {
-        self.get(&handle)?.member()
+        self.at(&handle)?.member()
     }
 
     pub(super) fn member_mut(&mut self, handle: Handle) -> Option<&mut Member> {
-        self.get_mut(&handle)?.member_mut()
+        self.at_mut(&handle)?.member_mut()
     }
 }
 

@@ -97,7 +97,7 @@ impl Relay {
 
     fn refuse_words(&mut self, now: Now, handle: Handle, request: &Asked, code: RefusalCode, reason: &str) {
         self.refuse(now, handle, request, code, reason);
-        let Some(session) = self.sessions.get(&handle) else { return };
+        let Some(session) = self.sessions.at(&handle) else { return };
         let nick = session.nick().unwrap_or_default().to_owned();
         let address = session.address;
         self.log(now, What::Refused { nick, address, why: format!("a message: {reason}") });
@@ -110,7 +110,7 @@ impl Relay {
         }
         let name = room_name(room)?;
         let number = *self.room_numbers.get(&name)?;
-        let member = self.sessions.get(&handle)?.member()?;
+        let member = self.sessions.at(&handle)?.member()?;
         member.sits_in(number).then_some((LogKey::Room(number), name))
     }
 
@@ -122,7 +122,7 @@ impl Relay {
         to: Party,
         at: WallTime,
     ) -> Option<Draft> {
-        let session = self.sessions.get(&handle)?;
+        let session = self.sessions.at(&handle)?;
         Some(Draft {
             author,
             id: words.id,
@@ -138,7 +138,7 @@ impl Relay {
 
     /// Has the ledger do something for a member, who is read no further while there is much of it.
     pub(super) fn ask_for(&mut self, now: Now, handle: Handle, request: Request, pending: Pending) -> u64 {
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.jobs += 1;
             session.last_said = now.instant;
         }

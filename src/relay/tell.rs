@@ -33,7 +33,7 @@ impl Relay {
     pub(super) fn tell(&mut self, now: Now, handle: Handle, news: News) {
         let body: Arc<[u8]> = self.encode(handle, now.wall, Said::News(news)).into();
         // It is never dropped: whoever has much waiting is not read, and so asks for nothing more.
-        if let Some(session) = self.sessions.get_mut(&handle) {
+        if let Some(session) = self.sessions.at_mut(&handle) {
             session.outbox.push(body);
         }
         self.pump(now, handle);
@@ -50,7 +50,7 @@ impl Relay {
 
     /// What happened to others. One that takes nothing is not told any more, and gets the lists anew later.
     fn queue(&mut self, handle: Handle, body: Arc<[u8]>) {
-        let Some(session) = self.sessions.get_mut(&handle) else {
+        let Some(session) = self.sessions.at_mut(&handle) else {
             return;
         };
         if session.outbox.bytes() + body.len() <= MAX_OUTBOX_BYTES || session.outbox.is_empty() {
@@ -89,7 +89,7 @@ impl Relay {
     /// Says something that waits for nothing else.
     pub(super) fn answer_unordered(&mut self, now: Now, handle: Handle, said: Said<'_>) {
         let body: Arc<[u8]> = self.encode(handle, now.wall, said).into();
-        let Some(session) = self.sessions.get_mut(&handle) else {
+        let Some(session) = self.sessions.at_mut(&handle) else {
             return;
         };
         session.receipts.push(body);
@@ -98,7 +98,7 @@ impl Relay {
 
     /// Sends receipts that waited for room.
     pub(super) fn flush_receipts(&mut self, handle: Handle) {
-        let Some(session) = self.sessions.get_mut(&handle) else {
+        let Some(session) = self.sessions.at_mut(&handle) else {
             return;
         };
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
@@ -144,7 +144,7 @@ impl Relay {
         let path = path.unwrap_or(crate::machine::Path::to(([0, 0, 0, 0], 0).into()));
         let ip = path.local_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let from = Party { nick: None, room: None, ip, port: self.config.local_port };
-        let nick = self.sessions.get(&handle).and_then(Session::nick).map(str::to_owned);
+        let nick = self.sessions.at(&handle).and_then(Session::nick).map(str::to_owned);
         let to = Party { nick, room: None, ip: path.remote.ip(), port: path.remote.port() };
         Say { from, to, at, said }.encode()
     }
