@@ -28,8 +28,16 @@ fn the_table_of_tails() {
          messages come 4 a second. Wire bytes there and back for each payload byte, datagrams there and back for each message.\n\n\
          pattern  link                    p50   p99  p99.9   max   bytes    back  packets  back\n",
     );
-    let links =
-        ["drop=0%", "drop=5%", "drop=10%", "drop=20%", "drop=30%", "jitter=5ms drop=20%", "reorder=25%/5ms"];
+    let links = [
+        "drop=0%",
+        "drop=5%",
+        "drop=10%",
+        "drop=20%",
+        "drop=30%",
+        "jitter=5ms drop=20%",
+        "reorder=25%/5ms",
+        "outage=20%/60ms",
+    ];
     for (pattern, link) in
         links.iter().map(|link| (&STREAM, link)).chain(links[3..5].iter().map(|link| (&LONE, link)))
     {

@@ -33,7 +33,7 @@ impl Connection {
         let urgency = urgency(&packet.frames);
         if self.arrivals.is_duplicate(packet.number) {
             self.statistics.duplicates += 1;
-            self.arrivals.record_duplicate(now, urgency);
+            self.arrivals.record_duplicate(now, packet.number, urgency);
             return;
         }
         let is_newest = packet.number > self.arrivals.newest();
@@ -275,6 +275,7 @@ fn urgency(frames: &[Frame<'_>]) -> Urgency {
                 Urgency::None
             }
             Frame::Part(part) if !part.last => Urgency::Bulk,
+            Frame::Part(_) | Frame::Msg(_) => Urgency::Small,
             _ => Urgency::Prompt,
         })
         .max()
