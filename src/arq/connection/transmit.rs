@@ -109,7 +109,7 @@ impl Connection {
         // A packet that is far from full was all there was to say, or all that may be said now.
         let is_full = segment * 4 >= self.mtu.bytes() * 3;
         while is_full
-            && buffer.len() % segment == 0
+            && buffer.len().is_multiple_of(segment)
             && buffer.len() / segment < self.config.max_segments
             && self.send.has_work()
         {
