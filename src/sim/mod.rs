@@ -51,6 +51,12 @@ pub use {attendee::Diary, chatter::Shelf, disk::Disk};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+/// The first day of every simulation; only ever shown.
+const STARTED_AT_US: i64 = 1_800_000_000_000_000;
+
+/// More datagrams at one instant than any window lets out: sending must come to an end.
+const MAX_BURST: usize = 100_000;
+
 /// Runs a scenario to its end. A panic of a machine is a violation like any other.
 pub fn run(scenario: &Scenario) -> Run {
     let mut world = World::new(scenario.clone());

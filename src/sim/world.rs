@@ -19,6 +19,7 @@ use super::node::{Estate, Node, Report, Wish};
 use super::scenario::{Action, NodeKind, RepeatsPlan, Scenario, Step};
 use super::talker::Talker;
 use super::wiretap::{self, Wiretap};
+use super::{MAX_BURST, STARTED_AT_US};
 use crate::endpoint::{Disposition, EndpointConfig, Protection};
 use crate::machine::Path;
 use crate::peer::{Peer, PeerConfig, Repeats};
@@ -72,12 +73,6 @@ pub struct Run {
     /// Datagrams that nodes sent.
     pub datagrams: u64,
 }
-
-/// The date on the first day of every simulation; only ever shown.
-const STARTED_AT_US: i64 = 1_800_000_000_000_000;
-
-/// More datagrams at one instant than any window lets out: sending must come to an end.
-const MAX_BURST: usize = 100_000;
 
 impl World {
     /// The scenario's beginning.

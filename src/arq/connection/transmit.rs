@@ -284,17 +284,16 @@ impl Connection {
     ) -> (u64, bool) {
         self.write_windows(writer, contents);
         self.write_grams(now, writer, contents);
-        let mut spare = Spare::NONE;
-        if !self.loss.is_probing() {
-            spare = Spare {
-                copies: self.redundancy.copies(Aim::Spare),
-                bytes: self.redundancy.allowance(now, &self.rtt),
-                has_new: false,
-            };
-        }
+        let is_overdue = self.is_overdue(now);
+        // In an outage nobody knows which packet will be the first to pass: each carries whatever is missing.
+        let copies = if is_overdue { u32::MAX } else { self.redundancy.copies(Aim::Spare) };
+        let bytes = self.redundancy.allowance(now, &self.rtt);
+        let mut spare = Spare { copies, bytes, has_new: false };
         let allowed = spare.bytes;
         self.send.fill(writer, contents, &mut spare);
-        if is_copy_due {
+        if is_overdue && !self.ping_due {
+            self.send.fill_copies(writer, contents, &mut spare);
+        } else if is_copy_due {
             spare.copies = self.redundancy.copies(Aim::Own);
             self.send.fill_copies(writer, contents, &mut spare);
         }
@@ -306,6 +305,12 @@ impl Connection {
             }
         }
         (allowed - spare.bytes, spare.has_new)
+    }
+
+    /// Whether an ack should have come: what was sent in the last round trip and more may all be lost.
+    fn is_overdue(&self, now: Instant) -> bool {
+        let round_trip = self.rtt.smoothed().unwrap_or(self.config.initial_timeout);
+        self.awaiting_since.is_some_and(|since| since + round_trip * 5 / 4 + self.peer_ack_delay <= now)
     }
 
     /// When copies get a packet of their own.

@@ -19,9 +19,6 @@ pub struct Spare {
 }
 
 impl Spare {
-    /// None.
-    pub const NONE: Self = Self { copies: 1, bytes: 0, has_new: false };
-
     fn takes(&mut self, bytes: u64) -> bool {
         let fits = bytes <= self.bytes;
         if fits {
