@@ -141,7 +141,7 @@ impl PathRate {
     const FIRST_WINDOW_BYTES: u64 = 128_000;
 
     /// Far above what any socket buffer holds, so that a wrong estimate stays harmless.
-    const CEILING_BYTES: u64 = 32 * 1024 * 1024;
+    const CEILING_BYTES: u64 = 8 * 1024 * 1024;
 
     /// For so many rounds a rate is remembered.
     const RATE_ROUNDS: u64 = 10;

@@ -59,7 +59,7 @@ impl Stretch {
             return None;
         }
         let has_long = self.has_long || length > WHOLE_LIMIT_BYTES;
-        if has_long && self.lengths.first() == Some(&0) {
+        if (has_long || !ends) && self.lengths.first() == Some(&0) {
             return None;
         }
         if self.taken + self.head_bytes(ends, has_long) + entry_bytes(length) <= self.room {
@@ -202,6 +202,11 @@ mod tests {
     fn an_empty_message_stands_at_neither_end_of_a_part() {
         let mut stretch = Stretch::new(0, (7, 0), false, 1_200);
         assert_eq!([0, 1_001, 1_500].map(|length| stretch.push(length, true, true)), [Some(0), None, None]);
+        let mut stretch = Stretch::new(0, (7, 0), false, 1_200);
+        assert_eq!(
+            [(0, true), (700, false)].map(|(length, ends)| stretch.push(length, ends, true)),
+            [Some(0), None]
+        );
         let mut stretch = Stretch::new(0, (7, 0), false, 1_200);
         assert_eq!([1_001, 0].map(|length| stretch.push(length, true, true)), [Some(1_001), None]);
     }
