@@ -237,7 +237,7 @@ impl PathRate {
         let lost = scale(lost_bytes, MILLION, acked_bytes + lost_bytes).min(MILLION / 2);
         if !has_queue && !had_queue {
             // Nobody else is there, or not any more.
-            self.ceiling_bytes = self.ceiling_bytes.map(|ceiling| ceiling + ceiling / 32);
+            self.lift_ceiling(103);
             // The mean of the first rounds, then an eighth of each: at twenty rounds a second half a second of memory.
             self.loss_rounds = (self.loss_rounds + 1).min(8);
             self.random_loss = (self.random_loss * (self.loss_rounds - 1) + lost) / self.loss_rounds;
@@ -270,6 +270,12 @@ impl PathRate {
         }
     }
 
+    /// One that is above all that may be in flight is none.
+    fn lift_ceiling(&mut self, percent: u64) {
+        let lifted = self.ceiling_bytes.map(|ceiling| scale(ceiling, percent, 100));
+        self.ceiling_bytes = lifted.filter(|&ceiling| ceiling < Self::CEILING_BYTES);
+    }
+
     fn next_phase(&mut self, now: Instant) {
         let (queue, target, product) = (self.queue.least(), self.target(), self.product_bytes());
         match self.phase {
@@ -285,8 +291,7 @@ impl PathRate {
                 let until = now + (self.minimum_rtt + queue) * 2;
                 self.phase = Phase::Probe { until, before: self.capacity() };
                 // Room that was not there may be now.
-                let lift = 100 + self.lift_percent;
-                self.ceiling_bytes = self.ceiling_bytes.map(|ceiling| scale(ceiling, lift, 100));
+                self.lift_ceiling(100 + self.lift_percent);
                 self.lift_percent = (self.lift_percent * 2).min(100);
             }
             Phase::Probe { .. } if queue > target * 2 => self.phase = Phase::Drain,
@@ -465,6 +470,12 @@ mod tests {
         course.controller.on_loss(course.now, 500_000);
         course.controller.end_round(course.now, course.total_bytes);
         assert!(course.controller.ceiling_bytes.is_some());
+        // However long nobody needs it.
+        for _ in 0..100_000 {
+            course.controller.round.had_queue = false;
+            course.controller.end_round(course.now, course.total_bytes);
+        }
+        assert_eq!(course.controller.ceiling_bytes, None);
     }
 
     #[test]
