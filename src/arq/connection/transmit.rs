@@ -184,9 +184,9 @@ impl Connection {
     /// A datagram of nothing, as long as the other side takes them, once there is enough to say to be worth it (UC-ARQ-024).
     fn poll_mtu_probe(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         let bytes = self.mtu.probe_bytes(now)?;
-        // Something is on its way and more waits: this is no lone message.
-        let is_bulk = self.sent.in_flight_bytes() > 0 && self.send.has_work() && !self.loss.is_probing();
-        if !is_bulk || self.sent.in_flight_bytes() >= self.window_bytes() {
+        // Several full packets are on their way and more waits: this is no talk.
+        let is_bulk = self.sent.in_flight_bytes() >= 4 * self.mtu.bytes() as u64 && self.send.has_work();
+        if !is_bulk || self.loss.is_probing() || self.sent.in_flight_bytes() >= self.window_bytes() {
             return None;
         }
         self.advance_key(now);
