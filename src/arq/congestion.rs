@@ -244,7 +244,8 @@ impl PathRate {
         } else if number < self.settled_at {
             // What start-up lost to the queue is found out after its end.
         } else if lost > self.random_loss * 5 / 4 + MILLION / 25 {
-            self.ceiling_bytes = Some(self.in_flight_bytes.max(self.product_bytes()) * 3 / 4);
+            let ceiling = self.in_flight_bytes.max(self.product_bytes()) * 3 / 4;
+            self.ceiling_bytes = Some(ceiling.max(Self::FLOOR_BYTES));
             self.lift_percent = Self::FIRST_LIFT_PERCENT;
             self.probe_at = now + Self::PROBE_INTERVAL;
             if self.phase != Phase::Drain {
