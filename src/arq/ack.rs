@@ -18,8 +18,11 @@ pub struct Arrivals {
     newest_at: Instant,
     /// Packets that came in order since the last hole.
     in_order: u32,
-    /// When the last packet came that asks for an ack.
+    /// When the last packet came that asks for an ack, and the mean time between two of them.
     asked_at: Option<Instant>,
+    gap: Duration,
+    /// For how many more packets what is missing may still be computed from what comes.
+    repairs_expected: u32,
     /// The lowest number that came since the last ack, and what it was for each of the acks before.
     lowest_untold: Option<u64>,
     told: VecDeque<u64>,
@@ -45,9 +48,9 @@ impl Arrivals {
     /// A path is clean when so many packets came in order. On one that loses every twentieth that happens once in thirty.
     const CLEAN_PACKETS: u32 = 64;
 
-    /// In how many acks an arrival is told. Where every third ack is lost, all of them are in one of 60 000 cases, and that costs
+    /// In how many acks an arrival is told. Where every third ack is lost, all of them are in one of 700 cases, and that costs
     /// the sender a repetition.
-    const TELLINGS: usize = 10;
+    pub const TELLINGS: usize = 6;
 
     /// No packet yet; acks wait `max_delay` at most, as the handshake told the other side.
     pub const fn new(max_delay: Duration) -> Self {
@@ -57,6 +60,8 @@ impl Arrivals {
             newest_at: Instant::ZERO,
             in_order: 0,
             asked_at: None,
+            gap: LONGEST_GAP,
+            repairs_expected: 0,
             lowest_untold: None,
             told: VecDeque::new(),
             owed: 0,
@@ -101,20 +106,28 @@ impl Arrivals {
             Urgency::Bulk if in_order && self.owed + 1 < Self::BULK_PACKETS => {
                 now + self.max_delay.min(Self::BULK_DELAY)
             }
-            Urgency::Small if self.expects_company(now) && self.owed + 1 < Self::SMALL_PACKETS => {
-                now + self.max_delay
+            Urgency::Small if self.expects_company() && self.owed + 1 < Self::SMALL_PACKETS => {
+                now + self.max_delay.min(self.gap * 3 / 2)
             }
             _ => now,
         };
+        let gap = self.asked_at.map_or(LONGEST_GAP, |before| now.since(before)).min(LONGEST_GAP);
+        self.gap = (self.gap * 7 + gap) / 8;
+        self.repairs_expected = self.repairs_expected.saturating_sub(1);
         self.asked_at = Some(now);
         self.owed += 1;
         self.ack_at = Some(self.ack_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Whether a small packet's ack may wait for the next packet: nothing was missed lately, and they come one soon after the other.
-    fn expects_company(&self, now: Instant) -> bool {
-        let came_soon = self.asked_at.is_some_and(|before| now.since(before) < self.max_delay);
-        came_soon && self.in_order >= Self::CLEAN_PACKETS
+    /// Whether a small packet's ack may wait for the next packet: they come one soon after the other, and nothing was missed lately,
+    /// or what was missed is repaired without anybody's asking.
+    fn expects_company(&self) -> bool {
+        self.gap <= self.max_delay && (self.in_order >= Self::CLEAN_PACKETS || self.repairs_expected > 0)
+    }
+
+    /// A packet brings repair symbols.
+    pub const fn expect_repairs(&mut self) {
+        self.repairs_expected = Self::CLEAN_PACKETS;
     }
 
     /// A packet came again: the ack for it may have been lost, so it is told once more (UC-ARQ-007).
@@ -155,8 +168,12 @@ impl Arrivals {
         (!newest.is_empty()).then(|| Ack { got: newest.into(), delay_us })
     }
 
-    /// The holes that opened since the last nack and are still open (UC-ARQ-008); None if there are none.
+    /// The holes that opened since the last nack and are still open (UC-ARQ-008); None if there are none, or they are expected to be
+    /// filled without anybody's asking.
     pub fn nack(&self) -> Option<Nack> {
+        if self.repairs_expected > 0 {
+            return None;
+        }
         let mut miss = Ranges::default();
         for &[first, last] in &self.fresh_gaps {
             for [first, last] in self.received.gaps(first.max(self.floor), last) {
@@ -208,6 +225,9 @@ pub enum Urgency {
     /// At once: somebody waits for it.
     Prompt,
 }
+
+/// A pause in a talk says nothing about the talk.
+const LONGEST_GAP: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::secure::KeyLife;
-use crate::wire::{BASE_DATAGRAM_BYTES, Limits};
+use crate::wire::{BASE_DATAGRAM_BYTES, Limits, MAX_REPAIR_SPAN};
 
 /// How a connection behaves. The defaults suit a chat between two machines with megabytes to spare, on links from a loopback to a
 /// satellite; nothing has to be set for any of them.
@@ -63,9 +63,11 @@ impl Default for Config {
                 streams: 16,
                 // UC-WIRE-017
                 datagram_bytes: 1452,
-                // Short enough to be lost in the noise of a round trip, long enough to join the acks of a burst.
-                ack_delay_us: 5_000,
+                // Two packets of a talk with 40 messages a second are acked together. Only what comes steadily waits at all.
+                ack_delay_us: 25_000,
                 idle_ms: 45_000,
+                // As many as a `repair` may be about.
+                repair_messages: MAX_REPAIR_SPAN,
             },
             datagram_bytes: BASE_DATAGRAM_BYTES,
             // A driver without a system behind it, such as a test or a simulation, has nothing to gain.

@@ -77,6 +77,8 @@ pub struct PathRate {
     settled_at: u64,
     /// When the rate is to be tried upwards.
     probe_at: Instant,
+    /// The last round in which there was more to send than the path took.
+    limited_round: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +178,7 @@ impl PathRate {
             lift_percent: Self::FIRST_LIFT_PERCENT,
             settled_at: u64::MAX,
             probe_at: Instant::ZERO,
+            limited_round: None,
         }
     }
 
@@ -189,6 +192,11 @@ impl PathRate {
     fn product_bytes(&self) -> u64 {
         let product = u128::from(self.capacity()) * self.minimum_rtt.as_nanos() / 1_000_000_000;
         u64::try_from(product).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the rate that is known is the path's, and not that of a talk which asked for no more.
+    fn is_rate_tried(&self) -> bool {
+        self.limited_round.is_some_and(|round| round + Self::RATE_ROUNDS >= self.round.number)
     }
 
     const fn is_paced(&self) -> bool {
@@ -218,7 +226,9 @@ impl PathRate {
         }
         let rate = rate(ack.delivered_bytes, ack.elapsed);
         let best = self.rates.front().map_or(0, |&(_, best)| best);
-        if !ack.was_limited_by_window && rate <= best {
+        if ack.was_limited_by_window {
+            self.limited_round = Some(self.round.number);
+        } else if rate <= best {
             return;
         }
         while self.rates.back().is_some_and(|&(_, older)| older <= rate) {
@@ -343,7 +353,9 @@ impl Controller for PathRate {
         }
         let floor = match self.phase {
             Phase::StartUp { .. } => rate(2 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt),
-            _ => Self::FLOOR_BYTES,
+            _ if self.is_rate_tried() => Self::FLOOR_BYTES,
+            // The least window, over a round trip.
+            _ => rate(Self::FLOOR_BYTES, self.minimum_rtt),
         };
         Some(scale(known, self.gain_percent(), 100).max(floor))
     }

@@ -18,6 +18,8 @@ pub struct LossDetector {
     /// Time-outs in a row without any ack.
     silent_rounds: u32,
     round_began: Instant,
+    /// How much longer an overtaken packet is waited for, since what it carried is repaired without it.
+    patience: Duration,
 }
 
 impl LossDetector {
@@ -32,6 +34,7 @@ impl LossDetector {
             learned_at: Instant::ZERO,
             silent_rounds: 0,
             round_began: Instant::ZERO,
+            patience: Duration::ZERO,
         }
     }
 
@@ -57,6 +60,11 @@ impl LossDetector {
             self.learned_at = now;
         }
         spurious
+    }
+
+    /// What is overtaken may be repaired by what overtook it; whether it was is told so much later than it came.
+    pub const fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Something new came from the other side: it is there, so what it misses is worth telling at once.
@@ -132,10 +140,15 @@ impl LossDetector {
         self.silent_rounds >= 2
     }
 
+    /// Whether it has not been silent for so long that probes are to become seldom (UC-ARQ-013).
+    pub const fn is_silence_short(&self, config: &Config) -> bool {
+        self.silent_rounds <= config.linear_probes
+    }
+
     /// How long after its departure a packet counts as lost once a later one was acked.
     fn overtaken_after(&self, rtt: &Rtt) -> Duration {
         let least = rtt.minimum().map_or(GRAIN, |minimum| (minimum / 8).max(GRAIN));
-        basis(rtt) + least.max(self.learned_window)
+        basis(rtt) + least.max(self.learned_window) + self.patience
     }
 
     /// A link that stopped reordering gets its quick repairs back: half the learned window goes in sixteen round trips

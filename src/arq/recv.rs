@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::assembly::Assembly;
+use super::decoder::Decoder;
 use super::event::Violation;
 use super::flow::Grant;
 use super::ranges::Ranges;
 use super::ready::{Ready, SHORT_BYTES};
-use crate::wire::{Limits, Messages, Part, Piece, Skip, Window};
+use crate::wire::{Have, Limits, Messages, Part, Piece, Repair, Skip, Window};
 
 /// All streams of one direction.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct RecvStreams {
     limits: Limits,
     /// Streams that got something to take since the last poll.
     readable: VecDeque<u32>,
+    /// Messages that were computed from others.
+    repaired: u64,
 }
 
 /// What all streams have in common.
@@ -53,6 +56,10 @@ struct RecvStream {
     ready: Ready,
     grant: Grant,
     seq_edge: u64,
+    /// What repairs are made from; None until the first comes.
+    decoder: Option<Box<Decoder>>,
+    /// In how many more acks our own word on what came is worth its bytes (UC-STR-017).
+    tellings: u32,
 }
 
 impl RecvStreams {
@@ -67,6 +74,7 @@ impl RecvStreams {
             },
             limits,
             readable: VecDeque::new(),
+            repaired: 0,
         }
     }
 
@@ -94,6 +102,14 @@ impl RecvStreams {
         })
     }
 
+    /// Takes repair symbols, which came in packet `packet` (UC-STR-016).
+    pub fn on_repair(&mut self, packet: u64, repair: &Repair<'_>) -> Result<(), Violation> {
+        self.visit(repair.stream, |stream, _| {
+            stream.on_repair(packet, repair);
+            Ok(())
+        })
+    }
+
     /// Takes the sender's word that messages will not come (UC-STR-011).
     pub fn on_skip(&mut self, skip: &Skip) -> Result<(), Violation> {
         self.visit(skip.stream, |stream, totals| {
@@ -102,6 +118,22 @@ impl RecvStreams {
                 stream.on_skip(totals, seq, size)
             })
         })
+    }
+
+    /// What to say of messages whose packets may not have come (UC-STR-017).
+    pub fn haves(&self) -> impl Iterator<Item = Have> {
+        let telling = self.streams.iter().filter(|(_, state)| state.tellings > 0 && state.floor > 0);
+        telling.map(|&(stream, ref state)| Have { stream, seq: state.floor })
+    }
+
+    /// It was said.
+    pub fn on_haves_sent(&mut self) {
+        self.streams.iter_mut().for_each(|(_, state)| state.tellings = state.tellings.saturating_sub(1));
+    }
+
+    /// How many messages were computed from others.
+    pub const fn repaired(&self) -> u64 {
+        self.repaired
     }
 
     /// The next message of a stream, in order where its sender wanted order.
@@ -181,6 +213,11 @@ impl RecvStreams {
         self.readable.shrink_to_fit();
     }
 
+    /// Forgets what repairs are made from: nobody has spoken for so long that nothing is missing.
+    pub fn forget_repairs(&mut self) {
+        self.streams.iter_mut().for_each(|(_, stream)| stream.decoder = None);
+    }
+
     /// How much of the connection's window is in use, for the bound's checker.
     pub const fn charged_bytes(&self) -> u64 {
         self.totals.grant.held()
@@ -192,7 +229,8 @@ impl RecvStreams {
             .iter()
             .map(|(_, state)| {
                 let holes: usize = state.partial.values().map(Assembly::entries).sum();
-                holes + state.held.len() + state.ready.len() + state.settled.as_slice().len()
+                let repairs = state.decoder.as_ref().map_or(0, |decoder| decoder.entries());
+                holes + repairs + state.held.len() + state.ready.len() + state.settled.as_slice().len()
             })
             .sum()
     }
@@ -213,7 +251,10 @@ impl RecvStreams {
         }
         let stream = &mut self.streams[place].1;
         let before = stream.ready.len();
-        let result = take(stream, &mut self.totals);
+        let result = take(stream, &mut self.totals).and_then(|()| {
+            self.repaired += stream.take_repaired(&mut self.totals)?;
+            Ok(())
+        });
         if stream.ready.len() > before && self.readable.back() != Some(&number) {
             self.readable.push_back(number);
         }
@@ -247,7 +288,32 @@ impl RecvStream {
             ready: Ready::default(),
             grant: Grant::new(limits.stream_bytes, limits.message_bytes),
             seq_edge: limits.stream_messages,
+            decoder: None,
+            tellings: 0,
         }
+    }
+
+    fn on_repair(&mut self, packet: u64, repair: &Repair<'_>) {
+        let mut decoder = self.decoder.take().unwrap_or_default();
+        decoder.take(packet, repair, |seq| seq <= self.floor || self.settled.contains(seq));
+        self.decoder = Some(decoder);
+    }
+
+    /// Takes what could be computed; tells how many messages.
+    fn take_repaired(&mut self, totals: &mut Totals) -> Result<u64, Violation> {
+        let mut count = 0;
+        while let Some(decoder) = &mut self.decoder
+            && let Some((seq, body)) = decoder.poll()
+        {
+            let unordered = decoder.unordered;
+            if self.admits(seq)? {
+                totals.check_message(body.len() as u64)?;
+                self.on_message(totals, seq, unordered, &body)?;
+                self.tellings = TELLINGS;
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     fn on_message(
@@ -264,6 +330,9 @@ impl RecvStream {
         // It may have begun in fragments and come whole.
         self.forget_pieces(totals, seq);
         totals.held_bytes += body.len() as u64;
+        if let Some(decoder) = &mut self.decoder {
+            decoder.learn(seq, body);
+        }
         if seq == self.floor + 1 || unordered {
             self.set_begun_aside();
             self.ready.push(seq, body);
@@ -430,6 +499,9 @@ impl RecvStream {
     }
 }
 
+/// In how many acks a repair is told: as an arrival is.
+const TELLINGS: u32 = super::ack::Arrivals::TELLINGS as u32;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -443,6 +515,7 @@ mod tests {
         datagram_bytes: 1_200,
         ack_delay_us: 0,
         idle_ms: 0,
+        repair_messages: 64,
     };
 
     fn message(seq: u64, unordered: bool, body: &[u8]) -> Messages<'_> {

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use super::loss_rate::{LossRate, ONE};
 use super::rtt::Rtt;
 use crate::time::Instant;
+use crate::wire::MAX_SYMBOLS;
 
 /// How sure the receiver's having a message is to be before anything was heard of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,38 +17,31 @@ pub enum Aim {
     Spare,
 }
 
-/// Measures the loss and keeps the budget of one connection.
+/// Keeps the budget of one connection.
 #[derive(Debug)]
 pub struct Redundancy {
-    /// Packets that were lost and packets whose fate is known, in millionths, both fading.
-    lost: u64,
-    settled: u64,
+    rate: LossRate,
     budget_bytes: u64,
     filled_at: Instant,
     /// The mean time between packets with new messages.
     gap: Duration,
     last_new_at: Option<Instant>,
     last_copy_at: Instant,
+    /// What of a repair symbol the packets so far have left over, in millionths.
+    symbol_share: u64,
 }
 
-/// One packet.
-const ONE: u64 = 1_000_000;
-
 impl Redundancy {
-    /// A fresh count forgets a packet after so many others: half a second of a busy talk.
-    const MEMORY: u64 = 64;
-
-    /// As if so many packets had arrived before the first: two early losses are not half of everything.
-    const PRIOR: u64 = 4 * ONE;
-
-    /// A single loss is no bad link.
-    const LEAST_LOSSES: u64 = ONE + ONE / 10;
-
-    /// Below one in a hundred repairing is quick enough, and a clean link pays nothing.
-    const LEAST_LOSS: u64 = ONE / 100;
-
     /// Nobody gains by more.
     const MOST_COPIES: u32 = 8;
+
+    /// What a message of its own is worth after a single loss, until more is known: as where a fifth is lost.
+    const CAREFUL_COPIES: u32 = 3;
+
+    /// By this factor symbols outnumber what is lost, and so many more there are, in millionths. The least, by simulation, with which
+    /// one message of a hundred waits for longer than three others take to come.
+    const SYMBOLS_PER_LOSS: u64 = 9;
+    const MORE_SYMBOLS: u64 = ONE * 30 / 100;
 
     /// Copies may take so much in any case: a talk on a bad link, twelve small packets for each of thirty messages a second.
     const BYTES_PER_SECOND: u64 = 50_000;
@@ -60,53 +55,61 @@ impl Redundancy {
     /// Nothing measured, and a full budget.
     pub const fn new(now: Instant) -> Self {
         Self {
-            lost: 0,
-            settled: 0,
+            rate: LossRate::new(),
             budget_bytes: Self::BURST_BYTES,
             filled_at: now,
             gap: Duration::ZERO,
             last_new_at: None,
             last_copy_at: now,
+            symbol_share: 0,
         }
     }
 
     /// A packet arrived, or was found lost.
     pub const fn on_settled(&mut self, is_lost: bool) {
-        self.lost -= self.lost / Self::MEMORY;
-        self.settled -= self.settled / Self::MEMORY;
-        self.settled += ONE;
-        if is_lost {
-            self.lost += ONE;
-        }
+        self.rate.on_settled(is_lost);
     }
 
     /// One that was found lost had only been late; it was counted as arrived as well.
     pub const fn on_spurious(&mut self) {
-        self.lost = self.lost.saturating_sub(ONE);
-        self.settled = self.settled.saturating_sub(ONE);
-    }
-
-    /// The share of packets that is lost, in millionths.
-    pub const fn loss(&self) -> u64 {
-        self.lost * ONE / (self.settled + Self::PRIOR)
+        self.rate.on_spurious();
     }
 
     /// How often a message is to be on its way, its first time included.
     pub fn copies(&self, aim: Aim) -> u32 {
-        let loss = self.loss();
-        if loss < Self::LEAST_LOSS || self.lost < Self::LEAST_LOSSES {
-            return 1;
-        }
-        let left = match aim {
-            Aim::Own => ONE / 100,
-            Aim::Spare => ONE / 400,
+        let loss = self.rate.share();
+        let (left, least) = match aim {
+            Aim::Own if self.rate.is_loss_expected() => (ONE / 100, Self::CAREFUL_COPIES),
+            Aim::Own => (ONE / 100, 1),
+            Aim::Spare => (ONE / 400, 1),
         };
         let (mut copies, mut missing) = (1, loss);
         while missing > left && copies < Self::MOST_COPIES {
             missing = missing * loss / ONE;
             copies += 1;
         }
-        copies
+        copies.max(least)
+    }
+
+    /// The most repair symbols that a packet with new messages gets.
+    pub fn most_symbols(&self) -> usize {
+        self.symbol_rate().div_ceil(ONE) as usize
+    }
+
+    /// How many symbols the packet gets that leaves now.
+    pub fn take_symbols(&mut self) -> usize {
+        self.symbol_share += self.symbol_rate();
+        let symbols = self.symbol_share / ONE;
+        self.symbol_share %= ONE;
+        symbols as usize
+    }
+
+    /// How many symbols each packet with new messages gets, in millionths.
+    fn symbol_rate(&self) -> u64 {
+        match self.rate.share() {
+            0 => 0,
+            loss => (loss * Self::SYMBOLS_PER_LOSS + Self::MORE_SYMBOLS).min(MAX_SYMBOLS as u64 * ONE),
+        }
     }
 
     /// How many bytes of copies may leave now.
@@ -120,6 +123,16 @@ impl Redundancy {
             self.budget_bytes = (self.budget_bytes + earned).min(Self::BURST_BYTES);
         }
         if is_queueing(rtt) { 0 } else { self.budget_bytes }
+    }
+
+    /// When the next probe of a silent side may leave.
+    pub fn probe_at(&self, rtt: &Rtt) -> Instant {
+        self.last_copy_at + (rtt.smoothed().unwrap_or_default() / 8).max(LEAST_PROBE_PAUSE)
+    }
+
+    /// Whether a full packet of copies may leave, as far as was known when the last one did.
+    pub const fn has_budget(&self) -> bool {
+        self.budget_bytes >= crate::wire::BASE_DATAGRAM_BYTES as u64
     }
 
     /// A packet left, with at most so many bytes of copies in it.
@@ -152,6 +165,9 @@ impl Redundancy {
 
 /// Losses that come so soon after each other have one cause.
 const LEAST_PAUSE: Duration = Duration::from_millis(2);
+
+/// Outages are longer than this; a probe more often would find their end hardly sooner.
+const LEAST_PROBE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A pause in a talk says nothing about the talk.
 const LONGEST_GAP: Duration = Duration::from_secs(1);

@@ -32,6 +32,13 @@ pub enum Content {
         /// Its length in bytes.
         length: u64,
     },
+    /// A symbol for a message that was found lost. That it comes does not mean that the message does.
+    Repair {
+        /// Its stream.
+        stream: u32,
+        /// Its number.
+        seq: u64,
+    },
     /// The word that a message is given up.
     Skip {
         /// Its stream.

@@ -9,6 +9,8 @@ pub struct Statistics {
     pub bytes_sent: u64,
     /// Bytes of small messages that were sent again before they were found lost.
     pub bytes_copied: u64,
+    /// Messages whose packets were missing and that were computed from others.
+    pub messages_repaired: u64,
     /// Packets that came and were new.
     pub packets_received: u64,
     /// Their bytes.

@@ -107,6 +107,8 @@ pub struct Incoming {
     pub whole: BTreeSet<u64>,
     /// Messages that were handed over.
     taken: Ranges,
+    /// Whether symbols came, so that messages may be here that nobody saw come.
+    is_repaired: bool,
     /// The highest ordered message that was handed over.
     pub last_ordered: u64,
 }
@@ -218,8 +220,21 @@ impl Ghost {
         end.low = end.low.max(packet.low.unwrap_or(0).min(packet.number));
         if end.closed.is_none() && !is_late && end.is_reported {
             packet.frames.iter().for_each(|frame| end.record_frame(frame));
+            self.record_haves(packet);
         }
         false
+    }
+
+    /// Takes note of what the other end says to have: messages that it computed from others, which nobody sees come. It has to hand
+    /// them over, like anything that came.
+    fn record_haves(&mut self, packet: &Packet<'_>) {
+        for frame in &packet.frames {
+            let Frame::Have(have) = frame else { continue };
+            let remote = self.ends.get(&packet.to).and_then(|end| end.remote);
+            let Some(teller) = remote.and_then(|remote| self.ends.get_mut(&remote)) else { return };
+            let incoming = teller.incoming.entry(have.stream).or_default();
+            (incoming.floor() + 1..=have.seq).for_each(|seq| incoming.complete(seq, false));
+        }
     }
 
     /// Takes note of the connections of a node whose application does not report them.
@@ -380,6 +395,9 @@ impl Ghost {
         let incoming = end.incoming.entry(stream).or_default();
         incoming.undelivered.remove(&seq);
         incoming.taken.insert(seq);
+        if incoming.is_repaired {
+            incoming.complete(seq, false);
+        }
         let Some(remote) = end.remote else { return };
         let mut is_ordered = false;
         if let Some(sent) = self.sent_mut(remote, stream, seq) {
@@ -440,6 +458,7 @@ impl End {
                 let incoming = self.incoming.entry(part.stream).or_default();
                 part.pieces().for_each(|piece| incoming.record_piece(&piece, part.unordered));
             }
+            Frame::Repair(repair) => self.incoming.entry(repair.stream).or_default().is_repaired = true,
             Frame::Skip(skip) => {
                 let incoming = self.incoming.entry(skip.stream).or_default();
                 for (seq, _) in (skip.seq..).zip(&skip.sizes) {

@@ -153,6 +153,9 @@ impl<'b> PacketWriter<'b> {
                 messages.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body));
             }
             Frame::Part(part) => part.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body)),
+            Frame::Repair(repair) => {
+                repair.symbols.iter().for_each(|symbol| self.bytes.extend_from_slice(symbol))
+            }
             Frame::Gram { body } => self.bytes.extend_from_slice(body),
             Frame::Pad { bytes } => self.bytes.extend_from_slice(bytes),
             _ => {}
@@ -201,6 +204,17 @@ impl super::Part<'_> {
             + common_bytes(stream, seq, unordered)
             + decimal_digits(offset)
             + last_bytes
+    }
+}
+
+impl super::Repair<'_> {
+    /// How many bytes the frame's head takes for so many ranges up to the message `seq`, and so many symbols.
+    pub fn head_bytes(stream: u32, seq: u64, unordered: bool, ranges: usize, symbols: usize) -> usize {
+        let range_bytes = "[,],".len() + 2 * decimal_digits(seq);
+        r#"{"t":"repair","of":[],"len":[]}"#.len()
+            + common_bytes(stream, 0, unordered)
+            + ranges * range_bytes
+            + symbols * Messages::ENTRY_BYTES
     }
 }
 

@@ -25,10 +25,14 @@ pub enum Frame<'a> {
     Ack(Ack),
     /// Packets that are missing.
     Nack(Nack),
+    /// Messages that arrived, though the packets that carried them did not.
+    Have(Have),
     /// Whole messages, consecutive in their stream.
     Msg(Messages<'a>),
     /// A fragment of a message.
     Part(Part<'a>),
+    /// Repair symbols: sums of messages, from which those that are missing can be computed.
+    Repair(Repair<'a>),
     /// One message that is sent once and never repeated.
     Gram {
         /// The message.
@@ -59,8 +63,10 @@ impl Frame<'_> {
         match self {
             Self::Ack(_) => Kind::Ack,
             Self::Nack(_) => Kind::Nack,
+            Self::Have(_) => Kind::Have,
             Self::Msg(_) => Kind::Msg,
             Self::Part(_) => Kind::Part,
+            Self::Repair(_) => Kind::Repair,
             Self::Gram { .. } => Kind::Gram,
             Self::Window(_) => Kind::Window,
             Self::Skip(_) => Kind::Skip,
@@ -77,7 +83,8 @@ impl Frame<'_> {
 pub struct Ack {
     /// Closed ranges of packet numbers, ascending, with gaps between them; the newest [`super::MAX_ACK_RANGES`].
     pub got: Ranges,
-    /// How long the newest packet waited here for this ack, in microseconds.
+    /// How long the newest packet waited here for this ack, in microseconds; absent on the wire for 0.
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub delay_us: u64,
 }
 
@@ -86,6 +93,16 @@ pub struct Ack {
 pub struct Nack {
     /// Closed ranges of packet numbers, ascending.
     pub miss: Ranges,
+}
+
+/// All messages of a stream up to `seq` are here, or were given up by their sender (UC-STR-017).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Have {
+    /// The stream; absent on the wire for 0.
+    #[serde(rename = "st", default, skip_serializing_if = "is_zero")]
+    pub stream: u32,
+    /// The last one's number.
+    pub seq: u64,
 }
 
 /// Whole messages of one stream, consecutive from `seq`.
@@ -150,6 +167,22 @@ impl<'a> Part<'a> {
             body,
         })
     }
+}
+
+/// Repair symbols: sums of messages of one stream (UC-STR-015).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Repair<'a> {
+    /// The stream; absent on the wire for 0.
+    #[serde(rename = "st", skip_serializing_if = "is_zero")]
+    pub stream: u32,
+    /// Closed ranges of the messages' numbers, ascending, with gaps between them, over at most [`super::MAX_REPAIR_SPAN`] numbers.
+    pub of: Ranges,
+    /// Whether each may be handed over before the ones below it; absent on the wire for false.
+    #[serde(skip_serializing_if = "is_false")]
+    pub unordered: bool,
+    /// The symbols, at most [`super::MAX_SYMBOLS`], all of one length.
+    #[serde(rename = "len", serialize_with = "lengths")]
+    pub symbols: Bodies<'a>,
 }
 
 /// A new upper edge of what may be sent. Edges never go back.
@@ -332,13 +365,16 @@ pub struct Limits {
     pub ack_delay_us: u64,
     /// After this much silence it forgets the connection, in milliseconds.
     pub idle_ms: u64,
+    /// How many of a stream's newest messages it keeps to repair others from; absent on the wire for 0: it repairs nothing.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub repair_messages: u64,
 }
 
 impl Limits {
     /// Whether all are numbers as they may stand in a head (UC-WIRE-009).
     pub(super) fn are_numbers(&self) -> bool {
         let Self { message_bytes, connection_bytes, stream_bytes, stream_messages, streams: _, .. } = *self;
-        let Self { datagram_bytes, ack_delay_us, idle_ms, .. } = *self;
+        let Self { datagram_bytes, ack_delay_us, idle_ms, repair_messages, .. } = *self;
         [
             message_bytes,
             connection_bytes,
@@ -347,6 +383,7 @@ impl Limits {
             datagram_bytes,
             ack_delay_us,
             idle_ms,
+            repair_messages,
         ]
         .into_iter()
         .all(|number| number <= super::MAX_NUMBER)
@@ -364,6 +401,7 @@ impl Default for Limits {
             datagram_bytes: super::BASE_DATAGRAM_BYTES as u64,
             ack_delay_us: 25_000,
             idle_ms: 45_000,
+            repair_messages: 0,
         }
     }
 }
@@ -386,6 +424,11 @@ fn lengths<S: Serializer>(bodies: &Bodies<'_>, serializer: S) -> Result<S::Ok, S
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
 const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands skip_serializing_if a reference")]
+const fn is_nothing(number: &u64) -> bool {
     *number == 0
 }
 

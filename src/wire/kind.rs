@@ -20,7 +20,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// The kind of that `t`; None if this version has none such, as for the reserved ones (UC-WIRE-019).
+            /// The kind of that `t`; None if this version has none such.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Kind::$variant),)*
@@ -44,10 +44,14 @@ kinds! {
     Ack = "ack",
     /// Packets that are missing.
     Nack = "nack",
+    /// Messages that arrived, though their packets did not.
+    Have = "have",
     /// Whole messages of a stream.
     Msg = "msg",
     /// A fragment of a message.
     Part = "part",
+    /// Repair symbols: sums of messages, to compute missing ones from.
+    Repair = "repair",
     /// One message that is sent once.
     Gram = "gram",
     /// How much more may be sent.
@@ -68,12 +72,12 @@ kinds! {
 mod tests {
     use super::*;
 
-    // UC-WIRE-008, UC-WIRE-019
+    // UC-WIRE-008
     #[test]
     fn every_name_leads_back_to_its_kind() {
         for &kind in Kind::ALL {
             assert_eq!(Kind::from_name(kind.name()), Some(kind));
         }
-        assert_eq!(Kind::from_name("repair"), None);
+        assert_eq!(Kind::from_name("mend"), None);
     }
 }

@@ -21,8 +21,8 @@ pub use decode::{Datagram, Handshake, Packet, SealedHead, decode, decode_sealed}
 pub use encode::{Form, PacketWriter, decimal_digits, encode_handshake};
 pub use error::DecodeError;
 pub use frame::{
-    Ack, Bodies, Close, Frame, Frames, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Piece, Ranges,
-    Refuse, SealedHello, Skip, Welcome, Window, Wish,
+    Ack, Bodies, Close, Frame, Frames, Have, Hello, Limits, Messages, Mode, Nack, Part, PathFrame, Piece,
+    Ranges, Refuse, Repair, SealedHello, Skip, Welcome, Window, Wish,
 };
 pub use glance::{Glance, Kinds, glance, looks_like_bare_hello};
 pub use id::ConnectionId;
@@ -55,6 +55,17 @@ pub const MAX_FRAMES: usize = 64;
 
 /// The most entries in one `len` or `sizes` list (UC-WIRE-011).
 pub const MAX_LIST: usize = 256;
+
+/// How many message numbers the first and the last message of a `repair` may be apart, both included (UC-STR-015): a round trip of
+/// a busy talk. It bounds what a receiver keeps, and the work for one symbol.
+pub const MAX_REPAIR_SPAN: u64 = 64;
+
+/// The most symbols of one `repair` (UC-STR-015). Where two packets of five are lost, four for each message are enough.
+pub const MAX_SYMBOLS: usize = 4;
+
+/// How long a symbol is (UC-STR-015): two bytes for a length, and a message of at most 400 bytes. Longer ones fill packets, and are
+/// not said twice.
+pub const SYMBOL_BYTES: std::ops::RangeInclusive<usize> = 3..=402;
 
 /// The longest cookie, in bytes (UC-SEAL-012).
 pub const MAX_COOKIE_BYTES: usize = 128;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::ack::Urgency;
 use super::super::event::{Closed, Event, Violation};
-use super::super::sent::Content;
+use super::super::sent::{Content, SentPacket};
 use super::{Candidate, Connection, State};
 use crate::machine::Path;
 use crate::time::Instant;
@@ -31,6 +31,9 @@ impl Connection {
             return;
         }
         let urgency = urgency(&packet.frames);
+        if packet.frames.iter().any(|frame| matches!(frame, Frame::Repair(_))) {
+            self.arrivals.expect_repairs();
+        }
         if self.arrivals.is_duplicate(packet.number) {
             self.statistics.duplicates += 1;
             self.arrivals.record_duplicate(now, packet.number, urgency);
@@ -48,7 +51,7 @@ impl Connection {
         self.follow(now, path, bytes as u64, is_newest);
 
         for frame in &packet.frames {
-            if let Err(violation) = self.handle_frame(now, path, frame) {
+            if let Err(violation) = self.handle_frame(now, path, packet.number, frame) {
                 self.violate(now, violation);
                 return;
             }
@@ -56,6 +59,7 @@ impl Connection {
                 return;
             }
         }
+        self.statistics.messages_repaired = self.recv.repaired();
         while let Some(stream) = self.recv.poll_readable() {
             // A burst of messages is one announcement.
             if self.events.back() != Some(&Event::Readable { stream }) {
@@ -64,14 +68,26 @@ impl Connection {
         }
     }
 
-    fn handle_frame(&mut self, now: Instant, path: Path, frame: &Frame<'_>) -> Result<(), Violation> {
+    fn handle_frame(
+        &mut self,
+        now: Instant,
+        path: Path,
+        number: u64,
+        frame: &Frame<'_>,
+    ) -> Result<(), Violation> {
         match frame {
             Frame::Ack(ack) => self.handle_ack(now, ack),
             // Nothing to do at once: what a nack names was overtaken, which the ack beside it says as well, and the reorder
             // window decides (UC-ARQ-009).
             Frame::Nack(_) | Frame::Ping | Frame::Pad { .. } => {}
+            Frame::Have(have) => {
+                if !self.send.on_have(have.stream, have.seq) {
+                    self.statistics.dishonest_acks += 1;
+                }
+            }
             Frame::Msg(messages) => self.recv.on_messages(messages)?,
             Frame::Part(part) => self.recv.on_part(part)?,
+            Frame::Repair(repair) => self.recv.on_repair(number, repair)?,
             Frame::Skip(skip) => self.recv.on_skip(skip)?,
             Frame::Gram { body } => self.keep_gram(body),
             Frame::Window(Window::Connection { bytes }) => self.send.raise_connection(*bytes),
@@ -119,6 +135,7 @@ impl Connection {
                 round_trip = round_trip.min(LATE_ROUND_TRIP);
             }
             self.rtt.sample(now, round_trip, delay);
+            self.note_ack_delay(newest_before, &acked);
         }
         let acked_bytes = acked.iter().map(|(_, packet)| packet.bytes).sum();
         let sample = self.sent.ack_sample(now, packet, acked_bytes, &self.rtt);
@@ -145,9 +162,19 @@ impl Connection {
         self.detect_losses(now);
     }
 
+    /// Learns how long the other side waits for company before it acks: of two that left one after the other and are acked together,
+    /// the first waited as long as the second left later.
+    fn note_ack_delay(&mut self, newest_before: u64, acked: &[(u64, SentPacket)]) {
+        let following = acked.iter().position(|(number, _)| *number > newest_before);
+        let waited = following
+            .zip(acked.last())
+            .map_or(Duration::ZERO, |(first, (_, last))| last.sent_at.since(acked[first].1.sent_at));
+        self.ack_delay = waited.min(self.peer_ack_delay).max(self.ack_delay * 15 / 16);
+    }
+
     /// Finds what is lost and puts it back in its queue (UC-ARQ-016).
     pub(super) fn detect_losses(&mut self, now: Instant) {
-        let lost = self.loss.detect(now, &self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let lost = self.loss.detect(now, &self.sent, &self.rtt, self.ack_delay, &self.config);
         if !lost.is_empty() {
             let in_flight_before = self.sent.in_flight_bytes();
             for &number in &lost {
@@ -166,7 +193,7 @@ impl Connection {
                     Content::StreamWindow(stream) => self.windows_again.push(Some(stream)),
                     Content::Ping => self.ping_due = true,
                     Content::Gram => {}
-                    content => self.send.on_lost(content),
+                    content => self.send.on_lost(content, self.is_repairing),
                 }
             }
         }
@@ -271,11 +298,14 @@ fn urgency(frames: &[Frame<'_>]) -> Urgency {
     frames
         .iter()
         .map(|frame| match frame {
-            Frame::Ack(_) | Frame::Nack(_) | Frame::Path(_) | Frame::Close(_) | Frame::Pad { .. } => {
-                Urgency::None
-            }
+            Frame::Ack(_)
+            | Frame::Nack(_)
+            | Frame::Have(_)
+            | Frame::Path(_)
+            | Frame::Close(_)
+            | Frame::Pad { .. } => Urgency::None,
             Frame::Part(part) if !part.last => Urgency::Bulk,
-            Frame::Part(_) | Frame::Msg(_) => Urgency::Small,
+            Frame::Part(_) | Frame::Msg(_) | Frame::Repair(_) => Urgency::Small,
             _ => Urgency::Prompt,
         })
         .max()

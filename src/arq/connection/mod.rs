@@ -68,6 +68,8 @@ pub struct Connection {
     mtu: PathMtu,
     redundancy: Redundancy,
     send: SendStreams,
+    /// Whether the last packet with new messages had symbols of those before, or was due none.
+    is_repairing: bool,
     recv: RecvStreams,
     grams_out: VecDeque<(Vec<u8>, Option<Instant>)>,
     grams_in: VecDeque<Vec<u8>>,
@@ -79,6 +81,8 @@ pub struct Connection {
 
     /// What the other side declared as its longest wait before an ack.
     peer_ack_delay: Duration,
+    /// How long it lately waited: what is not shown is not waited for (UC-ARQ-010).
+    ack_delay: Duration,
     /// After this much silence the connection is given up.
     idle_timeout: Duration,
     last_heard: Instant,
@@ -168,6 +172,7 @@ impl Connection {
             redundancy: Redundancy::new(now),
             // Until the welcome tells better, the other side is taken to accept what we accept.
             send: SendStreams::new(config, config.limits),
+            is_repairing: false,
             recv: RecvStreams::new(config.limits),
             grams_out: VecDeque::new(),
             grams_in: VecDeque::new(),
@@ -175,6 +180,7 @@ impl Connection {
             ping_due: false,
             low_told: 1,
             peer_ack_delay: Duration::ZERO,
+            ack_delay: Duration::ZERO,
             idle_timeout: config.idle_timeout,
             last_heard: now,
             last_sent: now,
@@ -454,7 +460,7 @@ impl Connection {
 
     /// The time between two closes. However long a round trip seems to be, an end that nobody answers comes soon.
     fn close_interval(&self) -> Duration {
-        self.loss.interval(&self.rtt, self.peer_ack_delay, &self.config).min(self.config.probe_cap)
+        self.loss.interval(&self.rtt, self.ack_delay, &self.config).min(self.config.probe_cap)
     }
 
     /// How long a closed connection is remembered: as long as the other side may repeat its close (UC-CLOSE-004).

@@ -1,6 +1,7 @@
 //! When to wake, and what to do then.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::super::event::{Closed, Event};
 use super::{Connection, State};
@@ -55,6 +56,9 @@ impl Reason {
     }
 }
 
+/// After so much silence no symbol comes for what is missing; it comes itself.
+const REPAIRS_KEPT: Duration = Duration::from_secs(2);
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -73,7 +77,7 @@ impl Connection {
     }
 
     fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 10] {
-        let loss = self.loss.deadline(&self.sent, &self.rtt, self.peer_ack_delay, &self.config);
+        let loss = self.loss.deadline(&self.sent, &self.rtt, self.ack_delay, &self.config);
         let idle = self.last_heard + self.idle_timeout;
         let flush = match self.state {
             State::Flushing { until, .. } => Some(until),
@@ -129,6 +133,9 @@ impl Connection {
         {
             // It never answered; packets that still come from there begin a new attempt.
             self.candidate = None;
+        }
+        if self.last_heard + REPAIRS_KEPT <= now {
+            self.recv.forget_repairs();
         }
         self.rest();
     }

@@ -1,6 +1,7 @@
 //! What goes out next.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use smallvec::smallvec;
 
@@ -72,7 +73,7 @@ impl Connection {
         candidate.tries += 1;
         let (path, token, budget) = (candidate.path, candidate.token, candidate.budget_bytes() as usize);
         // Not the interval of the probes: those doubled while the old address was dead.
-        let interval = self.rtt.timeout(self.peer_ack_delay).unwrap_or(self.config.initial_timeout);
+        let interval = self.rtt.timeout(self.ack_delay).unwrap_or(self.config.initial_timeout);
         let challenge = Frame::Path(PathFrame::Challenge(token));
         let transmit = self.write_alone(now, buffer, path, &challenge, budget.min(self.mtu.bytes()));
         if let Some(candidate) = &mut self.candidate {
@@ -125,8 +126,9 @@ impl Connection {
         let remote_id = self.remote_id?;
         let ack_due = self.arrivals.deadline().is_some_and(|at| at <= now);
         let is_copy_due = self.copy_at().is_some_and(|at| at <= now);
-        let wants =
-            self.sent.in_flight_bytes() < self.window_bytes() && (self.has_content(now) || is_copy_due);
+        let is_in_window = self.sent.in_flight_bytes() < self.window_bytes();
+        let wants = (is_in_window && self.has_content(now))
+            || is_copy_due && (is_in_window || self.loss.is_probing());
         let may_send = wants && self.is_in_pace(now);
         if !wants {
             self.pacer.rest();
@@ -153,7 +155,8 @@ impl Connection {
         let mut contents = Contents::new();
         let (mut copied_bytes, mut has_new) = (0, false);
         if may_send {
-            (copied_bytes, has_new) = self.write_contents(now, &mut writer, &mut contents, is_copy_due);
+            (copied_bytes, has_new) =
+                self.write_contents(now, number, &mut writer, &mut contents, is_copy_due);
         }
         let (is_empty, sealed_at) = (writer.is_empty(), writer.sealed_at());
         writer.finish();
@@ -166,15 +169,21 @@ impl Connection {
         let length = self.seal(number, buffer, start, sealed_at);
         if acked {
             self.arrivals.on_ack_sent();
+            self.recv.on_haves_sent();
         }
         if contents.is_empty() {
             self.sent.record_unacked();
         } else {
             self.low_told = low.unwrap_or(self.low_told);
-            self.pacer.on_sent(length as u64);
+            // Probes are bounded by their number; what passed of them tells nothing of the path's rate.
+            let is_probe = self.loss.is_probing();
+            if !is_probe {
+                self.pacer.on_sent(length as u64);
+            }
             self.redundancy.on_sent(now, length as u64, copied_bytes, has_new);
             self.statistics.bytes_copied += copied_bytes;
-            self.sent.record(now, length as u64, contents, self.send.has_work());
+            let is_limited = self.send.has_work() && !is_probe && !self.send.is_in_doubt();
+            self.sent.record(now, length as u64, contents, is_limited);
             self.awaiting_since.get_or_insert(now);
             self.last_sent = now;
         }
@@ -260,6 +269,10 @@ impl Connection {
         let Some(ack) = self.arrivals.ack(now) else {
             return false;
         };
+        // Before the ack: what is here need not be called lost because of it.
+        for have in self.recv.haves() {
+            writer.push(&Frame::Have(have));
+        }
         let mut frame = Frame::Ack(ack);
         // 32 ranges of the longest numbers are more than a packet holds. The oldest are left out until it fits.
         while !writer.push(&frame) {
@@ -278,21 +291,37 @@ impl Connection {
     fn write_contents(
         &mut self,
         now: Instant,
+        number: u64,
         writer: &mut PacketWriter<'_>,
         contents: &mut Contents,
         is_copy_due: bool,
     ) -> (u64, bool) {
         self.write_windows(writer, contents);
         self.write_grams(now, writer, contents);
-        let is_overdue = self.is_overdue(now);
-        // In an outage nobody knows which packet will be the first to pass: each carries whatever is missing.
-        let copies = if is_overdue { u32::MAX } else { self.redundancy.copies(Aim::Spare) };
+        if is_copy_due {
+            self.send.stop_repairing();
+        }
+        if self.is_overdue(now) {
+            self.send.doubt_all();
+        }
+        // One packet that passed does not mean that the next ones do: until what was in doubt is there, nothing else is said twice.
+        let is_in_doubt = self.send.is_in_doubt();
+        let is_coded = !is_in_doubt && self.send.wants_repairs(self.redundancy.most_symbols());
+        let copies = if is_in_doubt || is_coded { 1 } else { self.redundancy.copies(Aim::Spare) };
         let bytes = self.redundancy.allowance(now, &self.rtt);
         let mut spare = Spare { copies, bytes, has_new: false };
         let allowed = spare.bytes;
         self.send.fill(writer, contents, &mut spare);
-        if is_overdue && !self.ping_due {
-            self.send.fill_copies(writer, contents, &mut spare);
+        if is_coded && spare.has_new {
+            let symbols = self.redundancy.take_symbols();
+            self.send.write_repairs(number, symbols, writer, contents, &mut spare);
+        }
+        if spare.has_new {
+            self.is_repairing = is_coded;
+            self.loss.set_patience(if is_coded { self.ack_delay } else { Duration::ZERO });
+        }
+        if is_in_doubt && !self.ping_due {
+            self.send.fill_missing(writer, contents, &mut spare);
         } else if is_copy_due {
             spare.copies = self.redundancy.copies(Aim::Own);
             self.send.fill_copies(writer, contents, &mut spare);
@@ -310,14 +339,26 @@ impl Connection {
     /// Whether an ack should have come: what was sent in the last round trip and more may all be lost.
     fn is_overdue(&self, now: Instant) -> bool {
         let round_trip = self.rtt.smoothed().unwrap_or(self.config.initial_timeout);
-        self.awaiting_since.is_some_and(|since| since + round_trip * 5 / 4 + self.peer_ack_delay <= now)
+        self.awaiting_since.is_some_and(|since| since + round_trip * 3 / 2 + self.ack_delay <= now)
     }
 
     /// When copies get a packet of their own.
     pub(super) fn copy_at(&self) -> Option<Instant> {
+        if self.loss.is_probing() {
+            return self.probe_at();
+        }
         let copies = self.redundancy.copies(Aim::Own);
-        let wanted = copies > 1 && !self.loss.is_probing() && self.send.wants_copies(copies);
-        wanted.then(|| self.redundancy.copy_at(&self.rtt))
+        let wants_copies = copies > 1 && self.send.wants_copies(copies);
+        (wants_copies || self.send.awaits_repair()).then(|| self.redundancy.copy_at(&self.rtt))
+    }
+
+    /// When another probe goes out beside the two in flight: while the silence is short, within the budget of copies. So what is
+    /// missing arrives soon after the link is back.
+    fn probe_at(&self) -> Option<Instant> {
+        let is_worth_it = self.loss.is_silence_short(&self.config)
+            && self.redundancy.has_budget()
+            && self.send.wants_copies(u32::MAX);
+        is_worth_it.then(|| self.redundancy.probe_at(&self.rtt))
     }
 
     /// Tells windows that moved, and tells again the ones whose frame was lost, with the edges of today.

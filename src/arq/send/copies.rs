@@ -19,7 +19,7 @@ pub struct Spare {
 }
 
 impl Spare {
-    fn takes(&mut self, bytes: u64) -> bool {
+    pub(super) fn takes(&mut self, bytes: u64) -> bool {
         let fits = bytes <= self.bytes;
         if fits {
             self.bytes -= bytes;
@@ -54,6 +54,53 @@ impl SendStreams {
         }
     }
 
+    /// Fills what is left of a packet with whatever is not confirmed, oldest first, and goes on in the next packet where this one ends:
+    /// in an outage nobody knows which will be the first to pass.
+    pub fn fill_missing(
+        &mut self,
+        writer: &mut PacketWriter<'_>,
+        contents: &mut Contents,
+        spare: &mut Spare,
+    ) {
+        for stream in 0..self.streams.len() {
+            let state = &self.streams[stream];
+            let (base, end) = (state.base, state.next_new);
+            let from = if (base..end).contains(&state.missing_from) { state.missing_from } else { base };
+            for range in [from..end, base..from] {
+                let mut seq = range.start;
+                while let Some(first) = (seq..range.end).find(|&seq| self.is_missing(stream, seq, contents)) {
+                    let run = (first..range.end).take_while(|&seq| {
+                        let length = self.streams[stream].peek(seq).map_or(0, |message| message.length);
+                        self.is_missing(stream, seq, contents)
+                            && spare.takes(length + Messages::ENTRY_BYTES as u64)
+                    });
+                    let run = run.count();
+                    let written = self.write_messages(stream as u32, first, run, writer, contents);
+                    if run == 0 || written < run {
+                        self.streams[stream].missing_from = first + written as u64;
+                        return;
+                    }
+                    seq = first + written as u64;
+                }
+            }
+        }
+    }
+
+    /// An ack is overdue: whatever was sent may be lost.
+    pub fn doubt_all(&mut self) {
+        self.streams.iter_mut().for_each(|state| state.doubt_below = state.next_new);
+    }
+
+    /// Whether something of that is still not confirmed.
+    pub fn is_in_doubt(&self) -> bool {
+        self.streams.iter().any(|state| state.base < state.doubt_below)
+    }
+
+    /// Whether a message is small, not confirmed, and not in this packet.
+    fn is_missing(&self, stream: usize, seq: u64, contents: &[Content]) -> bool {
+        self.streams[stream].may_be_copied(seq, u32::MAX) && !is_in(contents, stream, seq)
+    }
+
     /// How many messages just before `seq` can join those from `seq` on in one frame of `room` bytes more.
     pub(super) fn run_before(&self, stream: usize, seq: u64, room: usize, spare: &mut Spare) -> usize {
         let state = &self.streams[stream];
@@ -82,14 +129,7 @@ impl SendStreams {
         room: usize,
     ) -> Option<(u64, usize)> {
         let state = &self.streams[stream];
-        let is_in = |wanted| {
-            contents.iter().any(|content| match *content {
-                Content::Messages { stream: of, seq, count } => {
-                    of == stream as u32 && (seq..seq + u64::from(count)).contains(&wanted)
-                }
-                _ => false,
-            })
-        };
+        let is_in = |seq| is_in(contents, stream, seq);
         let newest = state
             .reach()
             .rev()
@@ -107,6 +147,16 @@ impl SendStreams {
         }
         Some((newest - before as u64, before + 1))
     }
+}
+
+/// Whether a packet has a message whole.
+pub(super) fn is_in(contents: &[Content], stream: usize, wanted: u64) -> bool {
+    contents.iter().any(|content| match *content {
+        Content::Messages { stream: of, seq, count } => {
+            of == stream as u32 && (seq..seq + u64::from(count)).contains(&wanted)
+        }
+        _ => false,
+    })
 }
 
 impl SendStream {
@@ -216,11 +266,11 @@ mod tests {
         assert_eq!(sender.packet(3, 1_200, false), [1]);
         assert_eq!(sender.packet(3, 1_200, true), [1]);
         let lost = Content::Messages { stream: 0, seq: 1, count: 1 };
-        sender.streams.on_lost(lost);
-        sender.streams.on_lost(lost);
+        sender.streams.on_lost(lost, false);
+        sender.streams.on_lost(lost, false);
         assert_eq!(sender.packet(1, 1_200, false), [1]);
         assert!(!sender.streams.has_work());
-        sender.streams.on_lost(lost);
+        sender.streams.on_lost(lost, false);
         assert_eq!(sender.packet(1, 1_200, false), [1], "and again when it is lost again");
     }
 }

@@ -5,6 +5,7 @@
 
 mod copies;
 mod fill;
+mod repair;
 mod stretch;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -18,7 +19,7 @@ use super::flow::Credit;
 use super::ranges::Ranges;
 use super::sent::Content;
 use crate::time::Instant;
-use crate::wire::Limits;
+use crate::wire::{Limits, MAX_SYMBOLS};
 
 /// How one message is to travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct SendStreams {
     streams: Vec<SendStream>,
     /// What was lost and is still wanted, oldest loss first.
     again: VecDeque<Content>,
+    /// Messages that were lost and get a symbol in the next packet that leaves anyway, before they are sent again.
+    to_repair: VecDeque<(u32, u64)>,
     deadlines: BTreeSet<(Instant, u32, u64)>,
     credit: Credit,
     limits: Limits,
@@ -64,6 +67,10 @@ struct SendStream {
     messages: VecDeque<Outgoing>,
     /// The number of the first message that was not wholly sent once.
     next_new: u64,
+    /// Where in an outage the next packet goes on with what is missing.
+    missing_from: u64,
+    /// The first message that was not sent yet when an ack was overdue last.
+    doubt_below: u64,
     bytes: Credit,
     seq_edge: u64,
 }
@@ -102,6 +109,7 @@ impl SendStreams {
         Self {
             streams: Vec::new(),
             again: VecDeque::new(),
+            to_repair: VecDeque::new(),
             deadlines: BTreeSet::new(),
             credit: Credit::new(limits.connection_bytes),
             limits: within_windows(limits),
@@ -164,6 +172,8 @@ impl SendStreams {
                 base: 1,
                 messages: VecDeque::new(),
                 next_new: 1,
+                missing_from: 1,
+                doubt_below: 1,
                 bytes: Credit::new(self.limits.stream_bytes),
                 seq_edge: self.limits.stream_messages,
             });
@@ -243,21 +253,44 @@ impl SendStreams {
                 }
             }
             Content::Skip { stream, seq } => self.settle(stream, seq, None),
+            // What it says to have comes before what it acks: the symbol was not enough.
+            Content::Repair { stream, seq } => self.send_message_again(stream, seq),
             _ => {}
         }
     }
 
-    /// Its packet was lost.
-    pub fn on_lost(&mut self, content: Content) {
-        if let Content::Messages { stream, seq, count } = content {
-            return (seq..seq + u64::from(count)).for_each(|seq| self.on_message_lost(stream, seq));
-        }
-        if self.is_wanted(content) {
-            self.again.push_back(content);
+    /// The other side has all of a stream up to `seq`, by its own word (UC-STR-017). False if that cannot be, because it never left.
+    pub fn on_have(&mut self, stream: u32, seq: u64) -> bool {
+        let Some(state) = self.streams.get(stream as usize).filter(|state| seq < state.next_new) else {
+            return false;
+        };
+        (state.base..=seq).for_each(|seq| self.settle_if_on_its_way(stream, seq));
+        true
+    }
+
+    /// Its packet was lost. `is_repaired` tells whether symbols are on their way that may say the same.
+    pub fn on_lost(&mut self, content: Content, is_repaired: bool) {
+        match content {
+            Content::Messages { stream, seq, count } => {
+                for seq in seq..seq + u64::from(count) {
+                    if is_repaired && self.may_be_repaired(stream, seq) {
+                        self.to_repair.push_back((stream, seq));
+                    } else {
+                        self.send_message_again(stream, seq);
+                    }
+                    if self.to_repair.len() > MAX_SYMBOLS {
+                        // More than the next packet's symbols can make up for.
+                        self.stop_repairing();
+                    }
+                }
+            }
+            Content::Repair { stream, seq } => self.send_message_again(stream, seq),
+            content if self.is_wanted(content) => self.again.push_back(content),
+            _ => {}
         }
     }
 
-    fn on_message_lost(&mut self, stream: u32, seq: u64) {
+    fn send_message_again(&mut self, stream: u32, seq: u64) {
         // Another packet with a copy of it may have been lost, too.
         if let Some(message) = self.outgoing(stream, seq)
             && message.phase == Phase::OnItsWay
@@ -313,6 +346,7 @@ impl SendStreams {
             }
         }
         self.again.clear();
+        self.to_repair.clear();
         self.deadlines.clear();
         (self.queued_bytes, self.owed_bytes, self.queued_messages) = (0, 0, 0);
     }
@@ -349,10 +383,10 @@ impl SendStreams {
     /// Whether the other side still needs it.
     fn is_wanted(&self, content: Content) -> bool {
         match content {
-            // Those in `again` are single ones.
-            Content::Messages { stream, seq, .. } => {
-                self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay)
-            }
+            // Those in `again` are single ones, and some were sent again meanwhile for another reason.
+            Content::Messages { stream, seq, .. } => self
+                .peek(stream, seq)
+                .is_some_and(|message| message.phase == Phase::OnItsWay && message.is_again),
             Content::Part { stream, seq, offset, length } => self.peek(stream, seq).is_some_and(|message| {
                 message.phase == Phase::OnItsWay
                     && message.acked.gaps(offset, offset + length - 1).next().is_some()

@@ -5,9 +5,9 @@
 //! whatever it does not expect it declines, also what is wrong, so that the general reader decides and names the error. Where
 //! debug assertions are on, each datagram is read both ways and compared, in [`super::decode`] and [`super::decode_sealed`].
 
-use super::super::frame::{Ack, Frame, Nack, Ranges};
+use super::super::frame::{Ack, Frame, Have, Nack, Ranges};
 use super::super::{ConnectionId, MAX_FRAMES, checksum};
-use super::raw::{Lengths, RawFrame, RawLength, RawMessages, RawPart, RawWindow};
+use super::raw::{Lengths, RawFrame, RawLength, RawMessages, RawPart, RawRepair, RawWindow};
 use super::{Carried, Datagram, Head, Packet, numbered, split};
 
 /// Reads a packet, in the clear or the outside of a sealed one.
@@ -86,8 +86,14 @@ fn frame<'a>(scanner: &mut Scanner<'a>) -> Option<RawFrame<'a>> {
         RawFrame::Msg(messages(scanner)?)
     } else if scanner.skips(b"ack\",\"got\":") {
         let got = scanner.ranges()?;
-        scanner.skip(b",\"delay_us\":")?;
-        RawFrame::Whole(Frame::Ack(Ack { got, delay_us: scanner.number()? }))
+        let delay_us = scanner.optional(b",\"delay_us\":")?.unwrap_or(0);
+        RawFrame::Whole(Frame::Ack(Ack { got, delay_us }))
+    } else if scanner.skips(b"repair\",") {
+        RawFrame::Repair(repair(scanner)?)
+    } else if scanner.skips(b"have\",") {
+        let stream = scanner.stream()?;
+        scanner.skip(b"\"seq\":")?;
+        RawFrame::Whole(Frame::Have(Have { stream, seq: scanner.number()? }))
     } else if scanner.skips(b"nack\",\"miss\":") {
         RawFrame::Whole(Frame::Nack(Nack { miss: scanner.ranges()? }))
     } else if scanner.skips(b"window\",") {
@@ -122,6 +128,15 @@ fn part(scanner: &mut Scanner<'_>) -> Option<RawPart> {
     let last = scanner.skips(b",\"last\":true");
     scanner.skip(b",\"len\":")?;
     Some(RawPart { st, seq, unordered, off, last, len: scanner.lengths()? })
+}
+
+fn repair(scanner: &mut Scanner<'_>) -> Option<RawRepair> {
+    let st = scanner.stream()?;
+    scanner.skip(b"\"of\":")?;
+    let of = scanner.ranges()?;
+    let unordered = scanner.skips(b",\"unordered\":true");
+    scanner.skip(b",\"len\":")?;
+    Some(RawRepair { st, of, unordered, len: scanner.lengths()? })
 }
 
 fn window(scanner: &mut Scanner<'_>) -> Option<RawWindow> {
@@ -249,7 +264,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::Index;
 
-    use super::super::super::{Form, Messages, PacketWriter, Part, SEAL_BYTES, Skip, Window};
+    use super::super::super::{Form, Messages, PacketWriter, Part, Repair, SEAL_BYTES, Skip, Window};
     use super::super::decode_any;
     use super::super::sealed::decode_any_sealed;
     use super::*;
@@ -282,7 +297,7 @@ mod tests {
         let stream = prop_oneof![Just(0), any::<u32>()];
         let lengths = vec(1..BYTES.len(), 1..6);
         let common = (stream, number(), number(), any::<[bool; 2]>(), lengths, ranges());
-        (common, 0..10).prop_map(|((stream, seq, other, [unordered, last], lengths, ranges), kind)| {
+        (common, 0..12).prop_map(|((stream, seq, other, [unordered, last], lengths, ranges), kind)| {
             let (seq, offset) = (seq.min(1 << 52), other.min(1 << 52));
             let bodies = lengths.iter().map(|&length| &BYTES[..length]).collect();
             match kind {
@@ -293,6 +308,12 @@ mod tests {
                 6 => Frame::Window(Window::Connection { bytes: other }),
                 7 => Frame::Window(Window::Stream { stream, bytes: other, seq }),
                 8 => Frame::Ping,
+                9 => Frame::Have(Have { stream, seq }),
+                10 => {
+                    let of = [[seq, seq + 3], [seq + 9, seq + 20]].into_iter().collect();
+                    let symbols = lengths.iter().take(4).map(|_| &BYTES[..lengths[0].max(3)]).collect();
+                    Frame::Repair(Repair { stream, of, unordered, symbols })
+                }
                 _ => Frame::Skip(Skip { stream, seq, sizes: vec![other] }),
             }
         })

@@ -7,8 +7,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use smallvec::{SmallVec, smallvec};
 
-use super::super::frame::{Ack, Bodies, Close, Frame, Messages, Nack, Part, PathFrame, Refuse, Skip, Window};
-use super::super::{DecodeError, Kind, MAX_ACK_RANGES, MAX_LIST, MAX_NUMBER, MAX_REASON_BYTES};
+use super::super::frame::{
+    Ack, Bodies, Close, Frame, Have, Messages, Nack, Part, PathFrame, Ranges, Refuse, Repair, Skip, Window,
+};
+use super::super::{
+    DecodeError, Kind, MAX_ACK_RANGES, MAX_LIST, MAX_NUMBER, MAX_REASON_BYTES, MAX_REPAIR_SPAN, MAX_SYMBOLS,
+    SYMBOL_BYTES,
+};
 use super::handshake::{RawHandshake, RawHello, RawRetry, RawWelcome};
 
 /// A frame as its head tells it, before its bytes are attached.
@@ -19,6 +24,7 @@ pub(super) enum RawFrame<'a> {
     Window(RawWindow),
     Msg(RawMessages),
     Part(RawPart),
+    Repair(RawRepair),
     Gram(RawLength),
     Pad(RawLength),
     Unknown(Lengths),
@@ -61,6 +67,8 @@ impl<'de> Visitor<'de> for FrameVisitor {
             Some(Kind::Refuse) => RawFrame::Handshake(RawHandshake::Refuse(Refuse::deserialize(rest)?)),
             Some(Kind::Ack) => RawFrame::Whole(Frame::Ack(Ack::deserialize(rest)?)),
             Some(Kind::Nack) => RawFrame::Whole(Frame::Nack(Nack::deserialize(rest)?)),
+            Some(Kind::Have) => RawFrame::Whole(Frame::Have(Have::deserialize(rest)?)),
+            Some(Kind::Repair) => RawFrame::Repair(RawRepair::deserialize(rest)?),
             Some(Kind::Msg) => RawFrame::Msg(RawMessages::deserialize(rest)?),
             Some(Kind::Part) => RawFrame::Part(RawPart::deserialize(rest)?),
             Some(Kind::Gram) => RawFrame::Gram(RawLength::deserialize(rest)?),
@@ -112,6 +120,16 @@ pub(super) struct RawPart {
     pub(super) off: u64,
     #[serde(default)]
     pub(super) last: bool,
+    pub(super) len: Lengths,
+}
+
+#[derive(serde::Deserialize)]
+pub(super) struct RawRepair {
+    #[serde(default)]
+    pub(super) st: u32,
+    pub(super) of: Ranges,
+    #[serde(default)]
+    pub(super) unordered: bool,
     pub(super) len: Lengths,
 }
 
@@ -191,6 +209,7 @@ impl<'a> RawFrame<'a> {
             Self::Window(raw) => raw.check().map(Frame::Window),
             Self::Msg(raw) => raw.attach(payload).map(Frame::Msg),
             Self::Part(raw) => raw.attach(payload).map(Frame::Part),
+            Self::Repair(raw) => raw.attach(payload).map(Frame::Repair),
             Self::Gram(raw) => Ok(Frame::Gram { body: take(payload, raw.len)? }),
             Self::Pad(raw) => Ok(Frame::Pad { bytes: take(payload, raw.len)? }),
             Self::Path(_) | Self::Handshake(_) | Self::Unknown(_) | Self::WithoutKind => {
@@ -241,6 +260,24 @@ impl RawPart {
     }
 }
 
+impl RawRepair {
+    fn attach<'a>(self, payload: &mut &'a [u8]) -> Result<Repair<'a>, DecodeError> {
+        check_ranges(&self.of)?;
+        let lengths = &self.len.0;
+        let span = self.of.last().map_or(0, |last| last[1] - self.of[0][0] + 1);
+        if lengths.is_empty() || lengths.len() > MAX_SYMBOLS || span > MAX_REPAIR_SPAN {
+            return Err(DecodeError::TooMany);
+        }
+        if !SYMBOL_BYTES.contains(&(lengths[0] as usize))
+            || lengths.iter().any(|length| *length != lengths[0])
+        {
+            return Err(DecodeError::BadNumber);
+        }
+        let symbols = self.len.take(payload)?;
+        Ok(Repair { stream: self.st, of: self.of, unordered: self.unordered, symbols })
+    }
+}
+
 impl RawWindow {
     fn check(self) -> Result<Window, DecodeError> {
         match self {
@@ -265,6 +302,7 @@ fn check_frame(frame: Frame<'_>) -> Result<Frame<'_>, DecodeError> {
             check_number(*delay_us)?;
         }
         Frame::Nack(Nack { miss }) => check_ranges(miss)?,
+        Frame::Have(Have { seq, .. }) => check_sequence(*seq, 1)?,
         Frame::Skip(Skip { seq, sizes, .. }) => {
             if sizes.len() > MAX_LIST {
                 return Err(DecodeError::TooMany);

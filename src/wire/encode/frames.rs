@@ -2,7 +2,7 @@
 //! that a general writer of JSON takes; the others are left to serde. Both write the same bytes, and a test compares them for every
 //! kind: the types in [`super::super::frame`] stay the one place that says what a frame looks like.
 
-use super::super::frame::{Ack, Frame, Messages, Part, Window};
+use super::super::frame::{Ack, Frame, Have, Messages, Part, Repair, Window};
 use super::write_json;
 
 /// Appends a frame's head.
@@ -13,8 +13,16 @@ pub(super) fn write_frame(buffer: &mut Vec<u8>, frame: &Frame<'_>) {
         Frame::Ack(Ack { got, delay_us }) => {
             buffer.extend_from_slice(b"{\"t\":\"ack\",\"got\":");
             write_ranges(buffer, got);
-            write_member(buffer, b",\"delay_us\":", *delay_us);
+            if *delay_us > 0 {
+                write_member(buffer, b",\"delay_us\":", *delay_us);
+            }
         }
+        Frame::Have(Have { stream, seq }) => {
+            buffer.extend_from_slice(b"{\"t\":\"have\",");
+            write_stream(buffer, *stream);
+            write_member(buffer, b"\"seq\":", *seq);
+        }
+        Frame::Repair(repair) => write_repair(buffer, repair),
         Frame::Nack(nack) => {
             buffer.extend_from_slice(b"{\"t\":\"nack\",\"miss\":");
             write_ranges(buffer, &nack.miss);
@@ -64,6 +72,18 @@ fn write_part(buffer: &mut Vec<u8>, part: &Part<'_>) {
         [body] => write_number(buffer, body.len() as u64),
         _ => write_lengths(buffer, &part.bodies),
     }
+}
+
+fn write_repair(buffer: &mut Vec<u8>, repair: &Repair<'_>) {
+    buffer.extend_from_slice(b"{\"t\":\"repair\",");
+    write_stream(buffer, repair.stream);
+    buffer.extend_from_slice(b"\"of\":");
+    write_ranges(buffer, &repair.of);
+    if repair.unordered {
+        buffer.extend_from_slice(b",\"unordered\":true");
+    }
+    buffer.extend_from_slice(b",\"len\":");
+    write_lengths(buffer, &repair.symbols);
 }
 
 /// Stream 0 is left out.
@@ -148,20 +168,25 @@ mod tests {
         let kinds = prop_oneof![
             (ranges(), number()).prop_map(|(got, delay_us)| Frame::Ack(Ack { got: got.into(), delay_us })),
             ranges().prop_map(|miss| Frame::Nack(Nack { miss: miss.into() })),
+            ranges().prop_map(|got| Frame::Ack(Ack { got: got.into(), delay_us: 0 })),
             number().prop_map(|bytes| Frame::Window(Window::Connection { bytes })),
             number().prop_map(|token| Frame::Path(PathFrame::Answer(token))),
             Just(Frame::Ping),
         ];
-        let content = (common, 0..5).prop_map(|((stream, seq, unordered, offset, last, lengths), kind)| {
-            let bodies = lengths.iter().map(|&length| &BYTES[..length]).collect();
-            match kind {
-                0 => Frame::Msg(Messages { stream, seq, unordered, bodies }),
-                1 => Frame::Part(Part { stream, seq, unordered, offset, last, bodies }),
-                2 => Frame::Window(Window::Stream { stream, bytes: offset, seq }),
-                3 => Frame::Gram { body: bodies.first().copied().unwrap_or_default() },
-                _ => Frame::Skip(Skip { stream, seq, sizes: vec![offset] }),
-            }
-        });
+        let content = (common, ranges(), 0..7).prop_map(
+            |((stream, seq, unordered, offset, last, lengths), of, kind)| {
+                let bodies = lengths.iter().map(|&length| &BYTES[..length]).collect();
+                match kind {
+                    0 => Frame::Msg(Messages { stream, seq, unordered, bodies }),
+                    1 => Frame::Part(Part { stream, seq, unordered, offset, last, bodies }),
+                    2 => Frame::Window(Window::Stream { stream, bytes: offset, seq }),
+                    3 => Frame::Have(Have { stream, seq }),
+                    4 => Frame::Repair(Repair { stream, of: of.into(), unordered, symbols: bodies }),
+                    5 => Frame::Gram { body: bodies.first().copied().unwrap_or_default() },
+                    _ => Frame::Skip(Skip { stream, seq, sizes: vec![offset] }),
+                }
+            },
+        );
         prop_oneof![kinds, content]
     }
 
