@@ -9,6 +9,11 @@ pub struct LossRate {
     short: Memory,
     /// How many packets have arrived since one was lost.
     since_loss: u32,
+    /// The last packet that was lost, and how many in a row with it.
+    last_lost: u64,
+    run: u32,
+    /// Long runs, fading.
+    bursts: u64,
 }
 
 /// Packets that were lost and packets whose fate is known, in millionths, both fading.
@@ -44,21 +49,42 @@ impl LossRate {
     /// For so many packets after a loss more of them are expected.
     const EXPECTED: u32 = 12;
 
+    /// So many in a row are no chance, nor acks that chance kept away.
+    const BURST: u32 = 10;
+
+    /// A burst is remembered for so many packets, and makes a link bursty together with another one.
+    const BURST_MEMORY: u64 = 512;
+
     /// Nothing seen.
     pub const fn new() -> Self {
         let nothing = Memory { lost: 0, settled: 0 };
-        Self { long: nothing, short: nothing, since_loss: u32::MAX }
+        Self { long: nothing, short: nothing, since_loss: u32::MAX, last_lost: 0, run: 0, bursts: 0 }
     }
 
     /// A packet arrived, or was found lost.
     pub const fn on_settled(&mut self, is_lost: bool) {
         self.long.count(is_lost, Self::LONG);
         self.short.count(is_lost, Self::SHORT);
+        self.bursts -= self.bursts / Self::BURST_MEMORY;
         self.since_loss = if is_lost { 0 } else { self.since_loss.saturating_add(1) };
         let is_known = self.short.settled > (Self::SHORT - 4) * ONE;
         if is_known && self.short.share(0).abs_diff(self.long.share(0)) > Self::CHANGED {
             self.long = self.short;
         }
+    }
+
+    /// Which one was found lost; they are told in the order of their numbers.
+    pub const fn note_lost(&mut self, number: u64) {
+        self.run = if number == self.last_lost + 1 { self.run + 1 } else { 1 };
+        self.last_lost = number;
+        if self.run == Self::BURST {
+            self.bursts += ONE;
+        }
+    }
+
+    /// Whether the link is gone for a while every now and then, and does not just lose some.
+    pub const fn is_bursty(&self) -> bool {
+        self.bursts > ONE
     }
 
     /// One that was found lost had only been late; it was counted as arrived as well.
@@ -128,6 +154,24 @@ mod tests {
         follow(&mut rate, &mut random, 30, 1_000);
         assert!(follow(&mut rate, &mut random, 0, 60) <= 12);
         assert_eq!(follow(&mut rate, &mut random, 0, 700), 0);
+    }
+
+    #[test]
+    fn bursts_are_told_from_single_losses() {
+        let mut random = Random::from_seed(6);
+        let mut after = |lose: &mut dyn FnMut(u64, &mut Random) -> bool| {
+            let mut rate = LossRate::new();
+            for number in 0..2_000 {
+                let is_lost = lose(number, &mut random);
+                rate.on_settled(is_lost);
+                if is_lost {
+                    rate.note_lost(number);
+                }
+            }
+            rate.is_bursty()
+        };
+        assert!(!after(&mut |_, random| random.below(10) < 2));
+        assert!(after(&mut |number, _| number % 60 < 12));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::wire::MAX_SYMBOLS;
 /// How sure the receiver's having a message is to be before anything was heard of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
-    /// All but one of a hundred: worth a packet of its own.
+    /// All but one of ninety: worth a packet of its own.
     Own,
     /// All but one of four hundred: worth spare room in packets that leave anyway.
     Spare,
@@ -70,6 +70,17 @@ impl Redundancy {
         self.rate.on_settled(is_lost);
     }
 
+    /// Which one was found lost.
+    pub const fn note_lost(&mut self, number: u64) {
+        self.rate.note_lost(number);
+    }
+
+    /// For how long an ack is waited for before all that was sent counts as in doubt: for longer than chance keeps acks away, unless
+    /// the link is known to be gone every now and then.
+    pub fn patience(&self, round_trip: Duration) -> Duration {
+        if self.rate.is_bursty() { round_trip * 5 / 4 } else { round_trip * 3 / 2 }
+    }
+
     /// One that was found lost had only been late; it was counted as arrived as well.
     pub const fn on_spurious(&mut self) {
         self.rate.on_spurious();
@@ -79,8 +90,8 @@ impl Redundancy {
     pub fn copies(&self, aim: Aim) -> u32 {
         let loss = self.rate.share();
         let (left, least) = match aim {
-            Aim::Own if self.rate.is_loss_expected() => (ONE / 100, Self::CAREFUL_COPIES),
-            Aim::Own => (ONE / 100, 1),
+            Aim::Own if self.rate.is_loss_expected() => (ONE / 90, Self::CAREFUL_COPIES),
+            Aim::Own => (ONE / 90, 1),
             Aim::Spare => (ONE / 400, 1),
         };
         let (mut copies, mut missing) = (1, loss);
@@ -192,8 +203,10 @@ mod tests {
     fn a_clean_link_pays_nothing() {
         let redundancy = after([false; 1_000]);
         assert_eq!((redundancy.copies(Aim::Own), redundancy.copies(Aim::Spare)), (1, 1));
-        assert_eq!(after([false; 1_000]).loss(), 0);
-        assert_eq!(after([false, true, false]).copies(Aim::Spare), 1, "one loss says nothing");
+        assert_eq!(redundancy.most_symbols(), 0);
+        let redundancy = after([false, true, false]);
+        assert_eq!(redundancy.copies(Aim::Spare), 1, "one loss says nothing");
+        assert_eq!(redundancy.copies(Aim::Own), 3, "but whoever has no company had better be careful");
     }
 
     // UC-ARQ-022
@@ -203,14 +216,17 @@ mod tests {
             let redundancy = after((1..2_000).map(|number| number % every == 0));
             (every, redundancy.copies(Aim::Own), redundancy.copies(Aim::Spare))
         });
-        assert_eq!(told, [(100, 1, 1), (20, 2, 2), (10, 2, 3), (5, 3, 4), (3, 4, 6)]);
+        assert_eq!(told, [(100, 1, 1), (20, 2, 2), (10, 3, 3), (5, 3, 4), (3, 5, 6)]);
     }
 
+    // UC-STR-018
     #[test]
-    fn what_was_only_late_is_taken_back() {
-        let mut redundancy = after([true, false]);
-        redundancy.on_spurious();
-        assert_eq!(redundancy.loss(), 0);
+    fn symbols_follow_the_loss() {
+        let told = [100, 20, 10, 5, 3].map(|every| {
+            let mut redundancy = after((1..2_000).map(|number| number % every == 0));
+            (every, (0..100).map(|_| redundancy.take_symbols()).sum::<usize>())
+        });
+        assert_eq!(told, [(100, 0), (20, 72), (10, 117), (5, 205), (3, 325)]);
     }
 
     #[test]

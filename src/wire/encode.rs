@@ -133,6 +133,16 @@ impl<'b> PacketWriter<'b> {
         self.limit.saturating_sub(self.head.len() + separator + SUFFIX.len() + self.bytes.len())
     }
 
+    /// Keeps so many bytes free for what comes later, until they are given back.
+    pub const fn set_aside(&mut self, bytes: usize) {
+        self.limit = self.limit.saturating_sub(bytes);
+    }
+
+    /// Gives back what was set aside.
+    pub const fn give_back(&mut self, bytes: usize) {
+        self.limit += bytes;
+    }
+
     /// Whether no frame is in it yet.
     pub const fn is_empty(&self) -> bool {
         self.frames == 0

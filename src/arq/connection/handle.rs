@@ -178,6 +178,7 @@ impl Connection {
         if !lost.is_empty() {
             let in_flight_before = self.sent.in_flight_bytes();
             for &number in &lost {
+                self.redundancy.note_lost(number);
                 self.mtu.on_lost(now, number, self.sent.bytes_of(number).unwrap_or_default());
             }
             if self.loss.is_probing() {

@@ -311,6 +311,11 @@ impl Connection {
         let bytes = self.redundancy.allowance(now, &self.rtt);
         let mut spare = Spare { copies, bytes, has_new: false };
         let allowed = spare.bytes;
+        if is_in_doubt && !self.ping_due {
+            writer.set_aside(NEWEST_BYTES);
+            self.send.fill_missing(writer, contents, &mut spare);
+            writer.give_back(NEWEST_BYTES);
+        }
         self.send.fill(writer, contents, &mut spare);
         if is_coded && spare.has_new {
             let symbols = self.redundancy.take_symbols();
@@ -320,9 +325,7 @@ impl Connection {
             self.is_repairing = is_coded;
             self.loss.set_patience(if is_coded { self.ack_delay } else { Duration::ZERO });
         }
-        if is_in_doubt && !self.ping_due {
-            self.send.fill_missing(writer, contents, &mut spare);
-        } else if is_copy_due {
+        if is_copy_due && !is_in_doubt {
             spare.copies = self.redundancy.copies(Aim::Own);
             self.send.fill_copies(writer, contents, &mut spare);
         }
@@ -339,7 +342,8 @@ impl Connection {
     /// Whether an ack should have come: what was sent in the last round trip and more may all be lost.
     fn is_overdue(&self, now: Instant) -> bool {
         let round_trip = self.rtt.smoothed().unwrap_or(self.config.initial_timeout);
-        self.awaiting_since.is_some_and(|since| since + round_trip * 3 / 2 + self.ack_delay <= now)
+        self.awaiting_since
+            .is_some_and(|since| since + self.redundancy.patience(round_trip) + self.ack_delay <= now)
     }
 
     /// When copies get a packet of their own.
@@ -466,6 +470,9 @@ impl Candidate {
         (3 * self.received_bytes).saturating_sub(self.sent_bytes)
     }
 }
+
+/// What a packet in an outage keeps free of what is missing, so that something new gets in, too.
+const NEWEST_BYTES: usize = 160;
 
 /// The most bytes that a packet with nothing but a challenge takes, sealed and with the handshake's last message.
 const CHALLENGE_BYTES: u64 = 192;

@@ -70,9 +70,11 @@ impl SendStreams {
                 let mut seq = range.start;
                 while let Some(first) = (seq..range.end).find(|&seq| self.is_missing(stream, seq, contents)) {
                     let run = (first..range.end).take_while(|&seq| {
-                        let length = self.streams[stream].peek(seq).map_or(0, |message| message.length);
-                        self.is_missing(stream, seq, contents)
-                            && spare.takes(length + Messages::ENTRY_BYTES as u64)
+                        let Some(message) = self.streams[stream].peek(seq) else { return false };
+                        // What was found lost is to be sent again anyway.
+                        let bytes =
+                            if message.is_again { 0 } else { message.length + Messages::ENTRY_BYTES as u64 };
+                        self.is_missing(stream, seq, contents) && spare.takes(bytes)
                     });
                     let run = run.count();
                     let written = self.write_messages(stream as u32, first, run, writer, contents);
