@@ -15,6 +15,8 @@ mod campaign;
 mod gatherings;
 #[path = "simulation/golden.rs"]
 mod golden;
+#[path = "simulation/goodput.rs"]
+mod goodput;
 #[path = "simulation/scenarios.rs"]
 mod scenarios;
 #[path = "simulation/sealed.rs"]

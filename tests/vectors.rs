@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use udpchat::chat::{ChatError, Say};
 use udpchat::wire::{
-    self, Ack, Close, ConnectionId, Datagram, DecodeError, Frame, Handshake, Kind, Messages, Nack, Packet,
-    PacketWriter, Part, PathFrame, Skip, Window,
+    self, Ack, Close, ConnectionId, Datagram, DecodeError, Frame, Handshake, Have, Kind, Messages, Nack,
+    Packet, PacketWriter, Part, PathFrame, Repair, Skip, Window,
 };
 
 // The vectors.
@@ -331,6 +331,13 @@ fn push(writer: &mut PacketWriter<'_>, frame: &Value) -> bool {
             Frame::Ack(Ack { got: pairs(&frame["got"]).into(), delay_us: number(&frame["delay_us"]) })
         }
         Kind::Nack => Frame::Nack(Nack { miss: pairs(&frame["miss"]).into() }),
+        Kind::Have => Frame::Have(Have { stream, seq: seq() }),
+        Kind::Repair => Frame::Repair(Repair {
+            stream,
+            of: pairs(&frame["of"]).into(),
+            unordered,
+            symbols: texts.iter().map(Vec::as_slice).collect(),
+        }),
         Kind::Msg => {
             let bodies = texts.iter().map(Vec::as_slice).collect();
             Frame::Msg(Messages { stream, seq: seq(), unordered, bodies })
@@ -412,6 +419,7 @@ fn frame_to_json(frame: &Frame<'_>) -> Value {
     let bytes = match frame {
         Frame::Msg(messages) => messages.bodies.iter().map(|body| to_text(body)).collect(),
         Frame::Part(Part { bodies, .. }) if bodies.len() == 1 => json!(to_text(bodies[0])),
+        Frame::Repair(repair) => repair.symbols.iter().map(|symbol| to_text(symbol)).collect(),
         Frame::Part(part) => part.bodies.iter().map(|body| to_text(body)).collect(),
         Frame::Gram { body: bytes } | Frame::Pad { bytes } => json!(to_text(bytes)),
         _ => return json!(frame),

@@ -52,6 +52,9 @@ impl Arrivals {
     /// the sender a repetition.
     pub const TELLINGS: usize = 6;
 
+    /// A shorter wait is not worth telling: it is what a machine needs to answer.
+    const LEAST_DELAY_US: u64 = 250;
+
     /// No packet yet; acks wait `max_delay` at most, as the handshake told the other side.
     pub const fn new(max_delay: Duration) -> Self {
         Self {
@@ -165,6 +168,7 @@ impl Arrivals {
         let told = ranges.partition_point(|range| range[1] < lowest).min(ranges.len().saturating_sub(1));
         let newest = &ranges[told.max(ranges.len().saturating_sub(MAX_ACK_RANGES))..];
         let delay_us = u64::try_from(now.since(self.newest_at).as_micros()).unwrap_or(0);
+        let delay_us = if delay_us < Self::LEAST_DELAY_US { 0 } else { delay_us };
         (!newest.is_empty()).then(|| Ack { got: newest.into(), delay_us })
     }
 

@@ -43,14 +43,14 @@ impl Redundancy {
     const SYMBOLS_PER_LOSS: u64 = 9;
     const MORE_SYMBOLS: u64 = ONE * 30 / 100;
 
-    /// Copies may take so much in any case: a talk on a bad link, twelve small packets for each of thirty messages a second.
-    const BYTES_PER_SECOND: u64 = 50_000;
+    /// Copies may take so much in any case: what an outage asks for, a packet of what is missing every 15 ms.
+    const BYTES_PER_SECOND: u64 = 80_000;
 
     /// And a quarter of what is sent otherwise.
     const SHARE_OF_SENT: u64 = 4;
 
     /// What may be saved up: half a second's.
-    const BURST_BYTES: u64 = 25_000;
+    const BURST_BYTES: u64 = 40_000;
 
     /// Nothing measured, and a full budget.
     pub const fn new(now: Instant) -> Self {
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(told, [(100, 1, 1), (20, 2, 2), (10, 3, 3), (5, 3, 4), (3, 5, 6)]);
     }
 
-    // UC-STR-018
+    // UC-ARQ-022
     #[test]
     fn symbols_follow_the_loss() {
         let told = [100, 20, 10, 5, 3].map(|every| {
@@ -234,12 +234,12 @@ mod tests {
         let (mut redundancy, mut rtt) = (after([]), Rtt::new());
         rtt.sample(Instant::ZERO, Duration::from_millis(50), Duration::ZERO);
         let at = |milliseconds: u64| Instant::from_nanos(milliseconds * 1_000_000);
-        assert_eq!(redundancy.allowance(at(0), &rtt), 25_000);
-        redundancy.on_sent(at(0), 25_000, 25_000, false);
+        assert_eq!(redundancy.allowance(at(0), &rtt), 40_000);
+        redundancy.on_sent(at(0), 40_000, 40_000, false);
         assert_eq!(redundancy.allowance(at(0), &rtt), 0);
-        assert_eq!(redundancy.allowance(at(100), &rtt), 5_000);
+        assert_eq!(redundancy.allowance(at(100), &rtt), 8_000);
         redundancy.on_sent(at(100), 4_000, 0, true);
-        assert_eq!(redundancy.allowance(at(100), &rtt), 6_000);
+        assert_eq!(redundancy.allowance(at(100), &rtt), 9_000);
         // A queue grows.
         for _ in 0..20 {
             rtt.sample(at(100), Duration::from_millis(90), Duration::ZERO);

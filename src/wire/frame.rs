@@ -315,7 +315,7 @@ pub enum Mode {
     Clear,
     /// By a Noise handshake, and every packet sealed.
     Sealed,
-    /// In a way that this program does not know (UC-HS-012).
+    /// In a way that this program does not know (UC-HS-012, UC-WIRE-019).
     #[serde(other)]
     Unknown,
 }

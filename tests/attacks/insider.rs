@@ -14,6 +14,10 @@ const HOST: usize = 5;
 pub fn rows() -> Vec<String> {
     vec![
         dishonest_acks(),
+        false_haves(),
+        symbols_of_nothing(),
+        false_haves(),
+        symbols_of_nothing(),
         stray_answers(),
         packet_gaps(),
         message_gaps(),
@@ -101,6 +105,25 @@ fn dishonest_acks() -> String {
         (0..25).for_each(|_| insider.say(&mut stage, &ack, 0));
     }
     judged(stage, "acks of packets that were never sent, near and far in the future")
+}
+
+fn false_haves() -> String {
+    let (mut stage, mut insider) = entered();
+    for seq in [1_000, 1_u64 << 50] {
+        (0..50).for_each(|_| insider.say(&mut stage, &format!(r#"{{"t":"have","seq":{seq}}}"#), 0));
+    }
+    judged(stage, "words that messages are here which were never sent")
+}
+
+fn symbols_of_nothing() -> String {
+    let (mut stage, mut insider) = entered();
+    for first in (1..4_000_u64).step_by(2) {
+        let repair = format!(r#"{{"t":"repair","of":[[{first},{}]],"len":[200,200,200,200]}}"#, first + 60);
+        insider.say(&mut stage, &repair, 800);
+    }
+    let entries = stage.ends[1].connection(stage.granted[&HOST]).unwrap().load().receive_entries;
+    assert!(entries <= 32 * 128 + 64, "{entries}");
+    judged(stage, "symbols over messages that never come")
 }
 
 fn stray_answers() -> String {

@@ -169,7 +169,7 @@ impl Connection {
         let waited = following
             .zip(acked.last())
             .map_or(Duration::ZERO, |(first, (_, last))| last.sent_at.since(acked[first].1.sent_at));
-        self.ack_delay = waited.min(self.peer_ack_delay).max(self.ack_delay * 15 / 16);
+        self.ack_delay = waited.max(self.ack_delay * 15 / 16).max(LEAST_ACK_DELAY).min(self.peer_ack_delay);
     }
 
     /// Finds what is lost and puts it back in its queue (UC-ARQ-016).
@@ -197,6 +197,10 @@ impl Connection {
                     content => self.send.on_lost(content, self.is_repairing),
                 }
             }
+        }
+        if self.loss.is_probing() {
+            // Nothing leaves but probes, which carry what is most needed.
+            self.send.stop_repairing();
         }
         let memory = super::LossDetector::memory(&self.rtt);
         let newest_acked = self.loss.newest_acked();
@@ -290,6 +294,9 @@ impl Connection {
     }
 }
 
+/// What a busy machine may need to answer, however short the path is.
+pub(super) const LEAST_ACK_DELAY: Duration = Duration::from_millis(5);
+
 /// The most that a late ack is believed: longer than any round trip on Earth, by satellite too. What is longer still is measured
 /// once packets are no longer called lost before their acks can come.
 const LATE_ROUND_TRIP: Duration = Duration::from_secs(2);
@@ -372,6 +379,17 @@ mod tests {
         let token = partner.token();
         assert_eq!(partner.answer(8, 8, token), (path(8), 6));
         assert_eq!(partner.answer(9, 8, token), (path(8), 7), "nobody waits for it any more");
+    }
+
+    // UC-STR-017
+    #[test]
+    fn a_claim_to_have_what_never_left_is_counted() {
+        let mut partner = Partner::new(1);
+        partner.connection.submit(0, b"oi".as_slice(), crate::arq::SendOptions::default()).unwrap();
+        partner.say(2, 1, Frame::Have(crate::wire::Have { stream: 0, seq: 1 }));
+        partner.say(3, 1, Frame::Have(crate::wire::Have { stream: 9, seq: 1 }));
+        assert_eq!(partner.connection.statistics().dishonest_acks, 2);
+        assert_eq!(partner.connection.queued().1, 1);
     }
 
     // UC-PATH-003

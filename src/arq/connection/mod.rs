@@ -205,6 +205,7 @@ impl Connection {
         self.last_heard = now;
         // An ack delay beyond a quarter of a second would switch retransmission off; it is not believed.
         self.peer_ack_delay = Duration::from_micros(limits.ack_delay_us.min(250_000));
+        self.ack_delay = self.peer_ack_delay.min(handle::LEAST_ACK_DELAY);
         self.idle_timeout = self.config.idle_timeout.min(Duration::from_millis(limits.idle_ms.max(1_000)));
         self.mtu.establish(datagram_bytes(limits));
         self.send.establish(*limits);

@@ -156,3 +156,97 @@ impl SendStreams {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Config, SendOptions};
+    use super::*;
+    use crate::random::Random;
+    use crate::wire::{ConnectionId, Datagram, Limits, decode};
+
+    struct Sender {
+        streams: SendStreams,
+        packet: u64,
+    }
+
+    impl Sender {
+        fn new(repair_messages: u64) -> Self {
+            let config = Config::default();
+            let mut streams = SendStreams::new(&config, config.limits);
+            streams.establish(Limits { repair_messages, ..Limits::default() });
+            Self { streams, packet: 0 }
+        }
+
+        /// A packet with one more message and so many symbols: what it says, and what it is remembered for.
+        fn packet(&mut self, symbols: usize) -> (String, Vec<Content>) {
+            self.packet += 1;
+            let body = vec![self.packet as u8; 10 + self.packet as usize];
+            self.streams.submit(0, body.into(), SendOptions::default()).unwrap();
+            let to = ConnectionId::random(&mut Random::from_seed(1));
+            let (mut head, mut bytes, mut contents) = (Vec::new(), Vec::new(), Contents::new());
+            let mut writer = PacketWriter::new(&mut head, &mut bytes, to, self.packet, None, 1_200);
+            let mut spare = Spare { copies: 1, bytes: 10_000, has_new: false };
+            self.streams.fill(&mut writer, &mut contents, &mut spare);
+            self.streams.write_repairs(self.packet, symbols, &mut writer, &mut contents, &mut spare);
+            writer.finish();
+            let Ok(Datagram::Packet(packet)) = decode(&head) else { panic!("{head:?}") };
+            let said = packet.frames.iter().map(|frame| match frame {
+                Frame::Msg(messages) => format!("{}+{}", messages.seq, messages.bodies.len()),
+                Frame::Repair(repair) => {
+                    format!("{} x{} of {:?}", repair.symbols[0].len(), repair.symbols.len(), repair.of)
+                }
+                other => format!("{other:?}"),
+            });
+            (said.collect::<Vec<_>>().join(", "), contents.into_vec())
+        }
+    }
+
+    // UC-STR-015, UC-ARQ-022
+    #[test]
+    fn a_packet_has_symbols_of_what_is_on_its_way_and_of_nothing_else() {
+        let mut sender = Sender::new(64);
+        let said: Vec<String> = (0..4).map(|_| sender.packet(2).0).collect();
+        assert_eq!(said, ["1+1", "2+1", "3+1", "4+1, 15 x2 of [[1, 3]]"]);
+        sender.streams.on_acked(Content::Messages { stream: 0, seq: 2, count: 1 });
+        assert_eq!(sender.packet(1).0, "5+1, 16 x1 of [[1, 1], [3, 4]]");
+        assert!(sender.streams.wants_repairs(2) && !sender.streams.wants_repairs(4));
+        assert_eq!(sender.packet(0).0, "6+1", "none are due");
+    }
+
+    #[test]
+    fn a_side_that_repairs_nothing_gets_no_symbols() {
+        let mut sender = Sender::new(0);
+        (0..8).for_each(|_| drop(sender.packet(0)));
+        assert!(!sender.streams.wants_repairs(1));
+    }
+
+    // UC-ARQ-022
+    #[test]
+    fn what_was_lost_gets_one_more_symbol_and_is_sent_again_if_that_was_not_enough() {
+        let mut sender = Sender::new(64);
+        (0..5).for_each(|_| drop(sender.packet(0)));
+        sender.streams.on_lost(Content::Messages { stream: 0, seq: 2, count: 1 }, true);
+        assert!(sender.streams.awaits_repair() && !sender.streams.has_work());
+        let (said, contents) = sender.packet(1);
+        assert_eq!(said, "6+1, 17 x2 of [[1, 5]]");
+        assert_eq!(contents[1], Content::Repair { stream: 0, seq: 2 });
+        assert!(!sender.streams.awaits_repair());
+        sender.streams.on_acked(contents[1]);
+        assert_eq!(sender.packet(0).0, "2+1, 7+1");
+        assert!(sender.streams.on_have(0, 5));
+        sender.streams.on_lost(contents[1], true);
+        assert!(!sender.streams.has_work(), "it is there");
+        assert!(!sender.streams.on_have(0, 8), "that one never left");
+    }
+
+    #[test]
+    fn more_losses_than_symbols_can_make_up_for_are_sent_again() {
+        let mut sender = Sender::new(64);
+        (0..9).for_each(|_| drop(sender.packet(0)));
+        for seq in 1..=5 {
+            sender.streams.on_lost(Content::Messages { stream: 0, seq, count: 1 }, true);
+        }
+        assert!(!sender.streams.awaits_repair());
+        assert_eq!(sender.packet(1).0, "1+5, 10+1, 21 x1 of [[6, 9]]");
+    }
+}
