@@ -248,9 +248,12 @@ impl PathRate {
         if !has_queue && !had_queue {
             // Nobody else is there, or not any more.
             self.lift_ceiling(103);
-            // The mean of the first rounds, then an eighth of each: at twenty rounds a second half a second of memory.
-            self.loss_rounds = (self.loss_rounds + 1).min(8);
-            self.random_loss = (self.random_loss * (self.loss_rounds - 1) + lost) / self.loss_rounds;
+            // The mean of the first rounds, then an eighth of each: at twenty rounds a second half a second of memory. A few packets
+            // tell nothing of a share.
+            if acked_bytes + lost_bytes >= Self::FLOOR_BYTES {
+                self.loss_rounds = (self.loss_rounds + 1).min(8);
+                self.random_loss = (self.random_loss * (self.loss_rounds - 1) + lost) / self.loss_rounds;
+            }
         } else if number < self.settled_at {
             // What start-up lost to the queue is found out after its end.
         } else if lost > self.random_loss * 5 / 4 + MILLION / 25 {

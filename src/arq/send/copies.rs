@@ -32,7 +32,7 @@ impl Spare {
 const REACH: u64 = 16;
 
 /// Longer messages fill packets and are not said twice.
-const LONGEST_BYTES: u64 = 400;
+pub(super) const LONGEST_BYTES: u64 = 400;
 
 impl SendStreams {
     /// Whether a message was sent less than `copies` times and is not confirmed.

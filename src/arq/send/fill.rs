@@ -16,6 +16,11 @@ impl SendStreams {
                 return;
             }
         }
+        if !self.twice.is_empty() && contents.is_empty() {
+            // All of it was sent again once.
+            self.again = std::mem::take(&mut self.twice);
+            return self.fill(writer, contents, spare);
+        }
         let count = self.streams.len();
         for offset in 0..count {
             let index = (self.turn + offset) % count;

@@ -41,6 +41,9 @@ pub struct SendStreams {
     streams: Vec<SendStream>,
     /// What was lost and is still wanted, oldest loss first.
     again: VecDeque<Content>,
+    /// What was lost when nothing new was left to say, for a second copy: the end of a transfer need not wait for one loss after
+    /// another.
+    twice: VecDeque<Content>,
     /// Messages that were lost and get a symbol in the next packet that leaves anyway, before they are sent again.
     to_repair: VecDeque<(u32, u64)>,
     deadlines: BTreeSet<(Instant, u32, u64)>,
@@ -109,6 +112,7 @@ impl SendStreams {
         Self {
             streams: Vec::new(),
             again: VecDeque::new(),
+            twice: VecDeque::new(),
             to_repair: VecDeque::new(),
             deadlines: BTreeSet::new(),
             credit: Credit::new(limits.connection_bytes),
@@ -201,7 +205,7 @@ impl SendStreams {
 
     /// Whether a packet could carry something now, were there room in the congestion window.
     pub fn has_work(&self) -> bool {
-        self.again.iter().any(|&content| self.is_wanted(content))
+        self.again.iter().chain(&self.twice).any(|&content| self.is_wanted(content))
             || (0..self.streams.len()).any(|index| self.is_sendable(index))
     }
 
@@ -277,6 +281,7 @@ impl SendStreams {
                         self.to_repair.push_back((stream, seq));
                     } else {
                         self.send_message_again(stream, seq);
+                        self.send_twice_at_the_end(Content::Messages { stream, seq, count: 1 });
                     }
                     if self.to_repair.len() > MAX_SYMBOLS {
                         // More than the next packet's symbols can make up for.
@@ -285,8 +290,28 @@ impl SendStreams {
                 }
             }
             Content::Repair { stream, seq } => self.send_message_again(stream, seq),
-            content if self.is_wanted(content) => self.again.push_back(content),
+            content if self.is_wanted(content) => {
+                self.again.push_back(content);
+                self.send_twice_at_the_end(content);
+            }
             _ => {}
+        }
+    }
+
+    /// Where nothing new waits, the link is free for a copy of what is repeated.
+    fn send_twice_at_the_end(&mut self, content: Content) {
+        let piece = match content {
+            Content::Part { .. } => Some(content),
+            Content::Messages { stream, seq, .. } => self.peek(stream, seq).and_then(|message| {
+                let is_long = message.length > copies::LONGEST_BYTES && message.phase == Phase::OnItsWay;
+                is_long.then_some(Content::Part { stream, seq, offset: 0, length: message.length })
+            }),
+            _ => None,
+        };
+        if let Some(piece) = piece
+            && !(0..self.streams.len()).any(|index| self.is_sendable(index))
+        {
+            self.twice.push_back(piece);
         }
     }
 
@@ -346,6 +371,7 @@ impl SendStreams {
             }
         }
         self.again.clear();
+        self.twice.clear();
         self.to_repair.clear();
         self.deadlines.clear();
         (self.queued_bytes, self.owed_bytes, self.queued_messages) = (0, 0, 0);
