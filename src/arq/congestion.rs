@@ -75,6 +75,8 @@ pub struct PathRate {
     lift_percent: u64,
     /// The round from which on losses are no longer those of start-up.
     settled_at: u64,
+    /// What may be in flight in start-up.
+    start_window_bytes: u64,
     /// When the rate is to be tried upwards.
     probe_at: Instant,
     /// The last round in which there was more to send than the path took.
@@ -177,6 +179,7 @@ impl PathRate {
             ceiling_bytes: None,
             lift_percent: Self::FIRST_LIFT_PERCENT,
             settled_at: u64::MAX,
+            start_window_bytes: Self::FIRST_WINDOW_BYTES,
             probe_at: Instant::ZERO,
             limited_round: None,
         }
@@ -334,7 +337,8 @@ impl Controller for PathRate {
         }
         // Lost packets are taken for being in flight until they are found out, and acks come in clumps.
         let (percent, floor) = match self.phase {
-            Phase::StartUp { .. } => (200, Self::FIRST_WINDOW_BYTES),
+            // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later.
+            Phase::StartUp { .. } => (0, self.start_window_bytes),
             _ if !self.is_paced() => (200, Self::FLOOR_BYTES),
             Phase::Drain => (100, Self::FLOOR_BYTES),
             Phase::Probe { .. } => (150, Self::FLOOR_BYTES),
@@ -375,6 +379,11 @@ impl Controller for PathRate {
         self.round.is_limited |= ack.was_limited_by_window;
         self.round.has_queue |= self.queue.least() > self.target() * 2;
         self.note_rate(ack);
+        if ack.was_limited_by_window && matches!(self.phase, Phase::StartUp { .. }) {
+            // What is lost on the way takes its part of the window, and is not heard of.
+            let grown = scale(ack.acked_bytes, MILLION, MILLION - self.random_loss);
+            self.start_window_bytes = (self.start_window_bytes + grown).min(Self::CEILING_BYTES);
+        }
         if ack.total_bytes >= self.round.ends_at_bytes {
             self.end_round(now, ack.total_bytes);
         }
