@@ -16,8 +16,6 @@ pub fn rows() -> Vec<String> {
         dishonest_acks(),
         false_haves(),
         symbols_of_nothing(),
-        false_haves(),
-        symbols_of_nothing(),
         stray_answers(),
         packet_gaps(),
         message_gaps(),
