@@ -121,8 +121,10 @@ impl Memory {
     }
 
     const fn share(&self, prior: u64) -> u64 {
-        let settled = self.settled + prior;
-        if settled == 0 { 0 } else { self.lost * ONE / settled }
+        match (self.lost * ONE).checked_div(self.settled + prior) {
+            Some(share) => share,
+            None => 0,
+        }
     }
 }
 

@@ -164,7 +164,7 @@ impl<'b> PacketWriter<'b> {
             }
             Frame::Part(part) => part.bodies.iter().for_each(|body| self.bytes.extend_from_slice(body)),
             Frame::Repair(repair) => {
-                repair.symbols.iter().for_each(|symbol| self.bytes.extend_from_slice(symbol))
+                repair.symbols.iter().for_each(|symbol| self.bytes.extend_from_slice(symbol));
             }
             Frame::Gram { body } => self.bytes.extend_from_slice(body),
             Frame::Pad { bytes } => self.bytes.extend_from_slice(bytes),
