@@ -21,5 +21,7 @@ mod goodput;
 mod scenarios;
 #[path = "simulation/sealed.rs"]
 mod sealed;
+#[path = "simulation/shared.rs"]
+mod shared;
 #[path = "simulation/tails.rs"]
 mod tails;

@@ -308,10 +308,12 @@ impl Connection {
         let is_in_doubt = self.send.is_in_doubt();
         let is_coded = !is_in_doubt && self.send.wants_repairs(self.redundancy.most_symbols());
         let copies = if is_in_doubt || is_coded { 1 } else { self.redundancy.copies(Aim::Spare) };
-        let bytes = self.redundancy.allowance(now, &self.rtt);
+        // More waits than two packets hold: the path takes no more, and a copy would take the place of something new.
+        let is_behind = !self.loss.is_probing() && self.send.is_behind(2 * self.mtu.bytes() as u64);
+        let bytes = if is_behind { 0 } else { self.redundancy.allowance(now, &self.rtt) };
         let mut spare = Spare { copies, bytes, has_new: false };
         let allowed = spare.bytes;
-        if is_in_doubt && !self.ping_due {
+        if is_in_doubt && !is_behind && !self.ping_due {
             writer.set_aside(NEWEST_BYTES);
             self.send.fill_missing(writer, contents, &mut spare);
             writer.give_back(NEWEST_BYTES);

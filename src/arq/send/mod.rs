@@ -209,6 +209,20 @@ impl SendStreams {
             || (0..self.streams.len()).any(|index| self.is_sendable(index))
     }
 
+    /// Whether more than so many bytes wait to leave for the first time.
+    pub fn is_behind(&self, bytes: u64) -> bool {
+        self.streams.iter().any(|state| {
+            let mut waiting = bytes;
+            let from = usize::try_from(state.next_new - state.base).unwrap_or(usize::MAX);
+            // What fits in so many bytes bounds the walk, but for messages of nothing.
+            state.messages.iter().skip(from).take(bytes as usize).any(|message| {
+                let left = waiting.checked_sub(message.length.max(1));
+                waiting = left.unwrap_or_default();
+                left.is_none()
+            })
+        })
+    }
+
     /// Whether nothing is left that the other side does not have.
     pub fn is_empty(&self) -> bool {
         self.queued_messages == 0
