@@ -144,6 +144,10 @@ impl PathRate {
     /// The first window where a round trip is known over which it can be spread: half of what QUIC stacks send in a burst.
     const FIRST_WINDOW_BYTES: u64 = 128_000;
 
+    /// Four packets: with fewer, a loss is found out only when its time is over. Many may share a slow path, and its queue may hold
+    /// no more.
+    const LEAST_CEILING_BYTES: u64 = 4 * 1_200;
+
     /// The cap on short paths: 212 992 bytes are what Linux lets a program ask for.
     const SHORT_PATH_BYTES: u64 = 200_000;
 
@@ -270,7 +274,7 @@ impl PathRate {
             // What start-up lost to the queue is found out after its end.
         } else if lost > self.random_loss * 5 / 4 + MILLION / 25 {
             let ceiling = self.in_flight_bytes.max(self.product_bytes()) * 3 / 4;
-            self.ceiling_bytes = Some(ceiling.max(Self::FLOOR_BYTES));
+            self.ceiling_bytes = Some(ceiling.max(Self::LEAST_CEILING_BYTES));
             self.lift_percent = Self::FIRST_LIFT_PERCENT;
             self.probe_at = now + Self::PROBE_INTERVAL;
             if self.phase != Phase::Drain {
