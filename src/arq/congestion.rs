@@ -274,7 +274,9 @@ impl PathRate {
             // What start-up lost to the queue is found out after its end.
         } else if lost > self.random_loss * 5 / 4 + MILLION / 25 {
             let ceiling = self.in_flight_bytes.max(self.product_bytes()) * 3 / 4;
-            self.ceiling_bytes = Some(ceiling.max(Self::LEAST_CEILING_BYTES));
+            // On a short path a busy machine looks like a queue.
+            let least = if self.is_paced() { Self::LEAST_CEILING_BYTES } else { Self::FLOOR_BYTES };
+            self.ceiling_bytes = Some(ceiling.max(least));
             self.lift_percent = Self::FIRST_LIFT_PERCENT;
             self.probe_at = now + Self::PROBE_INTERVAL;
             if self.phase != Phase::Drain {
