@@ -148,9 +148,6 @@ impl PathRate {
     /// no more.
     const LEAST_CEILING_BYTES: u64 = 4 * 1_200;
 
-    /// The cap on short paths: 212 992 bytes are what Linux lets a program ask for.
-    const SHORT_PATH_BYTES: u64 = 200_000;
-
     /// Far above what any socket buffer holds, so that a wrong estimate stays harmless.
     const CEILING_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -211,12 +208,6 @@ impl PathRate {
 
     const fn is_paced(&self) -> bool {
         self.minimum_rtt.as_nanos() >= Self::SHORTEST_PACED.as_nanos()
-    }
-
-    /// On a short path the machines' turns make the round trip: what a millisecond of it takes, which is a slice of their schedulers,
-    /// keeps both busy. More than the cap overflows the buffer that systems give a socket by default.
-    fn short_path_bytes(&self) -> u64 {
-        (self.capacity() / 1_000).clamp(Self::FLOOR_BYTES, Self::SHORT_PATH_BYTES)
     }
 
     /// A queue this long keeps the bottleneck busy and delays nobody by much.
@@ -352,7 +343,7 @@ impl Controller for PathRate {
         }
         // Lost packets are taken for being in flight until they are found out, and acks come in clumps.
         let (percent, floor) = match self.phase {
-            _ if !self.is_paced() => (200, self.short_path_bytes()),
+            _ if !self.is_paced() => (200, Self::FLOOR_BYTES),
             // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later.
             Phase::StartUp { .. } => (0, self.start_window_bytes),
             Phase::Drain => (100, Self::FLOOR_BYTES),

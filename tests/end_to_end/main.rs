@@ -34,7 +34,9 @@ fn ten_thousand_lines_arrive_complete_in_order_once() {
     let sent = run_to_end(&["send", "--to", &proxy.address, "-"], Input::Text(&text));
     assert_eq!(
         (exit_code(&sent), lines_of(&sent.stdout)),
-        (0, vec!["10000 of 10000 acknowledged".to_owned()])
+        (0, vec!["10000 of 10000 acknowledged".to_owned()]),
+        "{}",
+        String::from_utf8_lossy(&sent.stderr)
     );
     let (code, events) = listener.wait();
     assert_eq!(code, 0);
