@@ -510,6 +510,8 @@ impl Peer {
         }
         conversation.closing_at = None;
         for handle in handles {
+            // After the close nothing more is taken for the way, and what was shown is to be confirmed.
+            self.send_receipts(id, handle, usize::MAX);
             self.endpoint.close(now, handle, code, words);
         }
     }

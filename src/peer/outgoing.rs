@@ -211,6 +211,11 @@ impl Peer {
 
     /// Sends what receipts find room; tells whether more may be kept.
     pub(super) fn flush_receipts(&mut self, id: ConversationId, handle: Handle) -> bool {
+        self.send_receipts(id, handle, MAX_ANSWERS_UNDER_WAY)
+    }
+
+    /// The same with at most so many bytes of them under way.
+    pub(super) fn send_receipts(&mut self, id: ConversationId, handle: Handle, most: usize) -> bool {
         let Some(conversation) = self.conversations.get_mut(&id) else {
             return true;
         };
@@ -219,7 +224,7 @@ impl Peer {
         };
         let streams = self.endpoint.connection(handle).map_or(0, |connection| connection.stream_count());
         let stream = stream::of_receipts(streams);
-        if self.endpoint.submit_answers(handle, stream, backlog, MAX_ANSWERS_UNDER_WAY) {
+        if self.endpoint.submit_answers(handle, stream, backlog, most) {
             conversation.receipts.remove(&handle);
             return true;
         }
