@@ -11,7 +11,7 @@ use crate::wire::{BASE_DATAGRAM_BYTES, Limits, MAX_REPAIR_SPAN};
 pub struct Config {
     /// What this side accepts; told to the other side in the handshake.
     pub limits: Limits,
-    /// The longest datagram that is sent. 1200 bytes pass everywhere; finding more is not built yet.
+    /// The longest datagram that is sent before a longer one is proved to arrive (UC-ARQ-024). 1200 bytes pass everywhere.
     pub datagram_bytes: usize,
     /// The most datagrams that one [`crate::machine::Transmit`] may have. Whoever sets more than one must be able to take them apart.
     pub max_segments: usize,

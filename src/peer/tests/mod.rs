@@ -212,9 +212,8 @@ fn an_echo_longer_than_what_measures_is_refused_at_both_ends() {
     assert_eq!((town.peers[0].receipts_received - before, town.peers[0].unreadable), (1, 1));
 }
 
-// UC-STR-014
-#[test]
-fn answers_wait_for_a_side_that_takes_none_and_go_with_its_connection() {
+/// Bob owes ana forty answers, more than may be under way at once.
+fn owing() -> (Town, ConversationId, Handle) {
     let mut town = Town::new();
     let bob = town.open(0, 1);
     town.say(0, bob, "hi");
@@ -228,6 +227,14 @@ fn answers_wait_for_a_side_that_takes_none_and_go_with_its_connection() {
         let (original_at, text) = (town.now.wall, text.as_str().into());
         bob.answer(id, handle, town.now.wall, Said::Echoed { id: id_of, original_at, text });
     }
+    (town, id, handle)
+}
+
+// UC-STR-014
+#[test]
+fn answers_wait_for_a_side_that_takes_none_and_go_with_its_connection() {
+    let (mut town, id, handle) = owing();
+    let bob = &mut town.peers[1];
     let under_way = bob.endpoint.connection(handle).unwrap().owed_bytes();
     assert!((MAX_UNDER_WAY..MAX_UNDER_WAY + 61_000).contains(&under_way), "{under_way}");
     assert!(bob.conversations[&id].receipts[&handle].bytes() > 1_000_000);
@@ -240,21 +247,18 @@ fn answers_wait_for_a_side_that_takes_none_and_go_with_its_connection() {
 
 #[test]
 fn answers_that_found_no_room_go_out_once_there_is() {
-    let mut town = Town::new();
-    let bob = town.open(0, 1);
-    town.say(0, bob, "hi");
-    town.run(500);
-    let bob = &mut town.peers[1];
-    let (&id, conversation) = bob.conversations.iter().next().unwrap();
-    let handle = conversation.primary.unwrap();
-    let text = "x".repeat(60_000);
-    for number in 0..40 {
-        let id_of = MessageId::new("echo", number);
-        let (original_at, text) = (town.now.wall, text.as_str().into());
-        bob.answer(id, handle, town.now.wall, Said::Echoed { id: id_of, original_at, text });
-    }
+    let (mut town, id, _) = owing();
     town.run(10_000);
     assert!(town.peers[1].conversations[&id].receipts.is_empty());
+    assert_eq!(town.peers[0].unreadable, 40, "nobody had asked for them");
+}
+
+// UC-CLOSE-001
+#[test]
+fn answers_that_found_no_room_go_out_before_a_close() {
+    let (mut town, id, _) = owing();
+    town.tell(1, Command::Close { conversation: id }).unwrap();
+    town.run(2_000);
     assert_eq!(town.peers[0].unreadable, 40, "nobody had asked for them");
 }
 
