@@ -37,6 +37,8 @@ pub struct AckSample {
     pub delivered_bytes: u64,
     /// See `delivered_bytes`.
     pub elapsed: Duration,
+    /// When the newest of them was sent.
+    pub sent_at: Instant,
     /// Bytes confirmed since the connection began.
     pub total_bytes: u64,
     /// Bytes in flight after this ack.
@@ -77,6 +79,8 @@ pub struct PathRate {
     settled_at: u64,
     /// What may be in flight in start-up.
     start_window_bytes: u64,
+    /// What start-up measures.
+    train: Train,
     /// When the rate is to be tried upwards.
     probe_at: Instant,
     /// The last round in which there was more to send than the path took.
@@ -113,6 +117,42 @@ struct Round {
     is_limited: bool,
     /// Whether the round before had one: what was lost to a full queue is found out when it has become shorter.
     had_queue: bool,
+}
+
+/// Packets that left one after the other, and how far apart they arrived: a rate that is known before a round trip is full.
+#[derive(Debug, Default)]
+struct Train {
+    /// When its first packet left, and when that was heard of.
+    from: Option<(Instant, Instant)>,
+    bytes: u64,
+    /// The rate of the last whole one.
+    last: u64,
+    /// The highest rate at which the path delivered as fast as was sent.
+    passed: u64,
+}
+
+impl Train {
+    /// A shorter one measures the machines' clocks.
+    const SHORTEST: Duration = Duration::from_millis(4);
+
+    fn add(&mut self, now: Instant, ack: &AckSample) {
+        let Some((sent_from, heard_from)) = self.from.filter(|_| ack.was_limited_by_window) else {
+            (self.from, self.bytes) = (Some((ack.sent_at, now)), 0);
+            return;
+        };
+        self.bytes += ack.acked_bytes;
+        let (left_in, arrived_in) = (ack.sent_at.since(sent_from), now.since(heard_from));
+        // What was held up on the way and comes together shows no rate that was not sent.
+        let elapsed = left_in.max(arrived_in);
+        if elapsed < Self::SHORTEST.max(ack.minimum_rtt / 4) {
+            return;
+        }
+        self.last = rate(self.bytes, elapsed);
+        if arrived_in <= left_in + left_in / 16 {
+            self.passed = self.passed.max(self.last);
+        }
+        (self.from, self.bytes) = (Some((ack.sent_at, now)), 0);
+    }
 }
 
 /// The least of the last few values.
@@ -184,6 +224,7 @@ impl PathRate {
             lift_percent: Self::FIRST_LIFT_PERCENT,
             settled_at: u64::MAX,
             start_window_bytes: Self::FIRST_WINDOW_BYTES,
+            train: Train::default(),
             probe_at: Instant::ZERO,
             limited_round: None,
         }
@@ -192,6 +233,7 @@ impl PathRate {
     /// What the bottleneck takes, in bytes a second: what arrives and what is lost behind it.
     fn capacity(&self) -> u64 {
         let best = self.rates.front().map_or(0, |&(_, best)| best);
+        let best = if matches!(self.phase, Phase::StartUp { .. }) { best.max(self.train.passed) } else { best };
         scale(best, MILLION, MILLION - self.random_loss)
     }
 
@@ -238,6 +280,10 @@ impl PathRate {
         } else if rate <= best {
             return;
         }
+        self.remember_rate(rate);
+    }
+
+    fn remember_rate(&mut self, rate: u64) {
         while self.rates.back().is_some_and(|&(_, older)| older <= rate) {
             self.rates.pop_back();
         }
@@ -302,7 +348,11 @@ impl PathRate {
     fn next_phase(&mut self, now: Instant) {
         let (queue, target, product) = (self.queue.least(), self.target(), self.product_bytes());
         match self.phase {
-            Phase::StartUp { stale_rounds, .. } if stale_rounds >= 3 || queue > target && self.is_paced() => {
+            Phase::StartUp { stale_rounds, .. } if stale_rounds >= 3 || queue > target / 2 && self.is_paced() => {
+                if self.is_paced() && self.train.last > self.rates.front().map_or(0, |&(_, best)| best) {
+                    // Packets that stood in a queue arrive at the bottleneck's own rate.
+                    self.remember_rate(self.train.last);
+                }
                 self.phase = Phase::Drain;
                 self.settled_at = self.round.number + Self::SETTLING_ROUNDS;
             }
@@ -345,7 +395,7 @@ impl Controller for PathRate {
         let (percent, floor) = match self.phase {
             _ if !self.is_paced() => (200, Self::FLOOR_BYTES),
             // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later.
-            Phase::StartUp { .. } => (0, self.start_window_bytes),
+            Phase::StartUp { .. } => (if self.train.passed > 0 { 200 } else { 0 }, self.start_window_bytes),
             Phase::Drain => (100, Self::FLOOR_BYTES),
             Phase::Probe { .. } => (150, Self::FLOOR_BYTES),
             Phase::Cruise => (135, Self::FLOOR_BYTES),
@@ -384,6 +434,9 @@ impl Controller for PathRate {
         self.round.is_limited |= ack.was_limited_by_window;
         self.round.has_queue |= self.queue.least() > self.target() * 2;
         self.note_rate(ack);
+        if matches!(self.phase, Phase::StartUp { .. }) {
+            self.train.add(now, ack);
+        }
         if ack.was_limited_by_window && matches!(self.phase, Phase::StartUp { .. }) {
             // What is lost on the way takes its part of the window, and is not heard of.
             let grown = scale(ack.acked_bytes, MILLION, MILLION - self.random_loss);
@@ -455,6 +508,7 @@ mod tests {
                     acked_bytes: arrived / 16,
                     delivered_bytes: arrived,
                     elapsed: time,
+                    sent_at: Instant::from_nanos((self.now.since(Instant::ZERO) - RTT - queue).as_nanos() as u64),
                     total_bytes: self.total_bytes,
                     in_flight_bytes: sent,
                     was_limited_by_window: true,
@@ -519,6 +573,7 @@ mod tests {
                 acked_bytes: 200,
                 delivered_bytes: 200,
                 elapsed: RTT,
+                sent_at: now,
                 total_bytes: 200 * u64::from(number),
                 in_flight_bytes: 0,
                 was_limited_by_window: false,

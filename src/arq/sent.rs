@@ -175,6 +175,7 @@ impl SentPackets {
             delivered_bytes: self.delivered_bytes - packet.delivered_before,
             // Acks that come squeezed together would show a rate that no path has; the time is at least a round trip.
             elapsed: now.since(packet.delivered_before_at).max(minimum_rtt),
+            sent_at: packet.sent_at,
             total_bytes: self.delivered_bytes,
             in_flight_bytes: self.in_flight_bytes,
             was_limited_by_window: packet.limited_by_window,

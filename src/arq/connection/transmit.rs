@@ -301,15 +301,15 @@ impl Connection {
         if is_copy_due {
             self.send.stop_repairing();
         }
-        if self.is_overdue(now) {
+        // More waits than two packets hold: the path takes no more, and a copy would take the place of something new.
+        let is_behind = !self.loss.is_probing() && self.send.is_behind(2 * self.mtu.bytes() as u64);
+        if self.is_overdue(now) && !is_behind {
             self.send.doubt_all();
         }
         // One packet that passed does not mean that the next ones do: until what was in doubt is there, nothing else is said twice.
         let is_in_doubt = self.send.is_in_doubt();
         let is_coded = !is_in_doubt && self.send.wants_repairs(self.redundancy.most_symbols());
         let copies = if is_in_doubt || is_coded { 1 } else { self.redundancy.copies(Aim::Spare) };
-        // More waits than two packets hold: the path takes no more, and a copy would take the place of something new.
-        let is_behind = !self.loss.is_probing() && self.send.is_behind(2 * self.mtu.bytes() as u64);
         let bytes = if is_behind { 0 } else { self.redundancy.allowance(now, &self.rtt) };
         let mut spare = Spare { copies, bytes, has_new: false };
         let allowed = spare.bytes;

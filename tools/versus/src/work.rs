@@ -27,6 +27,8 @@ pub struct Work {
     /// When each was handed over, or was due if there was no room then.
     submitted: Vec<Instant>,
     is_blocked: bool,
+    /// Whether the last turn ended before all that was due had been handed over.
+    has_more: bool,
     next_expected: u64,
     latencies_us: Vec<u32>,
     faults: Faults,
@@ -62,12 +64,17 @@ impl Faults {
 /// The most messages under way at once where as many are sent as possible. Not every stack bounds its own queue.
 pub const MAX_UNDER_WAY: u64 = 8_192;
 
+/// How many are handed over before the stack's packets get their turn: the first thousands need new memory from the system, which
+/// takes as long as several round trips on some machines, and no program lets its network wait for that.
+const TURN: usize = 64;
+
 impl Work {
     /// All of `load`, still to be done.
     pub fn new(load: Load) -> Self {
         Self {
             submitted: Vec::new(),
             is_blocked: false,
+            has_more: false,
             next_expected: 0,
             latencies_us: Vec::new(),
             faults: Faults::default(),
@@ -79,9 +86,15 @@ impl Work {
 
     /// Hands over what is due.
     pub fn submit(&mut self, now: Now, end: &mut dyn End) {
+        let before = self.submitted.len();
+        self.has_more = false;
         while self.next_at().is_some_and(|at| at <= now.instant) && end.state() == State::Open {
             let number = self.submitted.len() as u64;
             if self.load.interval.is_zero() && number >= self.next_expected + MAX_UNDER_WAY {
+                return;
+            }
+            if self.submitted.len() == before + TURN {
+                self.has_more = true;
                 return;
             }
             fill(&mut self.message, number, self.load.message_bytes);
@@ -125,7 +138,7 @@ impl Work {
 
     /// Whether a message waits for room, so that its own time says nothing about when to try again.
     pub fn waits(&self, now: Instant) -> bool {
-        self.next_at().is_some_and(|at| at <= now)
+        !self.has_more && self.next_at().is_some_and(|at| at <= now)
     }
 
     /// Ends it: whatever is still missing took at least until now.
