@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::ack::Urgency;
 use super::super::event::{Closed, Event, Violation};
+use super::super::redundancy::Aim;
 use super::super::sent::{Content, SentPacket};
 use super::{Candidate, Connection, State};
 use crate::machine::Path;
@@ -188,13 +189,14 @@ impl Connection {
             self.statistics.packets_lost += lost.len() as u64;
             lost.iter().for_each(|_| self.redundancy.on_settled(true));
             self.controller.on_loss(now, in_flight_before - self.sent.in_flight_bytes());
+            let copies = self.redundancy.copies(Aim::Spare);
             for content in contents {
                 match content {
                     Content::ConnectionWindow => self.windows_again.push(None),
                     Content::StreamWindow(stream) => self.windows_again.push(Some(stream)),
                     Content::Ping => self.ping_due = true,
                     Content::Gram => {}
-                    content => self.send.on_lost(content, self.is_repairing),
+                    content => self.send.on_lost(content, self.is_repairing, copies),
                 }
             }
         }

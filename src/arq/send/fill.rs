@@ -16,9 +16,13 @@ impl SendStreams {
                 return;
             }
         }
-        if !self.twice.is_empty() && contents.is_empty() {
-            // All of it was sent again once.
-            self.again = std::mem::take(&mut self.twice);
+        if !self.ends.is_empty() && contents.is_empty() {
+            // All of it was sent again once more.
+            self.again.extend(self.ends.iter().map(|(content, _)| content));
+            self.ends.retain_mut(|(_, copies)| {
+                *copies -= 1;
+                *copies > 0
+            });
             return self.fill(writer, contents, spare);
         }
         let count = self.streams.len();

@@ -41,9 +41,9 @@ pub struct SendStreams {
     streams: Vec<SendStream>,
     /// What was lost and is still wanted, oldest loss first.
     again: VecDeque<Content>,
-    /// What was lost when nothing new was left to say, for a second copy: the end of a transfer need not wait for one loss after
-    /// another.
-    twice: VecDeque<Content>,
+    /// What was lost when nothing new was left to say, and how many more copies of it leave: the end of a transfer need not wait for
+    /// one loss after another.
+    ends: VecDeque<(Content, u32)>,
     /// Messages that were lost and get a symbol in the next packet that leaves anyway, before they are sent again.
     to_repair: VecDeque<(u32, u64)>,
     deadlines: BTreeSet<(Instant, u32, u64)>,
@@ -112,7 +112,7 @@ impl SendStreams {
         Self {
             streams: Vec::new(),
             again: VecDeque::new(),
-            twice: VecDeque::new(),
+            ends: VecDeque::new(),
             to_repair: VecDeque::new(),
             deadlines: BTreeSet::new(),
             credit: Credit::new(limits.connection_bytes),
@@ -205,7 +205,7 @@ impl SendStreams {
 
     /// Whether a packet could carry something now, were there room in the congestion window.
     pub fn has_work(&self) -> bool {
-        self.again.iter().chain(&self.twice).any(|&content| self.is_wanted(content))
+        self.again.iter().chain(self.ends.iter().map(|(content, _)| content)).any(|&content| self.is_wanted(content))
             || (0..self.streams.len()).any(|index| self.is_sendable(index))
     }
 
@@ -286,8 +286,9 @@ impl SendStreams {
         true
     }
 
-    /// Its packet was lost. `is_repaired` tells whether symbols are on their way that may say the same.
-    pub fn on_lost(&mut self, content: Content, is_repaired: bool) {
+    /// Its packet was lost. `is_repaired` tells whether symbols are on their way that may say the same, and `copies` how many it
+    /// takes for one to arrive.
+    pub fn on_lost(&mut self, content: Content, is_repaired: bool, copies: u32) {
         match content {
             Content::Messages { stream, seq, count } => {
                 for seq in seq..seq + u64::from(count) {
@@ -295,7 +296,7 @@ impl SendStreams {
                         self.to_repair.push_back((stream, seq));
                     } else {
                         self.send_message_again(stream, seq);
-                        self.send_twice_at_the_end(Content::Messages { stream, seq, count: 1 });
+                        self.send_more_at_the_end(Content::Messages { stream, seq, count: 1 }, copies);
                     }
                     if self.to_repair.len() > MAX_SYMBOLS {
                         // More than the next packet's symbols can make up for.
@@ -306,14 +307,14 @@ impl SendStreams {
             Content::Repair { stream, seq } => self.send_message_again(stream, seq),
             content if self.is_wanted(content) => {
                 self.again.push_back(content);
-                self.send_twice_at_the_end(content);
+                self.send_more_at_the_end(content, copies);
             }
             _ => {}
         }
     }
 
-    /// Where nothing new waits, the link is free for a copy of what is repeated.
-    fn send_twice_at_the_end(&mut self, content: Content) {
+    /// Where nothing new waits, the link is free for copies of what is repeated.
+    fn send_more_at_the_end(&mut self, content: Content, copies: u32) {
         let piece = match content {
             Content::Part { .. } => Some(content),
             Content::Messages { stream, seq, .. } => self.peek(stream, seq).and_then(|message| {
@@ -325,7 +326,7 @@ impl SendStreams {
         if let Some(piece) = piece
             && !(0..self.streams.len()).any(|index| self.is_sendable(index))
         {
-            self.twice.push_back(piece);
+            self.ends.push_back((piece, copies.max(2) - 1));
         }
     }
 
@@ -385,7 +386,7 @@ impl SendStreams {
             }
         }
         self.again.clear();
-        self.twice.clear();
+        self.ends.clear();
         self.to_repair.clear();
         self.deadlines.clear();
         (self.queued_bytes, self.owed_bytes, self.queued_messages) = (0, 0, 0);

@@ -225,7 +225,7 @@ mod tests {
     fn what_was_lost_gets_one_more_symbol_and_is_sent_again_if_that_was_not_enough() {
         let mut sender = Sender::new(64);
         (0..5).for_each(|_| drop(sender.packet(0)));
-        sender.streams.on_lost(Content::Messages { stream: 0, seq: 2, count: 1 }, true);
+        sender.streams.on_lost(Content::Messages { stream: 0, seq: 2, count: 1 }, true, 1);
         assert!(sender.streams.awaits_repair() && !sender.streams.has_work());
         let (said, contents) = sender.packet(1);
         assert_eq!(said, "6+1, 17 x2 of [[1, 5]]");
@@ -234,7 +234,7 @@ mod tests {
         sender.streams.on_acked(contents[1]);
         assert_eq!(sender.packet(0).0, "2+1, 7+1");
         assert!(sender.streams.on_have(0, 5));
-        sender.streams.on_lost(contents[1], true);
+        sender.streams.on_lost(contents[1], true, 1);
         assert!(!sender.streams.has_work(), "it is there");
         assert!(!sender.streams.on_have(0, 8), "that one never left");
     }
@@ -244,7 +244,7 @@ mod tests {
         let mut sender = Sender::new(64);
         (0..9).for_each(|_| drop(sender.packet(0)));
         for seq in 1..=5 {
-            sender.streams.on_lost(Content::Messages { stream: 0, seq, count: 1 }, true);
+            sender.streams.on_lost(Content::Messages { stream: 0, seq, count: 1 }, true, 1);
         }
         assert!(!sender.streams.awaits_repair());
         assert_eq!(sender.packet(1).0, "1+5, 10+1, 21 x1 of [[6, 9]]");
