@@ -75,6 +75,8 @@ pub struct PathRate {
     ceiling_bytes: Option<u64>,
     /// By how much of itself, in percent, the next probe lifts the ceiling.
     lift_percent: u64,
+    /// By how much each round without a queue lifts it.
+    quiet_lift_percent: u64,
     /// The round from which on losses are no longer those of start-up.
     settled_at: u64,
     /// What may be in flight in start-up.
@@ -191,6 +193,9 @@ impl PathRate {
     /// Far above what any socket buffer holds, so that a wrong estimate stays harmless.
     const CEILING_BYTES: u64 = 8 * 1024 * 1024;
 
+    /// What the receive buffer of a system with its usual settings holds.
+    const SHORT_FLOOR_BYTES: u64 = 200_000;
+
     /// For so many rounds a rate is remembered.
     const RATE_ROUNDS: u64 = 10;
 
@@ -209,6 +214,12 @@ impl PathRate {
     /// Others may have the room, so little is tried at first, and twice as much each time that it was there.
     const FIRST_LIFT_PERCENT: u64 = 12;
 
+    /// A round without a queue may be chance: a loss-driven flow beside this one has just halved its window.
+    const LEAST_QUIET_LIFT_PERCENT: u64 = 3;
+
+    /// After four of them in a row the room is there.
+    const MOST_QUIET_LIFT_PERCENT: u64 = 24;
+
     /// A controller that knows nothing yet.
     pub fn new() -> Self {
         Self {
@@ -222,6 +233,7 @@ impl PathRate {
             in_flight_bytes: 0,
             ceiling_bytes: None,
             lift_percent: Self::FIRST_LIFT_PERCENT,
+            quiet_lift_percent: Self::LEAST_QUIET_LIFT_PERCENT,
             settled_at: u64::MAX,
             start_window_bytes: Self::FIRST_WINDOW_BYTES,
             train: Train::default(),
@@ -233,7 +245,8 @@ impl PathRate {
     /// What the bottleneck takes, in bytes a second: what arrives and what is lost behind it.
     fn capacity(&self) -> u64 {
         let best = self.rates.front().map_or(0, |&(_, best)| best);
-        let best = if matches!(self.phase, Phase::StartUp { .. }) { best.max(self.train.passed) } else { best };
+        let best =
+            if matches!(self.phase, Phase::StartUp { .. }) { best.max(self.train.passed) } else { best };
         scale(best, MILLION, MILLION - self.random_loss)
     }
 
@@ -250,6 +263,12 @@ impl PathRate {
 
     const fn is_paced(&self) -> bool {
         self.minimum_rtt.as_nanos() >= Self::SHORTEST_PACED.as_nanos()
+    }
+
+    /// On a short path what passes in a millisecond may be on its way: acks come as late as the other machine's loop is coarse, and a
+    /// call to the system is worth it only for many packets.
+    fn short_floor_bytes(&self) -> u64 {
+        (self.capacity() / 1_000).clamp(Self::FLOOR_BYTES, Self::SHORT_FLOOR_BYTES)
     }
 
     /// A queue this long keeps the bottleneck busy and delays nobody by much.
@@ -299,8 +318,9 @@ impl PathRate {
         let Round { acked_bytes, lost_bytes, has_queue, had_queue, number, .. } = self.round;
         let lost = scale(lost_bytes, MILLION, acked_bytes + lost_bytes).min(MILLION / 2);
         if !has_queue && !had_queue {
-            // Nobody else is there, or not any more.
-            self.lift_ceiling(103);
+            // Nobody else is there, or not any more: the longer, the surer.
+            self.lift_ceiling(100 + self.quiet_lift_percent);
+            self.quiet_lift_percent = (self.quiet_lift_percent * 2).min(Self::MOST_QUIET_LIFT_PERCENT);
             // The mean of the first rounds, then an eighth of each: at twenty rounds a second half a second of memory. A few packets
             // tell nothing of a share.
             if acked_bytes + lost_bytes >= Self::FLOOR_BYTES {
@@ -308,12 +328,14 @@ impl PathRate {
                 self.random_loss = (self.random_loss * (self.loss_rounds - 1) + lost) / self.loss_rounds;
             }
         } else if number < self.settled_at {
+            self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
             // What start-up lost to the queue is found out after its end.
         } else if lost > self.random_loss * 5 / 4 + MILLION / 25 {
             let ceiling = self.in_flight_bytes.max(self.product_bytes()) * 3 / 4;
             // On a short path a busy machine looks like a queue.
             let least = if self.is_paced() { Self::LEAST_CEILING_BYTES } else { Self::FLOOR_BYTES };
             self.ceiling_bytes = Some(ceiling.max(least));
+            self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
             self.lift_percent = Self::FIRST_LIFT_PERCENT;
             self.probe_at = now + Self::PROBE_INTERVAL;
             if self.phase != Phase::Drain {
@@ -322,6 +344,7 @@ impl PathRate {
         } else {
             // A share that was taken for too large makes a queue, in which it is not measured: it must not stay for that.
             self.random_loss -= self.random_loss / 16;
+            self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
         }
         self.round = Round {
             number: number + 1,
@@ -348,7 +371,9 @@ impl PathRate {
     fn next_phase(&mut self, now: Instant) {
         let (queue, target, product) = (self.queue.least(), self.target(), self.product_bytes());
         match self.phase {
-            Phase::StartUp { stale_rounds, .. } if stale_rounds >= 3 || queue > target / 2 && self.is_paced() => {
+            Phase::StartUp { stale_rounds, .. }
+                if stale_rounds >= 3 || queue > target / 2 && self.is_paced() =>
+            {
                 if self.is_paced() && self.train.last > self.rates.front().map_or(0, |&(_, best)| best) {
                     // Packets that stood in a queue arrive at the bottleneck's own rate.
                     self.remember_rate(self.train.last);
@@ -393,9 +418,9 @@ impl Controller for PathRate {
         }
         // Lost packets are taken for being in flight until they are found out, and acks come in clumps.
         let (percent, floor) = match self.phase {
-            _ if !self.is_paced() => (200, Self::FLOOR_BYTES),
+            _ if !self.is_paced() => (200, self.short_floor_bytes()),
             // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later.
-            Phase::StartUp { .. } => (if self.train.passed > 0 { 200 } else { 0 }, self.start_window_bytes),
+            Phase::StartUp { .. } => (if self.train.passed > 0 { 175 } else { 0 }, self.start_window_bytes),
             Phase::Drain => (100, Self::FLOOR_BYTES),
             Phase::Probe { .. } => (150, Self::FLOOR_BYTES),
             Phase::Cruise => (135, Self::FLOOR_BYTES),
@@ -439,6 +464,7 @@ impl Controller for PathRate {
         }
         if ack.was_limited_by_window && matches!(self.phase, Phase::StartUp { .. }) {
             // What is lost on the way takes its part of the window, and is not heard of.
+
             let grown = scale(ack.acked_bytes, MILLION, MILLION - self.random_loss);
             self.start_window_bytes = (self.start_window_bytes + grown).min(Self::CEILING_BYTES);
         }
@@ -508,7 +534,9 @@ mod tests {
                     acked_bytes: arrived / 16,
                     delivered_bytes: arrived,
                     elapsed: time,
-                    sent_at: Instant::from_nanos((self.now.since(Instant::ZERO) - RTT - queue).as_nanos() as u64),
+                    sent_at: Instant::from_nanos(
+                        (self.now.since(Instant::ZERO) - RTT - queue).as_nanos() as u64
+                    ),
                     total_bytes: self.total_bytes,
                     in_flight_bytes: sent,
                     was_limited_by_window: true,

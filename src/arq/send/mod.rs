@@ -205,7 +205,10 @@ impl SendStreams {
 
     /// Whether a packet could carry something now, were there room in the congestion window.
     pub fn has_work(&self) -> bool {
-        self.again.iter().chain(self.ends.iter().map(|(content, _)| content)).any(|&content| self.is_wanted(content))
+        self.again
+            .iter()
+            .chain(self.ends.iter().map(|(content, _)| content))
+            .any(|&content| self.is_wanted(content))
             || (0..self.streams.len()).any(|index| self.is_sendable(index))
     }
 
