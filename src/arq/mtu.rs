@@ -21,6 +21,8 @@ pub struct PathMtu {
     next_at: Instant,
     /// Long packets in a row that were lost.
     lost_in_a_row: u32,
+    /// The newest long packet that arrived.
+    newest_arrived: u64,
 }
 
 impl PathMtu {
@@ -34,6 +36,9 @@ impl PathMtu {
     /// So many long packets in a row are not lost by chance: at 30 % loss one run in 15 000 is.
     const BLACK_HOLE: u32 = 8;
 
+    /// For so long a path that swallowed long packets gets none.
+    const BLACK_HOLE_PAUSE: Duration = Duration::from_secs(1);
+
     /// A route may have changed.
     const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -46,6 +51,7 @@ impl PathMtu {
             failures: 0,
             next_at: Instant::ZERO,
             lost_in_a_row: 0,
+            newest_arrived: 0,
         }
     }
 
@@ -77,6 +83,7 @@ impl PathMtu {
         }
         if bytes > BASE_DATAGRAM_BYTES as u64 {
             self.lost_in_a_row = 0;
+            self.newest_arrived = self.newest_arrived.max(number);
         }
     }
 
@@ -88,23 +95,24 @@ impl PathMtu {
             if self.failures >= Self::TRIES {
                 (self.failures, self.next_at) = (0, now + Self::TRY_AGAIN);
             }
-        } else if bytes > BASE_DATAGRAM_BYTES as u64 {
+        } else if bytes > BASE_DATAGRAM_BYTES as u64 && number > self.newest_arrived {
+            // Where one that left later arrived, it was a full queue, of which many are lost in a row.
             self.lost_in_a_row += 1;
             if self.lost_in_a_row >= Self::BLACK_HOLE {
-                self.fall_back(now);
+                self.fall_back(now + Self::BLACK_HOLE_PAUSE);
             }
         }
     }
 
-    /// The other side is silent: it may be the length.
+    /// The other side is silent: it may be the length, but most silences are not.
     pub fn on_silence(&mut self, now: Instant) {
         self.fall_back(now);
     }
 
-    fn fall_back(&mut self, now: Instant) {
+    fn fall_back(&mut self, next_at: Instant) {
         let base = BASE_DATAGRAM_BYTES.min(self.limit);
         if self.current > base {
-            (self.current, self.lost_in_a_row, self.next_at) = (base, 0, now + Duration::from_secs(1));
+            (self.current, self.lost_in_a_row, self.next_at) = (base, 0, next_at);
         }
     }
 }
@@ -157,8 +165,11 @@ mod tests {
             mtu.on_acked(2 * number + 1, 1_452);
         }
         assert_eq!(mtu.bytes(), 1_452, "loss by chance");
+        mtu.on_acked(400, 1_452);
+        (300..400).for_each(|number| mtu.on_lost(NOW, number, 1_452));
+        assert_eq!(mtu.bytes(), 1_452, "a full queue");
         mtu.on_silence(NOW);
-        assert_eq!(mtu.bytes(), 1_200);
+        assert_eq!((mtu.bytes(), mtu.probe_bytes(NOW)), (1_200, Some(1_452)));
     }
 
     #[test]
