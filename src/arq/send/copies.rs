@@ -268,11 +268,11 @@ mod tests {
         assert_eq!(sender.packet(3, 1_200, false), [1]);
         assert_eq!(sender.packet(3, 1_200, true), [1]);
         let lost = Content::Messages { stream: 0, seq: 1, count: 1 };
-        sender.streams.on_lost(lost, false);
-        sender.streams.on_lost(lost, false);
+        sender.streams.on_lost(lost, false, 1);
+        sender.streams.on_lost(lost, false, 1);
         assert_eq!(sender.packet(1, 1_200, false), [1]);
         assert!(!sender.streams.has_work());
-        sender.streams.on_lost(lost, false);
+        sender.streams.on_lost(lost, false, 1);
         assert_eq!(sender.packet(1, 1_200, false), [1], "and again when it is lost again");
     }
 }

@@ -72,7 +72,7 @@ impl Stretch {
         cut += u64::from(entry_bytes(cut + 1) <= room);
         // Only the word that it is the end may have found no room.
         cut = cut.min(length.saturating_sub(1));
-        let may_be_cut = may_be_cut && self.lengths.first() != Some(&0) && cut >= LEAST_PART_BYTES as u64;
+        let may_be_cut = may_be_cut && self.lengths.first() != Some(&0) && cut >= least_cut_bytes(length);
         may_be_cut.then(|| self.add(cut, false))
     }
 
@@ -152,6 +152,15 @@ impl Stretch {
         }
     }
 }
+
+/// The shortest beginning of so many bytes that travels apart (UC-STR-006). What is short cannot leave many holes, however it is cut,
+/// and packets that are full to the last bytes are as long as each other: the system sends them with one call.
+const fn least_cut_bytes(length: u64) -> u64 {
+    if length <= SHORT_BYTES { SHORT_BYTES / 128 } else { LEAST_PART_BYTES as u64 }
+}
+
+/// In pieces of a hundred-and-twenty-eighth each this leaves no more than the 64 holes that any message may have.
+const SHORT_BYTES: u64 = 2_048;
 
 /// What so many bytes take, and their number in the head.
 const fn entry_bytes(length: u64) -> u64 {
