@@ -21,8 +21,9 @@ pub struct PathMtu {
     next_at: Instant,
     /// Long packets in a row that were lost.
     lost_in_a_row: u32,
-    /// The newest long packet that arrived.
-    newest_arrived: u64,
+    /// The newest long packet that arrived, and the newest of all.
+    newest_long: u64,
+    newest: u64,
 }
 
 impl PathMtu {
@@ -51,7 +52,8 @@ impl PathMtu {
             failures: 0,
             next_at: Instant::ZERO,
             lost_in_a_row: 0,
-            newest_arrived: 0,
+            newest_long: 0,
+            newest: 0,
         }
     }
 
@@ -83,8 +85,9 @@ impl PathMtu {
         }
         if bytes > BASE_DATAGRAM_BYTES as u64 {
             self.lost_in_a_row = 0;
-            self.newest_arrived = self.newest_arrived.max(number);
+            self.newest_long = self.newest_long.max(number);
         }
+        self.newest = self.newest.max(number);
     }
 
     /// A packet was lost.
@@ -95,8 +98,9 @@ impl PathMtu {
             if self.failures >= Self::TRIES {
                 (self.failures, self.next_at) = (0, now + Self::TRY_AGAIN);
             }
-        } else if bytes > BASE_DATAGRAM_BYTES as u64 && number > self.newest_arrived {
-            // Where one that left later arrived, it was a full queue, of which many are lost in a row.
+        } else if bytes > BASE_DATAGRAM_BYTES as u64 && (self.newest_long..self.newest).contains(&number) {
+            // Where a long one that left later arrived, it was a full queue, of which many are lost in a row; and where none arrived
+            // that left later, it may be the acks that are late.
             self.lost_in_a_row += 1;
             if self.lost_in_a_row >= Self::BLACK_HOLE {
                 self.fall_back(now + Self::BLACK_HOLE_PAUSE);
@@ -158,9 +162,13 @@ mod tests {
     fn long_packets_that_vanish_make_all_short_again() {
         let mut mtu = raised();
         (8..16).for_each(|number| mtu.on_lost(NOW, number, 1_452));
+        assert_eq!(mtu.bytes(), 1_452, "all of them may be late");
+        mtu.on_acked(16, 100);
+        (8..16).for_each(|number| mtu.on_lost(NOW, number, 1_452));
         assert_eq!(mtu.bytes(), 1_200);
         let mut mtu = raised();
         for number in 8..40 {
+            mtu.on_acked(2 * number + 2, 100);
             mtu.on_lost(NOW, 2 * number, 1_452);
             mtu.on_acked(2 * number + 1, 1_452);
         }

@@ -20,7 +20,10 @@ impl SendStreams {
     /// gets symbols. With fewer, copies say as much, and need no computing.
     pub fn wants_repairs(&self, symbols: usize) -> bool {
         let least = symbols.max(1);
+        // A transfer of long messages need not be searched for short ones, packet after packet.
+        let are_short = self.queued_bytes <= self.queued_messages * SYMBOL_BYTES.end();
         self.limits.repair_messages > 0
+            && are_short
             && (0..self.streams.len()).any(|stream| self.on_their_way(stream).nth(least).is_some())
     }
 

@@ -156,7 +156,9 @@ impl Stretch {
 /// The shortest beginning of so many bytes that travels apart (UC-STR-006). What is short cannot leave many holes, however it is cut,
 /// and packets that are full to the last bytes are as long as each other: the system sends them with one call.
 const fn least_cut_bytes(length: u64) -> u64 {
-    if length <= SHORT_BYTES { SHORT_BYTES / 128 } else { LEAST_PART_BYTES as u64 }
+    // What is said again in other ways than in parts stays whole.
+    let is_copied = length <= super::copies::LONGEST_BYTES;
+    if length <= SHORT_BYTES && !is_copied { SHORT_BYTES / 128 } else { LEAST_PART_BYTES as u64 }
 }
 
 /// In pieces of a hundred-and-twenty-eighth each this leaves no more than the 64 holes that any message may have.
