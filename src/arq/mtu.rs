@@ -37,7 +37,7 @@ impl PathMtu {
     /// So many long packets in a row are not lost by chance: at 30 % loss one run in 15 000 is.
     const BLACK_HOLE: u32 = 8;
 
-    /// For so long a path that swallowed long packets gets none.
+    /// For so long a path that swallowed long packets, or seems to, gets none.
     const BLACK_HOLE_PAUSE: Duration = Duration::from_secs(1);
 
     /// A route may have changed.
@@ -103,20 +103,20 @@ impl PathMtu {
             // that left later, it may be the acks that are late.
             self.lost_in_a_row += 1;
             if self.lost_in_a_row >= Self::BLACK_HOLE {
-                self.fall_back(now + Self::BLACK_HOLE_PAUSE);
+                self.fall_back(now);
             }
         }
     }
 
-    /// The other side is silent: it may be the length, but most silences are not.
+    /// The other side is silent: it may be the length.
     pub fn on_silence(&mut self, now: Instant) {
         self.fall_back(now);
     }
 
-    fn fall_back(&mut self, next_at: Instant) {
+    fn fall_back(&mut self, now: Instant) {
         let base = BASE_DATAGRAM_BYTES.min(self.limit);
         if self.current > base {
-            (self.current, self.lost_in_a_row, self.next_at) = (base, 0, next_at);
+            (self.current, self.lost_in_a_row, self.next_at) = (base, 0, now + Self::BLACK_HOLE_PAUSE);
         }
     }
 }
@@ -177,7 +177,7 @@ mod tests {
         (300..400).for_each(|number| mtu.on_lost(NOW, number, 1_452));
         assert_eq!(mtu.bytes(), 1_452, "a full queue");
         mtu.on_silence(NOW);
-        assert_eq!((mtu.bytes(), mtu.probe_bytes(NOW)), (1_200, Some(1_452)));
+        assert_eq!((mtu.bytes(), mtu.probe_bytes(NOW)), (1_200, None));
     }
 
     #[test]
