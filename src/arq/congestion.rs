@@ -534,9 +534,7 @@ mod tests {
                     acked_bytes: arrived / 16,
                     delivered_bytes: arrived,
                     elapsed: time,
-                    sent_at: Instant::from_nanos(
-                        (self.now.since(Instant::ZERO) - RTT - queue).as_nanos() as u64
-                    ),
+                    sent_at: Instant::ZERO + self.now.since(Instant::ZERO + RTT + queue),
                     total_bytes: self.total_bytes,
                     in_flight_bytes: sent,
                     was_limited_by_window: true,
