@@ -5,13 +5,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use divan::Bencher;
 use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher};
 use udpchat::arq::{Event as ConnectionEvent, SendOptions};
 use udpchat::endpoint::{Endpoint, EndpointConfig, Event, Handle, Protection};
 use udpchat::machine::Path;
 use udpchat::secure::KeyPair;
 use udpchat::time::{Instant, Now, WallTime};
+
+/// Tells beside each time how often memory was asked for: the messages themselves need some, and packets none.
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 fn main() {
     divan::main();

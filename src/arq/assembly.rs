@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::ranges::Ranges;
 use crate::wire::{LEAST_PART_BYTES, Piece};
 
@@ -48,7 +50,7 @@ impl Assembly {
     /// Takes what is new of a fragment.
     pub fn insert(&mut self, piece: &Piece<'_>) {
         let end = piece.offset + piece.body.len() as u64;
-        let new: Vec<[u64; 2]> = self.have.gaps(piece.offset, end - 1).collect();
+        let new: SmallVec<[[u64; 2]; 4]> = self.have.gaps(piece.offset, end - 1).collect();
         for [first, last] in new {
             let (from, to) = ((first - piece.offset) as usize, (last - piece.offset) as usize);
             self.put(first, &piece.body[from..=to]);

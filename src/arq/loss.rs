@@ -193,6 +193,12 @@ mod tests {
     }
 
     /// Packets 1.. that left at these times, in milliseconds.
+    fn acked(sent: &mut SentPackets, now: Instant, got: &[[u64; 2]]) -> Vec<(u64, SentPacket)> {
+        let mut acked = Vec::new();
+        sent.take_acked(now, got, &mut acked);
+        acked
+    }
+
     fn sent_at(times_ms: &[u64]) -> SentPackets {
         let mut sent = SentPackets::new();
         for &time_ms in times_ms {
@@ -220,7 +226,7 @@ mod tests {
     fn an_overtaken_packet_is_lost_after_the_reorder_window_and_not_before() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
         let mut sent = sent_at(&[0, 1]);
-        for (number, packet) in sent.take_acked(at(101), &[[2, 2]]) {
+        for (number, packet) in acked(&mut sent, at(101), &[[2, 2]]) {
             assert!(!detector.on_acked(at(101), number, &packet, &rtt));
         }
         // An eighth of the round trip is the least window, but the deadline of 110 ms comes first.
@@ -233,12 +239,12 @@ mod tests {
     fn a_late_ack_widens_the_window_and_quiet_narrows_it_again() {
         let (mut detector, rtt, config) = (LossDetector::new(), settled_rtt(), Config::default());
         let mut sent = sent_at(&[0, 1, 2]);
-        for (number, packet) in sent.take_acked(at(102), &[[3, 3]]) {
+        for (number, packet) in acked(&mut sent, at(102), &[[3, 3]]) {
             detector.on_acked(at(102), number, &packet, &rtt);
         }
         let lost = detector.detect(at(115), &sent, &rtt, ACK_DELAY, &config);
         sent.mark_lost(at(115), &lost);
-        for (number, packet) in sent.take_acked(at(140), &[[1, 1]]) {
+        for (number, packet) in acked(&mut sent, at(140), &[[1, 1]]) {
             assert!(detector.on_acked(at(140), number, &packet, &rtt));
         }
         assert_eq!(detector.overtaken_after(&rtt), Duration::from_millis(150));

@@ -37,13 +37,3 @@ pub use recv::Received;
 pub use rtt::Rtt;
 pub use send::SendOptions;
 pub use statistics::Statistics;
-
-/// A queue that ran empty gives back what it took for a burst: most connections say nothing most of the time, and a relay has
-/// thousands of them.
-fn give_back<T>(queue: &mut std::collections::VecDeque<T>) {
-    /// What a word and its ack need.
-    const KEPT: usize = 4;
-    if queue.is_empty() && queue.capacity() > KEPT {
-        *queue = std::collections::VecDeque::new();
-    }
-}

@@ -101,7 +101,6 @@ impl Ready {
             }
             Body::Long(long) => *body = long,
         }
-        self.give_back();
         Some(seq)
     }
 
@@ -116,7 +115,6 @@ impl Ready {
             }
             Body::Long(body) => body,
         };
-        self.give_back();
         Some(Received { seq, body })
     }
 
@@ -132,16 +130,6 @@ impl Ready {
         } else if self.taken >= SLACK_BYTES && self.taken >= self.bytes.len() / 2 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
-        }
-    }
-
-    /// Most streams say nothing most of the time.
-    fn give_back(&mut self) {
-        /// What a talk needs.
-        const KEPT_BYTES: usize = 2_048;
-        super::give_back(&mut self.entries);
-        if self.bytes.is_empty() && self.bytes.capacity() > KEPT_BYTES {
-            self.bytes = Vec::new();
         }
     }
 }

@@ -154,9 +154,7 @@ impl RecvStreams {
 
     /// A stream that has something to take, once for each time that it got something.
     pub fn poll_readable(&mut self) -> Option<u32> {
-        let stream = self.readable.pop_front();
-        super::give_back(&mut self.readable);
-        stream
+        self.readable.pop_front()
     }
 
     /// Windows that are worth telling anew, the connection's first (UC-STR-010). [`RecvStreams::on_window_sent`] marks one as told.

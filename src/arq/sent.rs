@@ -143,10 +143,10 @@ impl SentPackets {
         self.forget_settled();
     }
 
-    /// Takes the packets that the ranges cover out of the table, in order, each once. The work is bounded by what is tracked,
+    /// Takes the packets that the ranges cover out of the table and puts them into `acked`, in order, each once. The work is bounded by what is tracked,
     /// whatever the ranges claim.
-    pub fn take_acked(&mut self, now: Instant, got: &[[u64; 2]]) -> Vec<(u64, SentPacket)> {
-        let mut acked = Vec::new();
+    pub fn take_acked(&mut self, now: Instant, got: &[[u64; 2]], acked: &mut Vec<(u64, SentPacket)>) {
+        acked.clear();
         for &[first, last] in got {
             let end = last.min(self.next_number() - 1);
             for number in first.max(self.low)..=end {
@@ -164,7 +164,6 @@ impl SentPackets {
             self.delivered_at = now;
         }
         self.forget_settled();
-        acked
     }
 
     /// What the ack of `packet` tells about the path.
@@ -248,7 +247,6 @@ impl SentPackets {
             self.packets.pop_front();
             self.low += 1;
         }
-        super::give_back(&mut self.packets);
     }
 }
 
@@ -270,7 +268,9 @@ mod tests {
             assert_eq!(sent.next_number(), n + 1);
             sent.record(at(n), 100, smallvec![Content::Ping], false);
         }
-        assert_eq!(sent.take_acked(at(9), &[[1, 1], [3, 3]]).len(), 2);
+        let mut acked = Vec::new();
+        sent.take_acked(at(9), &[[1, 1], [3, 3]], &mut acked);
+        assert_eq!(acked.len(), 2);
         assert_eq!((sent.low(), sent.in_flight_bytes()), (2, 200));
         assert_eq!(sent.mark_lost(at(10), &[2]), [Content::Ping]);
         assert_eq!((sent.low(), sent.in_flight_bytes()), (2, 100));
@@ -283,7 +283,10 @@ mod tests {
     fn an_ack_of_the_whole_number_space_costs_no_more_than_the_table() {
         let mut sent = SentPackets::new();
         sent.record(at(0), 100, smallvec![Content::Ping], false);
-        assert_eq!(sent.take_acked(at(1), &[[1, crate::wire::MAX_NUMBER]]).len(), 1);
-        assert_eq!(sent.take_acked(at(1), &[[1, 1]]).len(), 0);
+        let mut acked = Vec::new();
+        sent.take_acked(at(1), &[[1, crate::wire::MAX_NUMBER]], &mut acked);
+        assert_eq!(acked.len(), 1);
+        sent.take_acked(at(1), &[[1, 1]], &mut acked);
+        assert_eq!(acked.len(), 0);
     }
 }

@@ -123,8 +123,16 @@ impl Connection {
             self.statistics.dishonest_acks += 1;
             return;
         }
+        let mut acked = std::mem::take(&mut self.acked);
+        self.sent.take_acked(now, &ack.got, &mut acked);
+        self.settle_acked(now, ack, &acked);
+        acked.clear();
+        self.acked = acked;
+    }
+
+    /// What is newly confirmed is no longer owed, and tells of the path.
+    fn settle_acked(&mut self, now: Instant, ack: &Ack, acked: &[(u64, SentPacket)]) {
         let newest_before = self.loss.newest_acked();
-        let acked = self.sent.take_acked(now, &ack.got);
         let Some((newest, packet)) = acked.last() else {
             return;
         };
@@ -136,12 +144,12 @@ impl Connection {
                 round_trip = round_trip.min(LATE_ROUND_TRIP);
             }
             self.rtt.sample(now, round_trip, delay);
-            self.note_ack_delay(newest_before, &acked);
+            self.note_ack_delay(newest_before, acked);
         }
         let acked_bytes = acked.iter().map(|(_, packet)| packet.bytes).sum();
         let sample = self.sent.ack_sample(now, packet, acked_bytes, &self.rtt);
         self.controller.on_ack(now, &sample);
-        for (number, packet) in &acked {
+        for (number, packet) in acked {
             let spurious = self.loss.on_acked(now, *number, packet, &self.rtt);
             self.mtu.on_acked(*number, packet.bytes);
             self.statistics.spurious_losses += u64::from(spurious);

@@ -28,7 +28,7 @@ use super::recv::{Received, RecvStreams};
 use super::redundancy::Redundancy;
 use super::rtt::Rtt;
 use super::send::{SendOptions, SendStreams};
-use super::sent::SentPackets;
+use super::sent::{SentPacket, SentPackets};
 use super::statistics::Statistics;
 use crate::machine::Path;
 use crate::secure::Entropy;
@@ -98,6 +98,8 @@ pub struct Connection {
     statistics: Statistics,
     /// The bytes behind the head of the packet being written.
     scratch: Vec<u8>,
+    /// The packets of the ack being handled.
+    acked: Vec<(u64, SentPacket)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +193,7 @@ impl Connection {
             events: VecDeque::new(),
             statistics: Statistics::default(),
             scratch: Vec::new(),
+            acked: Vec::new(),
         }
     }
 
@@ -322,7 +325,6 @@ impl Connection {
     pub fn poll_event(&mut self) -> Option<Event> {
         self.announce_outcomes();
         let event = self.events.pop_front();
-        super::give_back(&mut self.events);
         if matches!(event, Some(Event::Closed(_))) {
             // After the close nothing is handed over (UC-CLOSE-005), so nothing is kept.
             self.recv = RecvStreams::new(self.config.limits);

@@ -152,7 +152,7 @@ impl Connection {
         self.recv.rest();
         self.events.shrink_to_fit();
         self.windows_again.shrink_to_fit();
-        self.scratch.shrink_to_fit();
+        (self.scratch, self.acked) = (Vec::new(), Vec::new());
     }
 
     fn stop_waiting_for_the_answer(&mut self, now: Instant) {

@@ -137,8 +137,6 @@ impl Connection {
             self.redundancy.defer(now);
         }
         if !ack_due && !may_send {
-            // Until there is something to say again, somebody else may have the memory.
-            self.scratch = Vec::new();
             return None;
         }
         self.advance_key(now);

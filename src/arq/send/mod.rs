@@ -397,9 +397,7 @@ impl SendStreams {
 
     /// What became of a message, once for each.
     pub fn poll_outcome(&mut self) -> Option<(u32, u64, Outcome)> {
-        let outcome = self.outcomes.pop_front();
-        super::give_back(&mut self.outcomes);
-        outcome
+        self.outcomes.pop_front()
     }
 
     /// Gives back what is kept for messages to come: nothing was said for a while.
@@ -512,7 +510,6 @@ impl SendStreams {
             state.messages.pop_front();
             state.base += 1;
         }
-        super::give_back(&mut state.messages);
         state.next_new = state.next_new.max(state.base);
     }
 }
