@@ -11,8 +11,8 @@ use super::{ConnectionId, Kind, object};
 /// Closed ranges of packet numbers. While little is lost there are few.
 pub type Ranges = SmallVec<[[u64; 2]; 4]>;
 
-/// The bytes of messages. A packet that was sent without asking has room for no more than eleven messages of 100 bytes.
-pub type Bodies<'a> = SmallVec<[&'a [u8]; 12]>;
+/// The bytes of messages. The longest packet has room for no more than thirteen messages of 100 bytes.
+pub type Bodies<'a> = SmallVec<[&'a [u8]; 16]>;
 
 /// The frames of a packet: mostly content, perhaps behind an ack and a nack.
 pub type Frames<'a> = SmallVec<[Frame<'a>; 3]>;
