@@ -52,9 +52,10 @@ impl SendStreams {
         for stream in 0..self.streams.len() {
             let lost = self.to_repair.iter().filter(|(of, _)| *of == stream as u32).count();
             let count = (count + lost).min(MAX_SYMBOLS);
-            if let Some(window) =
-                self.window(stream, contents).filter(|window| count > 0 && window.count > count)
-            {
+            if count == 0 {
+                continue;
+            }
+            if let Some(window) = self.window(stream, contents).filter(|window| window.count > count) {
                 let is_written = self.write_repair(packet, stream, &window, count, writer, spare);
                 if is_written {
                     self.note_repaired(stream, &window, contents);
