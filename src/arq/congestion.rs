@@ -217,8 +217,8 @@ impl PathRate {
     /// A round without a queue may be chance: a loss-driven flow beside this one has just halved its window.
     const LEAST_QUIET_LIFT_PERCENT: u64 = 3;
 
-    /// After four of them in a row the room is there.
-    const MOST_QUIET_LIFT_PERCENT: u64 = 24;
+    /// The second in a row is surer. More takes what a loss-driven flow is slowly coming back to.
+    const MOST_QUIET_LIFT_PERCENT: u64 = 6;
 
     /// A controller that knows nothing yet.
     pub fn new() -> Self {
