@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use super::train::{Train, rate};
 use crate::time::Instant;
 
 /// Decides how many bytes may be in flight (UC-ARQ-021), and how fast they leave (UC-ARQ-023).
@@ -121,42 +122,6 @@ struct Round {
     had_queue: bool,
 }
 
-/// Packets that left one after the other, and how far apart they arrived: a rate that is known before a round trip is full.
-#[derive(Debug, Default)]
-struct Train {
-    /// When its first packet left, and when that was heard of.
-    from: Option<(Instant, Instant)>,
-    bytes: u64,
-    /// The rate of the last whole one.
-    last: u64,
-    /// The highest rate at which the path delivered as fast as was sent.
-    passed: u64,
-}
-
-impl Train {
-    /// A shorter one measures the machines' clocks.
-    const SHORTEST: Duration = Duration::from_millis(4);
-
-    fn add(&mut self, now: Instant, ack: &AckSample) {
-        let Some((sent_from, heard_from)) = self.from.filter(|_| ack.was_limited_by_window) else {
-            (self.from, self.bytes) = (Some((ack.sent_at, now)), 0);
-            return;
-        };
-        self.bytes += ack.acked_bytes;
-        let (left_in, arrived_in) = (ack.sent_at.since(sent_from), now.since(heard_from));
-        // What was held up on the way and comes together shows no rate that was not sent.
-        let elapsed = left_in.max(arrived_in);
-        if elapsed < Self::SHORTEST.max(ack.minimum_rtt / 4) {
-            return;
-        }
-        self.last = rate(self.bytes, elapsed);
-        if arrived_in <= left_in + left_in / 16 {
-            self.passed = self.passed.max(self.last);
-        }
-        (self.from, self.bytes) = (Some((ack.sent_at, now)), 0);
-    }
-}
-
 /// The least of the last few values.
 #[derive(Debug, Default)]
 struct Shortest {
@@ -246,7 +211,7 @@ impl PathRate {
     fn capacity(&self) -> u64 {
         let best = self.rates.front().map_or(0, |&(_, best)| best);
         let best =
-            if matches!(self.phase, Phase::StartUp { .. }) { best.max(self.train.passed) } else { best };
+            if matches!(self.phase, Phase::StartUp { .. }) { best.max(self.train.passed()) } else { best };
         scale(best, MILLION, MILLION - self.random_loss)
     }
 
@@ -374,9 +339,9 @@ impl PathRate {
             Phase::StartUp { stale_rounds, .. }
                 if stale_rounds >= 3 || queue > target / 2 && self.is_paced() =>
             {
-                if self.is_paced() && self.train.last > self.rates.front().map_or(0, |&(_, best)| best) {
+                if self.is_paced() && self.train.last() > self.rates.front().map_or(0, |&(_, best)| best) {
                     // Packets that stood in a queue arrive at the bottleneck's own rate.
-                    self.remember_rate(self.train.last);
+                    self.remember_rate(self.train.last());
                 }
                 self.phase = Phase::Drain;
                 self.settled_at = self.round.number + Self::SETTLING_ROUNDS;
@@ -420,7 +385,7 @@ impl Controller for PathRate {
         let (percent, floor) = match self.phase {
             _ if !self.is_paced() => (200, self.short_floor_bytes()),
             // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later.
-            Phase::StartUp { .. } => (if self.train.passed > 0 { 175 } else { 0 }, self.start_window_bytes),
+            Phase::StartUp { .. } => (if self.train.passed() > 0 { 175 } else { 0 }, self.start_window_bytes),
             Phase::Drain => (100, Self::FLOOR_BYTES),
             Phase::Probe { .. } => (150, Self::FLOOR_BYTES),
             Phase::Cruise => (135, Self::FLOOR_BYTES),
@@ -460,7 +425,11 @@ impl Controller for PathRate {
         self.round.has_queue |= self.queue.least() > self.target() * 2;
         self.note_rate(ack);
         if matches!(self.phase, Phase::StartUp { .. }) {
-            self.train.add(now, ack);
+            if ack.was_limited_by_window {
+                self.train.add(now, ack.sent_at, ack.acked_bytes, ack.minimum_rtt);
+            } else {
+                self.train.end();
+            }
         }
         if ack.was_limited_by_window && matches!(self.phase, Phase::StartUp { .. }) {
             // What is lost on the way takes its part of the window, and is not heard of.
@@ -479,12 +448,6 @@ impl Controller for PathRate {
         // They are not in flight any more.
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(lost_bytes);
     }
-}
-
-/// Bytes a second.
-fn rate(bytes: u64, elapsed: Duration) -> u64 {
-    let rate = u128::from(bytes) * 1_000_000_000 / elapsed.as_nanos().max(1);
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 /// `value` times `by`, through `of`.

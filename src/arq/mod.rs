@@ -26,6 +26,7 @@ mod rtt;
 mod send;
 mod sent;
 mod statistics;
+mod train;
 
 pub use ack::Urgency;
 pub use config::{Config, MAX_MESSAGE_BYTES};
