@@ -209,10 +209,13 @@ impl PathRate {
 
     /// What the bottleneck takes, in bytes a second: what arrives and what is lost behind it.
     fn capacity(&self) -> u64 {
-        let best = self.rates.front().map_or(0, |&(_, best)| best);
-        let best =
-            if matches!(self.phase, Phase::StartUp { .. }) { best.max(self.train.passed()) } else { best };
-        scale(best, MILLION, MILLION - self.random_loss)
+        let passed = if matches!(self.phase, Phase::StartUp { .. }) { self.train.passed() } else { 0 };
+        scale(self.best_rate().max(passed), MILLION, MILLION - self.random_loss)
+    }
+
+    /// The highest delivery rate that is remembered; 0 before the first.
+    fn best_rate(&self) -> u64 {
+        self.rates.front().map_or(0, |&(_, best)| best)
     }
 
     /// What the path holds without a queue.
@@ -258,10 +261,9 @@ impl PathRate {
             return;
         }
         let rate = rate(ack.delivered_bytes, ack.elapsed);
-        let best = self.rates.front().map_or(0, |&(_, best)| best);
         if ack.was_limited_by_window {
             self.limited_round = Some(self.round.number);
-        } else if rate <= best {
+        } else if rate <= self.best_rate() {
             return;
         }
         self.remember_rate(rate);
@@ -282,6 +284,9 @@ impl PathRate {
         let is_limited = self.round.is_limited;
         let Round { acked_bytes, lost_bytes, has_queue, had_queue, number, .. } = self.round;
         let lost = scale(lost_bytes, MILLION, acked_bytes + lost_bytes).min(MILLION / 2);
+        if has_queue || had_queue {
+            self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
+        }
         if !has_queue && !had_queue {
             // Nobody else is there, or not any more: the longer, the surer.
             self.lift_ceiling(100 + self.quiet_lift_percent);
@@ -293,14 +298,12 @@ impl PathRate {
                 self.random_loss = (self.random_loss * (self.loss_rounds - 1) + lost) / self.loss_rounds;
             }
         } else if number < self.settled_at {
-            self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
             // What start-up lost to the queue is found out after its end.
         } else if lost > self.random_loss * 5 / 4 + MILLION / 25 {
             let ceiling = self.in_flight_bytes.max(self.product_bytes()) * 3 / 4;
             // On a short path a busy machine looks like a queue.
             let least = if self.is_paced() { Self::LEAST_CEILING_BYTES } else { Self::FLOOR_BYTES };
             self.ceiling_bytes = Some(ceiling.max(least));
-            self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
             self.lift_percent = Self::FIRST_LIFT_PERCENT;
             self.probe_at = now + Self::PROBE_INTERVAL;
             if self.phase != Phase::Drain {
@@ -309,7 +312,6 @@ impl PathRate {
         } else {
             // A share that was taken for too large makes a queue, in which it is not measured: it must not stay for that.
             self.random_loss -= self.random_loss / 16;
-            self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
         }
         self.round = Round {
             number: number + 1,
@@ -317,14 +319,24 @@ impl PathRate {
             had_queue: has_queue,
             ..Round::default()
         };
+        let now_best = self.best_rate();
         if let Phase::StartUp { best, stale_rounds } = &mut self.phase {
-            let now_best = self.rates.front().map_or(0, |&(_, best)| best);
             if now_best >= *best + *best / 4 {
                 (*best, *stale_rounds) = (now_best, 0);
             } else {
                 *stale_rounds += u32::from(is_limited);
             }
         }
+    }
+
+    fn measure_start(&mut self, now: Instant, ack: &AckSample) {
+        if !ack.was_limited_by_window {
+            return self.train.end();
+        }
+        self.train.add(now, ack.sent_at, ack.acked_bytes, ack.minimum_rtt);
+        // What is lost on the way takes its part of the window, and is not heard of.
+        let grown = scale(ack.acked_bytes, MILLION, MILLION - self.random_loss);
+        self.start_window_bytes = (self.start_window_bytes + grown).min(Self::CEILING_BYTES);
     }
 
     /// One that is above all that may be in flight is none.
@@ -339,7 +351,7 @@ impl PathRate {
             Phase::StartUp { stale_rounds, .. }
                 if stale_rounds >= 3 || queue > target / 2 && self.is_paced() =>
             {
-                if self.is_paced() && self.train.last() > self.rates.front().map_or(0, |&(_, best)| best) {
+                if self.is_paced() && self.train.last() > self.best_rate() {
                     // Packets that stood in a queue arrive at the bottleneck's own rate.
                     self.remember_rate(self.train.last());
                 }
@@ -384,8 +396,11 @@ impl Controller for PathRate {
         // Lost packets are taken for being in flight until they are found out, and acks come in clumps.
         let (percent, floor) = match self.phase {
             _ if !self.is_paced() => (200, self.short_floor_bytes()),
-            // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later.
-            Phase::StartUp { .. } => (if self.train.passed() > 0 { 175 } else { 0 }, self.start_window_bytes),
+            // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later. Where trains tell one,
+            // that is not waited for: 1.5 times what they show began later, and twice as much overran the queue where they showed all
+            // that there is.
+            Phase::StartUp { .. } if self.train.passed() > 0 => (175, self.start_window_bytes),
+            Phase::StartUp { .. } => (0, self.start_window_bytes),
             Phase::Drain => (100, Self::FLOOR_BYTES),
             Phase::Probe { .. } => (150, Self::FLOOR_BYTES),
             Phase::Cruise => (135, Self::FLOOR_BYTES),
@@ -425,17 +440,7 @@ impl Controller for PathRate {
         self.round.has_queue |= self.queue.least() > self.target() * 2;
         self.note_rate(ack);
         if matches!(self.phase, Phase::StartUp { .. }) {
-            if ack.was_limited_by_window {
-                self.train.add(now, ack.sent_at, ack.acked_bytes, ack.minimum_rtt);
-            } else {
-                self.train.end();
-            }
-        }
-        if ack.was_limited_by_window && matches!(self.phase, Phase::StartUp { .. }) {
-            // What is lost on the way takes its part of the window, and is not heard of.
-
-            let grown = scale(ack.acked_bytes, MILLION, MILLION - self.random_loss);
-            self.start_window_bytes = (self.start_window_bytes + grown).min(Self::CEILING_BYTES);
+            self.measure_start(now, ack);
         }
         if ack.total_bytes >= self.round.ends_at_bytes {
             self.end_round(now, ack.total_bytes);

@@ -143,8 +143,8 @@ impl SentPackets {
         self.forget_settled();
     }
 
-    /// Takes the packets that the ranges cover out of the table and puts them into `acked`, in order, each once. The work is bounded by what is tracked,
-    /// whatever the ranges claim.
+    /// Takes the packets that the ranges cover out of the table and puts them into `acked`, in order, each once. The work is bounded
+    /// by what is tracked, whatever the ranges claim.
     pub fn take_acked(&mut self, now: Instant, got: &[[u64; 2]], acked: &mut Vec<(u64, SentPacket)>) {
         acked.clear();
         for &[first, last] in got {

@@ -405,6 +405,7 @@ impl SendStreams {
         self.streams.iter_mut().for_each(|stream| stream.messages.shrink_to_fit());
         self.streams.shrink_to_fit();
         self.again.shrink_to_fit();
+        self.ends.shrink_to_fit();
         self.outcomes.shrink_to_fit();
     }
 
