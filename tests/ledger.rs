@@ -84,8 +84,8 @@ fn request() -> impl Strategy<Value = Request> {
         1 => saved_room(room()).prop_map(Request::SaveRoom),
         1 => (0_usize..4).prop_map(|most| Request::ListRooms { most }),
         1 => (1_u64..4).prop_map(|number| Request::ForgetRoom { number }),
-        4 => (log(), draft()).prop_map(|(log, draft)| Request::AppendLine { log, draft }),
-        6 => (nick(), draft(), bounds).prop_map(|(nick, draft, bounds)| Request::AppendLetter { nick, draft, bounds }),
+        4 => (log(), draft()).prop_map(|(log, draft)| Request::AppendLine { log, draft: draft.into() }),
+        6 => (nick(), draft(), bounds).prop_map(|(nick, draft, bounds)| Request::AppendLetter { nick, draft: draft.into(), bounds }),
         3 => (log(), numbers(), sizes(), sizes()).prop_map(|(log, after, most_bytes, most_entries)| {
             Request::Read { log, after, most_bytes, most_entries }
         }),

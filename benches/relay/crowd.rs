@@ -56,6 +56,9 @@ struct Guests {
     by_id: BTreeMap<Vec<u8>, usize>,
     /// What was heard last.
     body: Vec<u8>,
+    /// Where the position and the text stood in the line that was heard last.
+    pos_at: usize,
+    text_at: usize,
     to_transmit: VecDeque<usize>,
     timers: BTreeSet<(Instant, usize)>,
     next_line_at: Clock,
@@ -89,6 +92,8 @@ impl Crowd {
             members: Vec::new(),
             by_id: BTreeMap::new(),
             body: Vec::new(),
+            pos_at: 0,
+            text_at: 0,
             to_transmit: VecDeque::new(),
             timers: BTreeSet::new(),
             next_line_at: Clock::now(),
@@ -285,7 +290,7 @@ impl Guests {
     /// A line is looked at no longer than needed: all members share one processor here, and the relay is to be what is slow.
     fn hear_line(&mut self, index: usize, body: &[u8]) {
         let member = &mut self.members[index];
-        let pos = number_after(body, br#","pos":"#);
+        let pos = number_after(body, br#","pos":"#, &mut self.pos_at);
         assert!(pos > member.last_pos, "lines in the order of their positions, once each");
         member.last_pos = pos;
         member.heard += 1;
@@ -293,7 +298,7 @@ impl Guests {
             self.finished += 1;
         }
         if !self.plan.history {
-            let said_us = number_after(body, br#","text":""#);
+            let said_us = number_after(body, br#","text":""#, &mut self.text_at);
             let heard_us = u64::try_from(self.started.elapsed().as_micros()).unwrap();
             self.delays_us.push(u32::try_from(heard_us - said_us).unwrap());
         }
@@ -382,10 +387,12 @@ impl Handler<Guests> for Until {
     }
 }
 
-/// The number behind the first `name`.
-fn number_after(body: &[u8], name: &[u8]) -> u64 {
-    let start = body.windows(name.len()).position(|window| window == name).unwrap() + name.len();
-    body[start..]
+/// The number behind the first `name`. It is looked for at the `hint` at first: where it was in the line before.
+fn number_after(body: &[u8], name: &[u8], hint: &mut usize) -> u64 {
+    if !body.get(*hint..).is_some_and(|rest| rest.starts_with(name)) {
+        *hint = body.windows(name.len()).position(|window| window == name).unwrap();
+    }
+    body[*hint + name.len()..]
         .iter()
         .take_while(|digit| digit.is_ascii_digit())
         .fold(0, |number, digit| 10 * number + u64::from(digit - b'0'))

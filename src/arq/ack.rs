@@ -42,7 +42,8 @@ impl Arrivals {
     const BULK_PACKETS: u32 = 8;
     const BULK_DELAY: Duration = Duration::from_millis(5);
 
-    /// Small packets on a clean path are acked in pairs: half the acks, and the sender still hears of each soon.
+    /// Small packets on a clean path are acked in pairs: half the acks, and the sender still hears of each soon. Where more come while
+    /// the first of them waits no longer than this, it is so many, up to those of a bulk sender: a busy room is one.
     const SMALL_PACKETS: u32 = 2;
 
     /// A timer that is shorter wakes a machine more often than it spares acks.
@@ -61,7 +62,7 @@ impl Arrivals {
     /// No packet yet; acks wait `max_delay` at most, as the handshake told the other side.
     pub const fn new(max_delay: Duration) -> Self {
         Self {
-            received: Ranges { ranges: Vec::new() },
+            received: Ranges::new(),
             floor: 1,
             newest_at: Instant::ZERO,
             in_order: 0,
@@ -112,7 +113,7 @@ impl Arrivals {
             Urgency::Bulk if in_order && self.owed + 1 < Self::BULK_PACKETS => {
                 now + self.max_delay.min(Self::BULK_DELAY)
             }
-            Urgency::Small if self.expects_company() && self.owed + 1 < Self::SMALL_PACKETS => {
+            Urgency::Small if self.expects_company() && self.owed + 1 < self.small_packets() => {
                 now + (self.gap * 3 / 2).max(Self::LEAST_WAIT).min(self.max_delay)
             }
             _ => now,
@@ -129,6 +130,12 @@ impl Arrivals {
     /// or what was missed is repaired without anybody's asking.
     fn expects_company(&self) -> bool {
         self.gap <= self.max_delay && (self.in_order >= Self::CLEAN_PACKETS || self.repairs_expected > 0)
+    }
+
+    /// How many small packets share an ack (UC-ARQ-006).
+    fn small_packets(&self) -> u32 {
+        let come_meanwhile = Self::LEAST_WAIT.as_nanos() / self.gap.as_nanos().max(1);
+        u32::try_from(come_meanwhile).unwrap_or(u32::MAX).clamp(Self::SMALL_PACKETS, Self::BULK_PACKETS)
     }
 
     /// A packet brings repair symbols.
@@ -205,7 +212,7 @@ impl Arrivals {
 
     /// Gives back what is kept for packets to come: nothing came for a while.
     pub fn rest(&mut self) {
-        self.received.ranges.shrink_to_fit();
+        self.received.shrink_to_fit();
         self.fresh_gaps.shrink_to_fit();
     }
 
@@ -315,6 +322,25 @@ mod tests {
             }
         }
         assert_eq!(said, (1..=63).chain([65, 67, 69, 71, 72, 73]).collect::<Vec<_>>());
+    }
+
+    // UC-ARQ-006
+    #[test]
+    fn small_packets_that_come_close_together_share_an_ack_with_more() {
+        let told = [5_000, 2_500, 1_250, 500, 100].map(|apart_us| {
+            let mut arrivals = Arrivals::new(Duration::from_millis(25));
+            let mut acks = 0;
+            for number in 1..=1_000 {
+                let now = Instant::from_nanos(number * apart_us * 1_000);
+                arrivals.record(now, number, Urgency::Small);
+                if arrivals.deadline().is_some_and(|at| at <= now) {
+                    arrivals.on_ack_sent();
+                    acks += u32::from(number > 200);
+                }
+            }
+            (apart_us, 800 / acks)
+        });
+        assert_eq!(told, [(5_000, 2), (2_500, 2), (1_250, 4), (500, 8), (100, 8)]);
     }
 
     // UC-ARQ-006

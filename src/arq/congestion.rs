@@ -220,8 +220,8 @@ impl PathRate {
 
     /// What the path holds without a queue.
     fn product_bytes(&self) -> u64 {
-        let product = u128::from(self.capacity()) * self.minimum_rtt.as_nanos() / 1_000_000_000;
-        u64::try_from(product).unwrap_or(u64::MAX)
+        let minimum_rtt_ns = u64::try_from(self.minimum_rtt.as_nanos()).unwrap_or(u64::MAX);
+        scale(self.capacity(), minimum_rtt_ns, 1_000_000_000)
     }
 
     /// Whether the rate that is known is the path's, and not that of a talk which asked for no more.
@@ -457,7 +457,13 @@ impl Controller for PathRate {
 
 /// `value` times `by`, through `of`.
 fn scale(value: u64, by: u64, of: u64) -> u64 {
-    u64::try_from(u128::from(value) * u128::from(by) / u128::from(of.max(1))).unwrap_or(u64::MAX)
+    let of = of.max(1);
+    match value.checked_mul(by) {
+        // This is asked for each packet, and dividing takes long, of 128 bits several times as long.
+        _ if by == of => value,
+        Some(product) => product / of,
+        None => u64::try_from(u128::from(value) * u128::from(by) / u128::from(of)).unwrap_or(u64::MAX),
+    }
 }
 
 #[cfg(test)]

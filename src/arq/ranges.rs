@@ -1,14 +1,27 @@
 //! A set of numbers kept as ranges: packets that arrived, messages that are settled, bytes of a message that are here.
 
+use smallvec::SmallVec;
+
 /// A set of numbers as closed ranges, ascending, with gaps between them.
 ///
-/// Nearly every insertion is at the upper end, so a plain vector beats any tree here.
+/// Nearly every insertion is at the upper end, so a plain vector beats any tree here; and mostly there is one range, which needs no
+/// memory of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
-    pub(super) ranges: Vec<[u64; 2]>,
+    ranges: SmallVec<[[u64; 2]; 1]>,
 }
 
 impl Ranges {
+    /// None.
+    pub const fn new() -> Self {
+        Self { ranges: SmallVec::new_const() }
+    }
+
+    /// Gives back what is kept for ranges to come.
+    pub fn shrink_to_fit(&mut self) {
+        self.ranges.shrink_to_fit();
+    }
+
     /// Adds a number; tells whether it was new.
     pub fn insert(&mut self, number: u64) -> bool {
         self.insert_range(number, number) > 0

@@ -206,7 +206,7 @@ impl RecvStreams {
     pub fn rest(&mut self) {
         for (_, stream) in &mut self.streams {
             stream.ready.rest();
-            stream.settled.ranges.shrink_to_fit();
+            stream.settled.shrink_to_fit();
         }
         self.readable.shrink_to_fit();
     }

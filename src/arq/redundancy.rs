@@ -102,6 +102,11 @@ impl Redundancy {
         copies.max(least)
     }
 
+    /// Whether what is said needs to be said more than once, in copies or in symbols.
+    pub fn is_needed(&self) -> bool {
+        self.rate.share() > 0
+    }
+
     /// The most repair symbols that a packet with new messages gets.
     pub fn most_symbols(&self) -> usize {
         self.symbol_rate().div_ceil(ONE) as usize

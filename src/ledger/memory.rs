@@ -4,6 +4,7 @@
 //! much, and with a line goes the memory that it was said. It must never look at a clock: whatever is stored is as old as its job.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::names::NameBook;
 use super::{
@@ -71,7 +72,7 @@ struct Kept {
 #[derive(Clone, Debug)]
 enum Body {
     /// A line, or a letter that is open.
-    Whole(Draft),
+    Whole(Arc<Draft>),
     /// A letter that was settled.
     Settled { letter: LetterInfo, fate: LetterFate, at: WallTime },
 }
@@ -85,7 +86,7 @@ impl Kept {
             }
     }
 
-    const fn name(&self) -> (Identity, &MessageId) {
+    fn name(&self) -> (Identity, &MessageId) {
         match &self.body {
             Body::Whole(draft) => (draft.author, &draft.id),
             Body::Settled { letter, .. } => (letter.author, &letter.id),
@@ -280,7 +281,7 @@ impl MemoryLedger {
 
     // Storing.
 
-    fn append_line(&mut self, at: WallTime, log: LogKey, draft: &Draft) -> Result<Reply, LedgerError> {
+    fn append_line(&mut self, at: WallTime, log: LogKey, draft: &Arc<Draft>) -> Result<Reply, LedgerError> {
         if matches!(log, LogKey::Mailbox(_)) {
             return Err(LedgerError::not_a_line());
         }
@@ -293,7 +294,13 @@ impl MemoryLedger {
         Ok(Reply::Appended { log, pos, is_duplicate: false, fate: None })
     }
 
-    fn append_letter(&mut self, at: WallTime, nick: &str, draft: &Draft, bounds: MailboxBounds) -> Reply {
+    fn append_letter(
+        &mut self,
+        at: WallTime,
+        nick: &str,
+        draft: &Arc<Draft>,
+        bounds: MailboxBounds,
+    ) -> Reply {
         if let Some(duplicate) = self.duplicate(draft) {
             return duplicate;
         }
@@ -325,12 +332,12 @@ impl MemoryLedger {
         Some(Reply::Appended { log: kept.log, pos, is_duplicate: true, fate })
     }
 
-    fn store(&mut self, at: WallTime, log: LogKey, draft: &Draft) -> u64 {
+    fn store(&mut self, at: WallTime, log: LogKey, draft: &Arc<Draft>) -> u64 {
         self.last_pos += 1;
         let pos = self.last_pos;
         self.positions.insert((draft.author, draft.id.clone()), pos);
         self.logs.entry(log).or_default().insert(pos);
-        self.entries.insert(pos, Kept { log, stored_at: at, body: Body::Whole(draft.clone()) });
+        self.entries.insert(pos, Kept { log, stored_at: at, body: Body::Whole(Arc::clone(draft)) });
         pos
     }
 
@@ -372,7 +379,7 @@ impl MemoryLedger {
 
     // Reading.
 
-    fn readable(&self, log: LogKey, after: u64) -> impl Iterator<Item = (u64, &Kept, &Draft)> {
+    fn readable(&self, log: LogKey, after: u64) -> impl Iterator<Item = (u64, &Kept, &Arc<Draft>)> {
         let first = after.saturating_add(1);
         let positions = self.logs.get(&log).into_iter().flat_map(move |readable| readable.range(first..));
         positions.filter_map(|pos| {
@@ -392,7 +399,7 @@ impl MemoryLedger {
             if bytes > most_bytes && !entries.is_empty() {
                 break;
             }
-            entries.push(Entry { pos, stored_at: kept.stored_at, draft: draft.clone() });
+            entries.push(Entry { pos, stored_at: kept.stored_at, draft: Arc::clone(draft) });
         }
         entries
     }
@@ -540,12 +547,12 @@ mod tests {
     }
 
     fn line(log: LogKey, id: &str, text: &str) -> Request {
-        Request::AppendLine { log, draft: draft(1, id, text) }
+        Request::AppendLine { log, draft: draft(1, id, text).into() }
     }
 
     fn letter(nick: &str, id: &str, text: &str) -> Request {
         let bounds = MailboxBounds { letters: 2, bytes: 10 };
-        Request::AppendLetter { nick: nick.to_owned(), draft: draft(1, id, text), bounds }
+        Request::AppendLetter { nick: nick.to_owned(), draft: draft(1, id, text).into(), bounds }
     }
 
     fn read(log: LogKey, after: u64, most_bytes: usize, most_entries: usize) -> Request {
@@ -718,7 +725,7 @@ mod tests {
         let write = |id: &str, to: Option<PublicKey>| {
             let Request::AppendLetter { nick, draft, bounds } = letter("bob", id, "") else { unreachable!() };
             let sealed = to.map(|to| Box::new(Sealed { from: eva, to, message: vec![0; 7].into() }));
-            Request::AppendLetter { nick, draft: Draft { sealed, ..draft }, bounds }
+            Request::AppendLetter { nick, draft: Draft { sealed, ..Draft::clone(&draft) }.into(), bounds }
         };
         check(&mut ledger, 1, write("a-1", None), "4 with a key");
         check(&mut ledger, 1, write("a-1", Some(eva)), "4 with a key");

@@ -15,6 +15,7 @@ pub use memory::MemoryLedger;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::chat::{MessageId, Party, RefusalCode, Sealed, mixes_scripts};
 use crate::secure::{PublicKey, Stretched};
@@ -141,8 +142,8 @@ pub enum Request {
     AppendLine {
         /// Which log; no mailbox: that is an error.
         log: LogKey,
-        /// What.
-        draft: Draft,
+        /// What. Shared: whoever asked keeps it until it is stored, and so does a ledger in memory.
+        draft: Arc<Draft>,
     },
     /// Add a letter to the mailbox of whoever held a name last, unless its author sent it before, to whomever:
     /// [`Reply::Appended`], [`Reply::Holder`] if that is nobody, or somebody with another key than the letter is sealed for (one
@@ -150,8 +151,8 @@ pub enum Request {
     AppendLetter {
         /// The name.
         nick: String,
-        /// What.
-        draft: Draft,
+        /// What. Shared: whoever asked keeps it until it is stored, and so does a ledger in memory.
+        draft: Arc<Draft>,
         /// How much may wait in one mailbox.
         bounds: MailboxBounds,
     },
@@ -333,7 +334,7 @@ pub struct Entry {
     /// When it was stored.
     pub stored_at: WallTime,
     /// What.
-    pub draft: Draft,
+    pub draft: Arc<Draft>,
 }
 
 /// What became of a letter.

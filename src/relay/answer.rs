@@ -1,6 +1,7 @@
 //! What the ledger did, and how it goes on from there.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::{Asked, Phase, SeatState};
@@ -25,9 +26,9 @@ pub(super) enum Pending {
     /// Where a seat's cursor begins, and the log's last position when it was taken.
     Seek { handle: Handle, room: u64, head: u64 },
     /// A line, and when the ledger was asked to store it.
-    Line { handle: Handle, draft: Draft, at: WallTime },
+    Line { handle: Handle, draft: Arc<Draft>, at: WallTime },
     /// A letter, and the same.
-    Letter { handle: Handle, draft: Draft, at: WallTime },
+    Letter { handle: Handle, draft: Arc<Draft>, at: WallTime },
     /// A letter's receiver gave its receipt. No handle: it is asked for once more, and nobody waits for it.
     Settle { handle: Option<Handle>, letter: (Identity, u64), fate: LetterFate },
     /// Lines for a cursor that is behind what is in memory. `head` was the log's last position when it was asked for.
@@ -225,7 +226,7 @@ impl Relay {
                 self.finish_letter(now, handle, draft, at, reply);
             }
             (Pending::Line { handle, draft, .. } | Pending::Letter { handle, draft, .. }, _) => {
-                self.refuse_for_storage(now, handle, &(draft.id, draft.sent_at));
+                self.refuse_for_storage(now, handle, &(draft.id.clone(), draft.sent_at));
             }
             (Pending::Settle { fate, .. }, Ok(Reply::Settled { letter: Some(letter) })) => {
                 let request = (letter.id, letter.sent_at);
@@ -353,7 +354,14 @@ impl Relay {
     }
 
     /// The ledger has a letter, or knew its fate, or has no place for it (UC-RELAY-013).
-    fn finish_letter(&mut self, now: Now, handle: Handle, draft: Draft, stored_at: WallTime, reply: Reply) {
+    fn finish_letter(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        draft: Arc<Draft>,
+        stored_at: WallTime,
+        reply: Reply,
+    ) {
         let request = (draft.id.clone(), draft.sent_at);
         let to = draft.to.nick.clone().unwrap_or_default();
         let (log, pos, fate, is_duplicate) = match reply {

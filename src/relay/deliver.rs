@@ -41,7 +41,16 @@ impl Relay {
     pub(super) fn spread_if_due(&mut self, now: Now) {
         if !self.grown.is_empty() && self.spread_at <= now.instant {
             self.spread_at = now.instant + GATHERING_TIME;
+            self.is_spreading = true;
             self.spread(now);
+        }
+    }
+
+    /// All that members were to hear has left. Lines are gathered from here on: in a large room that alone takes about as long as they
+    /// wait for company, and they would find none.
+    pub(super) fn end_spreading(&mut self, now: Now) {
+        if std::mem::take(&mut self.is_spreading) {
+            self.spread_at = now.instant + GATHERING_TIME;
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Relay {
     grown: BTreeSet<LogKey>,
     /// When they may be moved again.
     spread_at: Instant,
+    /// Whether they were moved, and not all that came of it has left.
+    is_spreading: bool,
     /// The last moment that was told.
     now: Now,
     /// What the ledger was asked, by ticket.
@@ -164,6 +166,7 @@ impl Relay {
             everyone: Tail::new(foundation.everyone_head),
             grown: BTreeSet::new(),
             spread_at: Instant::ZERO,
+            is_spreading: false,
             now,
             jobs: BTreeMap::new(),
             next_ticket: 1,
@@ -238,7 +241,11 @@ impl Relay {
     pub fn poll_transmit(&mut self, now: Now, buffer: &mut Vec<u8>) -> Option<Transmit> {
         // Whoever does not ask for events, because the ledger has enough to do, sends all the same.
         self.spread_if_due(now);
-        self.endpoint.poll_transmit(now, buffer)
+        let transmit = self.endpoint.poll_transmit(now, buffer);
+        if transmit.is_none() {
+            self.end_spreading(now);
+        }
+        transmit
     }
 
     /// The next event.

@@ -1,5 +1,7 @@
 //! Lines and letters: from their author to the ledger, and their receipts back.
 
+use std::sync::Arc;
+
 use super::answer::Pending;
 use super::session::Asked;
 use super::{Relay, What};
@@ -22,7 +24,7 @@ impl Relay {
         if let Err((code, reason)) = self.check_seal(handle, &words, &to) {
             return self.refuse_words(now, handle, &request, code, reason);
         }
-        let draft = |relay: &Self, to| relay.draft(handle, author, words, to, at);
+        let draft = |relay: &Self, to| relay.draft(handle, author, words, to, at).map(Arc::new);
         match (to.room.clone(), to.nick.clone()) {
             (Some(room), _) => {
                 let Some((log, room)) = self.log_of(handle, &room) else {
@@ -30,13 +32,13 @@ impl Relay {
                     return self.refuse_words(now, handle, &request, RefusalCode::NotJoined, &reason);
                 };
                 let Some(draft) = draft(self, Party { room: Some(room), nick: None, ..to }) else { return };
-                let pending = Pending::Line { handle, draft: draft.clone(), at: now.wall };
+                let pending = Pending::Line { handle, draft: Arc::clone(&draft), at: now.wall };
                 self.ask_for(now, handle, Request::AppendLine { log, draft }, pending);
             }
             (None, Some(nick)) if is_nick(&nick) => {
                 let Some(draft) = draft(self, to) else { return };
                 let bounds = self.config.limits.mailbox;
-                let pending = Pending::Letter { handle, draft: draft.clone(), at: now.wall };
+                let pending = Pending::Letter { handle, draft: Arc::clone(&draft), at: now.wall };
                 self.ask_for(now, handle, Request::AppendLetter { nick, draft, bounds }, pending);
             }
             (None, _) => {

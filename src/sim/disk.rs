@@ -162,7 +162,7 @@ fn deed(job: &Job, answer: &Answer, people: &[PublicKey]) -> Option<Deed> {
             Request::AppendLine { draft, .. } | Request::AppendLetter { draft, .. },
             Ok(Reply::Appended { log, pos, is_duplicate: false, .. }),
         ) => {
-            let Draft { author, id, text, to, sealed, .. } = draft.clone();
+            let Draft { author, id, text, to, sealed, .. } = Draft::clone(draft);
             let is_sealed = sealed.is_some();
             Some(Deed::Stored {
                 key: *log,

@@ -299,9 +299,13 @@ impl Connection {
         if is_copy_due {
             self.send.stop_repairing();
         }
-        // More waits than two packets hold: the path takes no more, and a copy would take the place of something new.
-        let is_behind = !self.loss.is_probing() && self.send.is_behind(2 * self.mtu.bytes() as u64);
-        if self.is_overdue(now) && !is_behind {
+        // More waits than two packets hold: the path takes no more, and a copy would take the place of something new. On a clean path
+        // there is nothing to copy, and nobody need look.
+        let is_overdue = self.is_overdue(now);
+        let may_repeat = is_overdue || is_copy_due || self.send.is_in_doubt() || self.redundancy.is_needed();
+        let is_behind =
+            may_repeat && !self.loss.is_probing() && self.send.is_behind(2 * self.mtu.bytes() as u64);
+        if is_overdue && !is_behind {
             self.send.doubt_all();
         }
         // One packet that passed does not mean that the next ones do: until what was in doubt is there, nothing else is said twice.
@@ -309,7 +313,8 @@ impl Connection {
         let is_coded = !is_in_doubt && self.send.wants_repairs(self.redundancy.most_symbols());
         let copies = if is_in_doubt || is_coded { 1 } else { self.redundancy.copies(Aim::Spare) };
         let bytes = if is_behind { 0 } else { self.redundancy.allowance(now, &self.rtt) };
-        let mut spare = Spare { copies, bytes, has_new: false };
+        let is_unneeded = !self.redundancy.is_needed();
+        let mut spare = Spare { copies, bytes, is_unneeded, has_new: false };
         let allowed = spare.bytes;
         if is_in_doubt && !is_behind && !self.ping_due {
             writer.set_aside(NEWEST_BYTES);

@@ -14,6 +14,8 @@ pub struct Spare {
     pub copies: u32,
     /// How many bytes copies may take.
     pub bytes: u64,
+    /// Whether nothing is lost: then no message need stay whole to be copied.
+    pub is_unneeded: bool,
     /// Whether the packet has a message that never left before; told by [`SendStreams::fill`].
     pub has_new: bool,
 }
@@ -204,7 +206,7 @@ mod tests {
             let to = ConnectionId::random(&mut Random::from_seed(1));
             let (mut head, mut bytes, mut contents) = (Vec::new(), Vec::new(), Contents::new());
             let mut writer = PacketWriter::new(&mut head, &mut bytes, to, 1, None, limit);
-            let mut spare = Spare { copies, bytes: self.bytes, has_new: false };
+            let mut spare = Spare { copies, bytes: self.bytes, is_unneeded: false, has_new: false };
             self.streams.fill(&mut writer, &mut contents, &mut spare);
             if is_copy_due {
                 self.streams.fill_copies(&mut writer, &mut contents, &mut spare);

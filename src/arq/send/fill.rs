@@ -145,7 +145,7 @@ impl SendStreams {
             self.streams[index].next_new += 1;
             return true;
         }
-        let Some(stretch) = self.new_stretch(index, writer.room()) else { return false };
+        let Some(stretch) = self.new_stretch(index, writer.room(), spare.is_unneeded) else { return false };
         let room = stretch.room() as usize;
         let before = if stretch.is_whole() { self.run_before(index, seq, room, spare) } else { 0 };
         let before = before.min(MAX_LIST - stretch.len());
@@ -164,12 +164,12 @@ impl SendStreams {
 
     /// What of the stream's new messages can go in one frame: within the windows and the room, and of one kind; None if that is
     /// nothing.
-    fn new_stretch(&self, index: usize, room: usize) -> Option<Stretch> {
+    fn new_stretch(&self, index: usize, room: usize, is_uncopied: bool) -> Option<Stretch> {
         let state = &self.streams[index];
         let first = state.peek_new()?;
         let from = (state.next_new, first.sent_bytes);
         let unordered = first.options.unordered;
-        let mut stretch = Stretch::new(index as u32, from, unordered, room);
+        let mut stretch = Stretch::new(index as u32, from, unordered, room).cut_as(is_uncopied);
         let mut charged = 0;
         for message in state.messages.range((state.next_new - state.base) as usize..) {
             let is_begun = message.sent_bytes > 0;
@@ -226,7 +226,7 @@ impl SendStreams {
         let &Stretch { stream, seq, offset, unordered, .. } = stretch;
         let body = |span: Span| {
             let message = self.peek(stream, span.seq)?;
-            message.body.get(span.offset as usize..(span.offset + span.length) as usize)
+            message.body().get(span.offset as usize..(span.offset + span.length) as usize)
         };
         let Some(bodies) = stretch.spans().map(body).collect::<Option<Bodies<'_>>>() else { return false };
         let frame = if stretch.is_whole() {

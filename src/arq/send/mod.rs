@@ -80,8 +80,8 @@ struct SendStream {
 
 #[derive(Debug)]
 struct Outgoing {
-    /// Shared, so that one line to a thousand receivers is held once; empty once it is settled.
-    body: Arc<[u8]>,
+    /// Shared, so that one line to a thousand receivers is held once; None once it is settled.
+    body: Option<Arc<[u8]>>,
     length: u64,
     options: SendOptions,
     phase: Phase,
@@ -191,7 +191,7 @@ impl SendStreams {
             self.deadlines.insert((deadline, stream, seq));
         }
         state.messages.push_back(Outgoing {
-            body,
+            body: Some(body),
             length,
             options,
             phase: Phase::Waiting,
@@ -214,16 +214,17 @@ impl SendStreams {
 
     /// Whether more than so many bytes wait to leave for the first time.
     pub fn is_behind(&self, bytes: u64) -> bool {
-        self.streams.iter().any(|state| {
-            let mut waiting = bytes;
-            let from = usize::try_from(state.next_new - state.base).unwrap_or(usize::MAX);
-            // What fits in so many bytes bounds the walk, but for messages of nothing.
-            state.messages.iter().skip(from).take(bytes as usize).any(|message| {
-                let left = waiting.checked_sub(message.length.max(1));
-                waiting = left.unwrap_or_default();
-                left.is_none()
+        self.queued_bytes as u64 > bytes
+            && self.streams.iter().any(|state| {
+                let mut waiting = bytes;
+                let from = usize::try_from(state.next_new - state.base).unwrap_or(usize::MAX);
+                // What fits in so many bytes bounds the walk, but for messages of nothing.
+                state.messages.iter().skip(from).take(bytes as usize).any(|message| {
+                    let left = waiting.checked_sub(message.length.max(1));
+                    waiting = left.unwrap_or_default();
+                    left.is_none()
+                })
             })
-        })
     }
 
     /// Whether nothing is left that the other side does not have.
@@ -258,22 +259,24 @@ impl SendStreams {
     pub fn on_acked(&mut self, content: Content) {
         match content {
             Content::Messages { stream, seq, count } => {
-                (seq..seq + u64::from(count)).for_each(|seq| self.settle_if_on_its_way(stream, seq));
+                self.settle_arrived(stream, seq, seq + u64::from(count));
             }
             Content::Part { stream, seq, offset, length } => {
                 let Some(message) = self.outgoing(stream, seq) else {
                     return;
                 };
                 if (offset, length) == (0, message.length) {
-                    self.settle_if_on_its_way(stream, seq);
+                    self.settle_arrived(stream, seq, seq + 1);
                 } else if message.phase == Phase::OnItsWay {
                     message.acked.insert_range(offset, offset + length - 1);
                     if message.acked.as_slice() == [[0, message.length - 1]] {
-                        self.settle_if_on_its_way(stream, seq);
+                        self.settle_arrived(stream, seq, seq + 1);
                     }
                 }
             }
-            Content::Skip { stream, seq } => self.settle(stream, seq, None),
+            Content::Skip { stream, seq } => {
+                self.settle_where(stream, seq, seq + 1, None, |phase| matches!(phase, Phase::Skipped { .. }));
+            }
             // What it says to have comes before what it acks: the symbol was not enough.
             Content::Repair { stream, seq } => self.send_message_again(stream, seq),
             _ => {}
@@ -285,7 +288,8 @@ impl SendStreams {
         let Some(state) = self.streams.get(stream as usize).filter(|state| seq < state.next_new) else {
             return false;
         };
-        (state.base..=seq).for_each(|seq| self.settle_if_on_its_way(stream, seq));
+        let base = state.base;
+        self.settle_arrived(stream, base, seq + 1);
         true
     }
 
@@ -477,36 +481,49 @@ impl SendStreams {
         self.outcomes.push_back((stream, seq, outcome));
     }
 
-    fn settle_if_on_its_way(&mut self, stream: u32, seq: u64) {
-        if self.peek(stream, seq).is_some_and(|message| message.phase == Phase::OnItsWay) {
-            self.settle(stream, seq, Some(Outcome::Arrived));
-        }
+    /// The other side has the messages from `first` on and below `end`, as far as they are on their way.
+    fn settle_arrived(&mut self, stream: u32, first: u64, end: u64) {
+        let outcome = Some(Outcome::Arrived);
+        self.settle_where(stream, first, end, outcome, |phase| phase == Phase::OnItsWay);
     }
 
-    /// Ends a message's life here, and forgets all settled ones at the stream's front.
-    fn settle(&mut self, stream: u32, seq: u64, outcome: Option<Outcome>) {
-        let Some(message) = self.outgoing(stream, seq) else {
+    /// Ends the lives here of the messages from `first` on and below `end` that are meant, and forgets all settled ones at the
+    /// stream's front.
+    fn settle_where(
+        &mut self,
+        stream: u32,
+        first: u64,
+        end: u64,
+        outcome: Option<Outcome>,
+        is_meant: fn(Phase) -> bool,
+    ) {
+        let Some(state) = self.streams.get_mut(stream as usize) else {
             return;
         };
-        if message.phase == Phase::Settled {
-            return;
+        let first = first.max(state.base);
+        let [from, to] = [first, end].map(|seq| {
+            usize::try_from(seq.saturating_sub(state.base))
+                .map_or(state.messages.len(), |index| index.min(state.messages.len()))
+        });
+        for (seq, message) in (first..).zip(state.messages.range_mut(from.min(to)..to)) {
+            if !is_meant(message.phase) {
+                continue;
+            }
+            message.phase = Phase::Settled;
+            message.acked = Ranges::default();
+            let (freed, owed) = message.drop_body();
+            self.queued_bytes -= freed;
+            self.owed_bytes -= owed;
+            self.queued_messages -= 1;
+            if let Some(deadline) = message.options.deadline {
+                self.deadlines.remove(&(deadline, stream, seq));
+            }
+            if message.options.is_quiet {
+                self.has_settled = true;
+            } else if let Some(outcome) = outcome {
+                self.outcomes.push_back((stream, seq, outcome));
+            }
         }
-        message.phase = Phase::Settled;
-        let (freed, owed) = message.drop_body();
-        let SendOptions { deadline, is_quiet, .. } = message.options;
-        message.acked = Ranges::default();
-        self.queued_bytes -= freed;
-        self.owed_bytes -= owed;
-        self.queued_messages -= 1;
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&(deadline, stream, seq));
-        }
-        if is_quiet {
-            self.has_settled = true;
-        } else if let Some(outcome) = outcome {
-            self.outcomes.push_back((stream, seq, outcome));
-        }
-        let state = &mut self.streams[stream as usize];
         while state.messages.front().is_some_and(|message| message.phase == Phase::Settled) {
             state.messages.pop_front();
             state.base += 1;
@@ -516,9 +533,14 @@ impl SendStreams {
 }
 
 impl Outgoing {
+    /// What is left of it to say.
+    fn body(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
+    }
+
     /// Frees the bytes: how many, and how many of them are an answer's.
     fn drop_body(&mut self) -> (usize, usize) {
-        let freed = std::mem::take(&mut self.body).len();
+        let freed = self.body.take().map_or(0, |body| body.len());
         (freed, if self.options.is_answer { freed } else { 0 })
     }
 }

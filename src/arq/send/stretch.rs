@@ -26,6 +26,8 @@ pub(super) struct Stretch {
     ends: bool,
     /// Whether a message is longer than what travels whole.
     has_long: bool,
+    /// Whether messages that may be copied are to stay whole if they can.
+    keeps_copied: bool,
     /// What its bytes take, and the digits that tell how many.
     taken: u64,
     /// What the frame may take.
@@ -46,7 +48,24 @@ impl Stretch {
     /// Nothing yet, in a frame of at most `room` bytes, those behind the head among them.
     pub(super) fn new(stream: u32, (seq, offset): (u64, u64), unordered: bool, room: usize) -> Self {
         let (lengths, room) = (SmallVec::new(), room as u64);
-        Self { stream, seq, offset, unordered, lengths, ends: true, has_long: false, taken: 0, room }
+        Self {
+            stream,
+            seq,
+            offset,
+            unordered,
+            lengths,
+            ends: true,
+            has_long: false,
+            keeps_copied: true,
+            taken: 0,
+            room,
+        }
+    }
+
+    /// The same where nothing is said again unasked, if that `is_uncopied`: then any message fills a packet to its last byte.
+    pub(super) const fn cut_as(mut self, is_uncopied: bool) -> Self {
+        self.keeps_copied = !is_uncopied;
+        self
     }
 
     /// Adds the next `length` bytes, or as many of them as fit if they `may_be_cut`; tells how many, None if it takes none.
@@ -72,8 +91,17 @@ impl Stretch {
         cut += u64::from(entry_bytes(cut + 1) <= room);
         // Only the word that it is the end may have found no room.
         cut = cut.min(length.saturating_sub(1));
-        let may_be_cut = may_be_cut && self.lengths.first() != Some(&0) && cut >= least_cut_bytes(length);
+        let may_be_cut =
+            may_be_cut && self.lengths.first() != Some(&0) && cut >= self.least_cut_bytes(length);
         may_be_cut.then(|| self.add(cut, false))
+    }
+
+    /// The shortest beginning of so many bytes that travels apart (UC-STR-006). What is short cannot leave many holes, however it is
+    /// cut, and packets that are full to the last bytes are as long as each other: the system sends them with one call.
+    const fn least_cut_bytes(&self, length: u64) -> u64 {
+        // What is said again in other ways than in parts stays whole.
+        let is_kept = self.keeps_copied && length <= super::copies::LONGEST_BYTES;
+        if length <= SHORT_BYTES && !is_kept { SHORT_BYTES / 128 } else { LEAST_PART_BYTES as u64 }
     }
 
     fn add(&mut self, length: u64, ends: bool) -> u64 {
@@ -153,14 +181,6 @@ impl Stretch {
     }
 }
 
-/// The shortest beginning of so many bytes that travels apart (UC-STR-006). What is short cannot leave many holes, however it is cut,
-/// and packets that are full to the last bytes are as long as each other: the system sends them with one call.
-const fn least_cut_bytes(length: u64) -> u64 {
-    // What is said again in other ways than in parts stays whole.
-    let is_copied = length <= super::copies::LONGEST_BYTES;
-    if length <= SHORT_BYTES && !is_copied { SHORT_BYTES / 128 } else { LEAST_PART_BYTES as u64 }
-}
-
 /// In pieces of a hundred-and-twenty-eighth each this leaves no more than the 64 holes that any message may have.
 const SHORT_BYTES: u64 = 2_048;
 
@@ -228,10 +248,11 @@ mod tests {
         fn what_is_cut_fills_the_packet_to_the_last_byte(
             (stream, seq, offset) in (0..200_u32, 1..1_000_000_u64, prop_oneof![Just(0), 1..100_000_u64]),
             unordered: bool,
+            is_uncopied: bool,
             limit in 300..1_500_usize,
             lengths in proptest::collection::vec(0..1_800_u64, 1..40),
         ) {
-            let mut stretch = Stretch::new(stream, (seq, offset), unordered, room(limit));
+            let mut stretch = Stretch::new(stream, (seq, offset), unordered, room(limit)).cut_as(is_uncopied);
             let taken = lengths.iter().take_while(|&&length| stretch.push(length, true, true) == Some(length)).count();
             prop_assume!(stretch.len() > 0);
             let packet = packet_bytes(&stretch, limit);

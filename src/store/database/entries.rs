@@ -166,7 +166,7 @@ fn read_entry(row: &Row<'_>) -> Result<Entry> {
         sealed,
         reply_to,
     };
-    Ok(Entry { pos: row.get(0)?, stored_at: time_of(row, 1)?, draft })
+    Ok(Entry { pos: row.get(0)?, stored_at: time_of(row, 1)?, draft: draft.into() })
 }
 
 /// After which position so many entries follow.

@@ -44,7 +44,7 @@ fn line(log: LogKey, number: u64, text: &str) -> Job {
         sealed: None,
         reply_to: None,
     };
-    job(Request::AppendLine { log, draft })
+    job(Request::AppendLine { log, draft: draft.into() })
 }
 
 fn read(log: LogKey) -> Job {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::chat::format_timestamp;
 use crate::time::WallTime;
@@ -26,6 +27,10 @@ const LINE_BYTES: usize = 64;
 
 /// Lines that are written in one call at most.
 const MOST_BATCH: usize = 512;
+
+/// How long the thread rests after it wrote. Nobody sees a log that is a moment late; but a busy relay would have to wake the thread
+/// up for every turn of its loop, which costs it more than what is written.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a journal tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +186,7 @@ impl Writer {
         let mut lines = Vec::new();
         while let Ok(batch) = tasks.recv() {
             let mut cost = 0;
-            for task in batch {
+            for task in batch.into_iter().chain(tasks.try_iter().flatten()) {
                 cost += task.cost();
                 match task {
                     Task::Line { at, text } => lines.push((at, text)),
@@ -197,6 +202,7 @@ impl Writer {
             }
             self.write(&mut lines);
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
+            thread::sleep(PAUSE);
         }
     }
 

@@ -126,23 +126,7 @@ pub(super) fn write_member<const N: usize>(buffer: &mut Vec<u8>, before: &[u8; N
 
 /// The number's decimal digits.
 fn write_number(buffer: &mut Vec<u8>, number: u64) {
-    /// As many as 2^64 has.
-    const MOST_DIGITS: usize = 20;
-
-    if number < 10 {
-        return buffer.push(b'0' + number as u8);
-    }
-    let count = number.ilog10() as usize + 1;
-    let mut digits = [b'0'; MOST_DIGITS];
-    let mut rest = number;
-    for digit in digits[..count].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    // All of them at once, which is cheaper than as many as there are, and then without what is not wanted.
-    let end = buffer.len() + count;
-    buffer.extend_from_slice(&digits);
-    buffer.truncate(end);
+    buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 #[cfg(test)]

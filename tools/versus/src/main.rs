@@ -131,7 +131,7 @@ fn measure(
             .try_for_each(|loss_percent| tell(bulk::measure(loss_percent, options.quick, stacks))),
         "beside" => tell(bulk::measure_beside(options.quick, stacks, &*stacks::usual())),
         "relay" => {
-            let (table, notices) = relay::measure(options.quick);
+            let (table, notices) = relay::measure(options.quick, |server| options.includes(server));
             notices.iter().try_for_each(|notice| writeln!(io::stderr(), "{notice}"))?;
             tell(table)
         }

@@ -45,20 +45,20 @@ pub const LEGEND: &str = "one room, one member talks with at most 100 of its lin
 /// Everything in a line but what the protocols add.
 const LINE_BYTES: usize = 100;
 
-/// Every server that is there, and a notice for each that is not.
-pub fn measure(is_quick: bool) -> (Table, Vec<String>) {
+/// Every server that is there and asked for, and a notice for each that is not there.
+pub fn measure(is_quick: bool, is_wanted: impl Fn(&str) -> bool) -> (Table, Vec<String>) {
     let (members, lines) = if is_quick { (100, 2_000) } else { (100, 20_000) };
     let mut notices = Vec::new();
-    let attempts = [
-        ("udpchat", udpchat(members, lines)),
-        ("NATS", tcp("nats-server", &mut nats::Nats, members, lines)),
-        ("mosquitto", tcp("mosquitto", &mut mqtt::Mqtt::default(), members, lines)),
-    ];
     let mut rows = Vec::new();
-    for (stack, attempt) in attempts {
+    for server in ["udpchat", "NATS", "mosquitto"].into_iter().filter(|server| is_wanted(server)) {
+        let attempt = match server {
+            "udpchat" => udpchat(members, lines),
+            "NATS" => tcp("nats-server", &mut nats::Nats, members, lines),
+            _ => tcp("mosquitto", &mut mqtt::Mqtt::default(), members, lines),
+        };
         match attempt {
-            Ok((used, elapsed)) => rows.push(row(stack, members * lines, lines, used, elapsed)),
-            Err(error) => notices.push(format!("{stack} is left out: {error}")),
+            Ok((used, elapsed)) => rows.push(row(server, members * lines, lines, used, elapsed)),
+            Err(error) => notices.push(format!("{server} is left out: {error}")),
         }
     }
     let mut table = Table {

@@ -40,7 +40,7 @@ impl Server {
     /// Starts our relay, which tells where it listens.
     pub fn start_relay(program: &Path, folder: &Path) -> io::Result<(Self, SocketAddr)> {
         let mut child = Command::new(program)
-            .args(["relay", "--json", "--flood", "off", "--memory", "--bind", "127.0.0.1:0", "--data"])
+            .args(["relay", "--flood", "off", "--memory", "--bind", "127.0.0.1:0", "--data"])
             .arg(folder)
             .arg("--config")
             .arg(folder.join("relay.toml"))
@@ -53,10 +53,9 @@ impl Server {
         let mut output = BufReader::new(output);
         let mut line = String::new();
         output.read_line(&mut line)?;
-        let ready: serde_json::Value = serde_json::from_str(&line).map_err(io::Error::other)?;
-        let address = ready["addr"].as_str().and_then(|text| text.parse().ok());
+        let address = line.trim().strip_prefix("listening on ").and_then(|text| text.parse().ok());
         let address = address.ok_or_else(|| io::Error::other(format!("the relay says {line}")))?;
-        // Its log goes on; somebody has to read it.
+        // It says more than that; somebody has to read it.
         thread::spawn(move || io::copy(&mut output, &mut io::sink()));
         Ok((server, address))
     }
