@@ -37,7 +37,7 @@ fn packet() -> Vec<u8> {
 /// Sealing a packet of 1200 bytes in place, its head beside.
 #[divan::bench]
 fn seal_1200(bencher: Bencher<'_, '_>) {
-    let [session, _] = handshake(&keys(1), &keys(2), &mut Entropy::from_seed([1; 32]));
+    let [mut session, _] = handshake(&keys(1), &keys(2), &mut Entropy::from_seed([1; 32]));
     let (mut packet, mut number) = (packet(), 0);
     bencher.counter(BytesCount::new(1_200_u64)).bench_local(|| {
         number += 1;
@@ -49,7 +49,7 @@ fn seal_1200(bencher: Bencher<'_, '_>) {
 /// Opening it. The copy that is opened is made anew each time, which ring's own pays too.
 #[divan::bench]
 fn open_1200(bencher: Bencher<'_, '_>) {
-    let [session, mut other] = handshake(&keys(1), &keys(2), &mut Entropy::from_seed([1; 32]));
+    let [mut session, mut other] = handshake(&keys(1), &keys(2), &mut Entropy::from_seed([1; 32]));
     let mut sealed = packet();
     session.sealer.seal(7, &mut sealed, HEAD.len());
     let mut datagram = sealed.clone();

@@ -27,8 +27,9 @@ impl RelayProgram {
         let folder = std::env::temp_dir().join(format!("udpchat-bench-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        // A crowd comes from one address, and its first talks as fast as it can.
-        fs::write(folder.join("relay.toml"), "[limits]\nconnections = \"off\"\n").unwrap();
+        // A crowd comes from one address, its first talks as fast as it can, and it may be larger than most relays want.
+        let settings = "[limits]\nconnections = \"off\"\nmembers = 200000\n";
+        fs::write(folder.join("relay.toml"), settings).unwrap();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let (child, address) = spawn(&flags, &folder, "127.0.0.1:0");
         Self { child, flags, folder, address }

@@ -139,8 +139,11 @@ impl SentPackets {
 
     /// A packet left for which no ack is wanted.
     pub fn record_unacked(&mut self) {
-        self.packets.push_back(None);
-        self.forget_settled();
+        if self.packets.is_empty() {
+            self.low += 1;
+        } else {
+            self.packets.push_back(None);
+        }
     }
 
     /// Takes the packets that the ranges cover out of the table and puts them into `acked`, in order, each once. The work is bounded

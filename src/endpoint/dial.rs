@@ -145,7 +145,7 @@ impl Endpoint {
             old,
         };
         let secrets = self.secrets();
-        let connection = Connection::new(now, &self.config.connection, id, first, true, secrets);
+        let connection = Connection::new(now, &self.connection_config, id, first, true, secrets);
         Ok(self.insert(connection, Some(dial)))
     }
 

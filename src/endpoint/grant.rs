@@ -219,7 +219,7 @@ impl Endpoint {
     ) -> Option<usize> {
         let (remote_id, limits) = self.half_open.settle(now, id)?;
         let secrets = self.secrets();
-        let mut connection = Connection::new(now, &self.config.connection, id, path, false, secrets);
+        let mut connection = Connection::new(now, &self.connection_config, id, path, false, secrets);
         if let Some(session) = session {
             connection.protect(session, None);
         }

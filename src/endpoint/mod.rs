@@ -22,7 +22,8 @@ mod statistics;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem;
 use std::sync::Arc;
 
@@ -62,14 +63,17 @@ impl Handle {
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
+    /// `config.connection`, as the connections share it.
+    connection_config: Arc<arq::Config>,
     random: Random,
     /// Keys and their making; None in the clear.
     sealing: Option<Sealing>,
     guard: Guard,
     /// Boxed, since the table grows by doubling and an entry is large.
     connections: Slab<Box<Entry>>,
-    /// Our ids to connections; half-open ones are in `half_open`.
-    by_id: BTreeMap<ConnectionId, usize>,
+    /// Our ids to connections; half-open ones are in `half_open`. A table, since in a tree of many thousands each packet's way is
+    /// through memory that is not at hand. The ids are random and ours, so its hasher needs no secret.
+    by_id: HashMap<ConnectionId, usize, BuildHasherDefault<DefaultHasher>>,
     /// Attempts of ours that were under way when somebody looked last.
     dialling: BTreeSet<usize>,
     half_open: HalfOpenTable,
@@ -121,10 +125,11 @@ impl Endpoint {
             held_bytes: 0,
             half_open: HalfOpenTable::new(config.max_half_open),
             granted_to: BTreeMap::new(),
+            connection_config: Arc::new(config.connection.clone()),
             config,
             random: Random::from_seed(seed),
             connections: Slab::new(),
-            by_id: BTreeMap::new(),
+            by_id: HashMap::default(),
             dialling: BTreeSet::new(),
             outbox: VecDeque::new(),
             to_transmit: VecDeque::new(),
@@ -349,6 +354,11 @@ impl Endpoint {
             entry.dial = None;
             self.touch(handle.index);
         }
+    }
+
+    /// From now on at least so many connections find room.
+    pub fn make_room(&mut self, connections: usize) {
+        self.config.max_connections = self.config.max_connections.max(connections);
     }
 
     /// A connection, for questions; None once it was forgotten.

@@ -205,6 +205,8 @@ impl Relay {
             // Its own coming is no news to a member: it begins after it.
             seat.presence = room.note(chat::Change::Joined { member: joined, stranger: member.is_stranger });
         }
+        // Most members sit in one room for good.
+        member.seats.reserve_exact(1);
         member.seats.push(seat);
         let nick = member.nick.clone();
         room.members.insert(handle);

@@ -51,6 +51,13 @@ pub struct Faults {
     pub send: bool,
 }
 
+impl RelayLimits {
+    /// The members, and a fifth more for guests and for connections that are ending.
+    pub const fn most_connections(&self) -> usize {
+        self.members + self.members / 5
+    }
+}
+
 impl Default for RelayLimits {
     fn default() -> Self {
         Self {
@@ -75,9 +82,12 @@ impl Default for RelayLimits {
 
 impl Default for RelayConfig {
     fn default() -> Self {
-        // The members, and a fifth more for guests and for connections that are ending.
-        let mut endpoint =
-            EndpointConfig { max_connections: 24_000, max_half_open: 4_096, ..EndpointConfig::default() };
+        let relay_limits = RelayLimits::default();
+        let mut endpoint = EndpointConfig {
+            max_connections: relay_limits.most_connections(),
+            max_half_open: 4_096,
+            ..EndpointConfig::default()
+        };
         // What members send is short, so a relay grants little: three of the longest lines with their JSON, escaped, and a
         // third more for the stream (see `arq::Config`). That is also all that one member can make it hold of its words.
         let limits = &mut endpoint.connection.limits;
@@ -91,12 +101,6 @@ impl Default for RelayConfig {
         // Far beyond what `deliver` puts there, so that a receipt, or the answer to a request, is never what finds it full.
         endpoint.connection.send_queue_bytes = 4 * 1024 * 1024;
         endpoint.connection.send_queue_messages = 4_096;
-        Self {
-            local_port: 0,
-            admin_secret: None,
-            limits: RelayLimits::default(),
-            faults: Faults::default(),
-            endpoint,
-        }
+        Self { local_port: 0, admin_secret: None, limits: relay_limits, faults: Faults::default(), endpoint }
     }
 }

@@ -203,7 +203,10 @@ impl Relay {
             Command::Answer(answer) => self.handle_answer(now, answer),
             Command::Stretched { ticket, outcome } => self.handle_stretched(now, ticket, outcome),
             Command::LogTail { ticket, lines } => self.handle_log_tail(now, ticket, lines),
-            Command::Reconfigure(limits) => self.config.limits = limits,
+            Command::Reconfigure(limits) => {
+                self.endpoint.make_room(limits.most_connections());
+                self.config.limits = limits;
+            }
             Command::Shutdown { reason } => self.shut_down(now, reason),
         }
         self.finish_closing(now);

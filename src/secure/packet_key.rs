@@ -40,7 +40,7 @@ impl Default for KeyLife {
 
 /// Seals what one side sends.
 pub struct Sealer {
-    key: LessSafeKey,
+    key: Key,
     epoch: u64,
     /// The first packet number of this epoch.
     first_number: u64,
@@ -52,13 +52,25 @@ pub struct Sealer {
 /// Opens what the other side sends.
 pub struct Opener {
     /// The current epoch's.
-    current: LessSafeKey,
+    current: Key,
     epoch: u64,
     /// The key before, until when.
-    previous: Option<Box<(LessSafeKey, Option<Instant>)>>,
+    previous: Option<Box<(Key, Option<Instant>)>>,
     /// The key after, once somebody claimed to use it.
-    next: Option<Box<LessSafeKey>>,
+    next: Option<Box<Key>>,
 }
+
+/// The key of an epoch. What ring makes of it takes half a kilobyte and a fraction of a microsecond, so it is kept while much is said,
+/// and made for each packet otherwise: most of a relay's connections are silent.
+struct Key {
+    secret: Zeroizing<[u8; 32]>,
+    made: Option<Box<LessSafeKey>>,
+    /// How often it was made since the last rest.
+    makings: u32,
+}
+
+/// As often a key is made for one packet until it is kept: a silent connection's keep-alives between two rests.
+const MOST_MAKINGS: u32 = 4;
 
 /// Why a packet cannot be read. Nothing was changed but the packet's own bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +83,7 @@ pub enum OpenError {
 
 impl Sealer {
     pub(super) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { key: key(&secret), epoch: 0, first_number: 1, began_at: None, life: KeyLife::default() }
+        Self { key: Key::new(secret), epoch: 0, first_number: 1, began_at: None, life: KeyLife::default() }
     }
 
     /// From now on a key lasts no longer than this.
@@ -98,22 +110,27 @@ impl Sealer {
 
     /// Changes the key now.
     fn advance(&mut self, now: Instant, next_number: u64) {
-        self.key = key(&following(&self.key));
+        self.key = self.key.following();
         self.epoch += 1;
         self.first_number = next_number;
         self.began_at = Some(now);
     }
 
+    /// Gives back what was made of the key: nothing is sealed for a while.
+    pub fn rest(&mut self) {
+        self.key.rest();
+    }
+
     /// Seals what follows `clear_bytes` of a packet and appends the tag.
-    pub fn seal(&self, number: u64, packet: &mut Vec<u8>, clear_bytes: usize) {
+    pub fn seal(&mut self, number: u64, packet: &mut Vec<u8>, clear_bytes: usize) {
         self.seal_behind(number, packet, 0..clear_bytes);
     }
 
     /// The same for the last of several packets in a buffer, whose clear part is at `clear`.
-    pub fn seal_behind(&self, number: u64, packets: &mut Vec<u8>, clear: Range<usize>) {
+    pub fn seal_behind(&mut self, number: u64, packets: &mut Vec<u8>, clear: Range<usize>) {
         let (before, secret) = packets.split_at_mut(clear.end);
-        let tag =
-            self.key.seal_in_place_separate_tag(nonce(number), Aad::from(&before[clear.start..]), secret);
+        let aad = Aad::from(&before[clear.start..]);
+        let tag = self.key.with(|key| key.seal_in_place_separate_tag(nonce(number), aad, secret));
         // Only what is longer than 64 GiB cannot be sealed.
         packets.extend_from_slice(tag.expect("a packet is short").as_ref());
     }
@@ -121,7 +138,17 @@ impl Sealer {
 
 impl Opener {
     pub(super) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { current: key(&secret), epoch: 0, previous: None, next: None }
+        Self { current: Key::new(secret), epoch: 0, previous: None, next: None }
+    }
+
+    /// Gives back what was made of the keys: nothing is opened for a while.
+    pub fn rest(&mut self) {
+        self.current.rest();
+        if let Some(previous) = &mut self.previous {
+            previous.0.rest();
+        }
+        // It is made anew when it is needed.
+        self.next = None;
     }
 
     /// The newest epoch that a packet of the other side's was read in.
@@ -138,19 +165,19 @@ impl Opener {
         clear_bytes: usize,
     ) -> Result<Range<usize>, OpenError> {
         let key = if epoch == self.epoch {
-            &self.current
+            &mut self.current
         } else if epoch + 1 == self.epoch {
-            self.previous.as_ref().map(|previous| &previous.0).ok_or(OpenError::Epoch)?
+            self.previous.as_mut().map(|previous| &mut previous.0).ok_or(OpenError::Epoch)?
         } else if epoch == self.epoch + 1 {
-            let current = &self.current;
-            &**self.next.get_or_insert_with(|| Box::new(key(&following(current))))
+            let current = &mut self.current;
+            &mut **self.next.get_or_insert_with(|| Box::new(current.following()))
         } else {
             return Err(OpenError::Epoch);
         };
         let (clear, sealed) = packet.split_at_mut(clear_bytes.min(packet.len()));
-        let text =
-            key.open_in_place(nonce(number), Aad::from(&*clear), sealed).map_err(|_| OpenError::Seal)?;
-        let range = clear_bytes..clear_bytes + text.len();
+        let text = key
+            .with(|key| key.open_in_place(nonce(number), Aad::from(&*clear), sealed).map(|text| text.len()));
+        let range = clear_bytes..clear_bytes + text.map_err(|_| OpenError::Seal)?;
         if epoch > self.epoch
             && let Some(next) = self.next.take()
         {
@@ -182,17 +209,40 @@ impl fmt::Debug for Opener {
     }
 }
 
-fn key(secret: &[u8; 32]) -> LessSafeKey {
-    // An AES-256 key is any 32 bytes.
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, secret).expect("32 bytes"))
-}
+impl Key {
+    const fn new(secret: Zeroizing<[u8; 32]>) -> Self {
+        Self { secret, made: None, makings: 0 }
+    }
 
-/// Noise's rekey: 32 zeros sealed under the last nonce, without the tag (section 11.3 and 4.2 of its specification).
-fn following(key: &LessSafeKey) -> Zeroizing<[u8; 32]> {
-    let mut secret = Zeroizing::new([0; 32]);
-    // Only what is longer than 64 GiB cannot be sealed; the tag is not wanted.
-    let _tag = key.seal_in_place_separate_tag(nonce(u64::MAX), Aad::empty(), &mut *secret).expect("short");
-    secret
+    /// Does something with it.
+    fn with<T>(&mut self, use_it: impl FnOnce(&LessSafeKey) -> T) -> T {
+        if self.made.is_none() {
+            // An AES-256 key is any 32 bytes.
+            let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*self.secret).expect("32 bytes"));
+            self.makings += 1;
+            if self.makings <= MOST_MAKINGS {
+                return use_it(&key);
+            }
+            self.made = Some(Box::new(key));
+        }
+        use_it(self.made.as_ref().expect("it was just made"))
+    }
+
+    fn rest(&mut self) {
+        (self.made, self.makings) = (None, 0);
+    }
+
+    /// The next epoch's, by Noise's rekey: 32 zeros sealed under the last nonce, without the tag (section 11.3 and 4.2 of its
+    /// specification).
+    fn following(&mut self) -> Self {
+        let mut secret = Zeroizing::new([0; 32]);
+        let sealed =
+            self.with(|key| key.seal_in_place_separate_tag(nonce(u64::MAX), Aad::empty(), &mut *secret));
+        // Only what is longer than 64 GiB cannot be sealed; the tag is not wanted.
+        let _tag = sealed.expect("short");
+        // Whoever changes keys says much.
+        Self { makings: self.makings, ..Self::new(secret) }
+    }
 }
 
 /// Four zeros, then the number with its most significant byte first, as Noise makes nonces for AES-GCM. No packet has the last
@@ -212,7 +262,7 @@ mod tests {
         (Sealer::new(Zeroizing::new([7; 32])), Opener::new(Zeroizing::new([7; 32])))
     }
 
-    fn sealed(sealer: &Sealer, number: u64) -> Vec<u8> {
+    fn sealed(sealer: &mut Sealer, number: u64) -> Vec<u8> {
         let mut packet = b"head\ntext".to_vec();
         sealer.seal(number, &mut packet, 5);
         packet
@@ -220,8 +270,8 @@ mod tests {
 
     #[test]
     fn what_is_not_as_it_was_sealed_does_not_open() {
-        let (sealer, mut opener) = pair();
-        let packet = sealed(&sealer, 3);
+        let (mut sealer, mut opener) = pair();
+        let packet = sealed(&mut sealer, 3);
         assert_eq!(packet.len(), 9 + SEAL_BYTES);
         assert_eq!(opener.open(3, 0, &mut packet.clone(), 5), Ok(5..9));
         for bit in 0..8 * packet.len() {
@@ -242,9 +292,9 @@ mod tests {
     fn keys_change_without_a_gap_and_the_old_ones_are_forgotten() {
         let (mut sealer, mut opener) = pair();
         let start = Instant::from_nanos(1);
-        let old = sealed(&sealer, 1);
+        let old = sealed(&mut sealer, 1);
         sealer.advance(start, 2);
-        let new = sealed(&sealer, 2);
+        let new = sealed(&mut sealer, 2);
         assert_eq!(opener.open(2, 1, &mut new.clone(), 5), Ok(5..9));
         assert_eq!(opener.open(1, 0, &mut old.clone(), 5), Ok(5..9), "it came late");
         opener.forget_previous(start);
@@ -252,7 +302,7 @@ mod tests {
         assert_eq!(opener.open(1, 0, &mut old.clone(), 5), Err(OpenError::Epoch));
         sealer.advance(start, 3);
         sealer.advance(start, 4);
-        assert_eq!(opener.open(4, 3, &mut sealed(&sealer, 4), 5), Err(OpenError::Epoch));
+        assert_eq!(opener.open(4, 3, &mut sealed(&mut sealer, 4), 5), Err(OpenError::Epoch));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn ends(talk: u16) -> [End; 2] {
         let (config, other) = (Config::default(), 1 - side);
         let secrets = Entropy::from_seed([talk as u8 * 2 + side as u8; 32]);
         let path = Path::to(address(other));
-        let mut connection = Connection::new(now, &config, id(side), path, side == 0, secrets);
+        let mut connection = Connection::new(now, &config.clone().into(), id(side), path, side == 0, secrets);
         connection.establish(now, id(other), &config.limits, path);
         End { connection, address: address(side) }
     })

@@ -242,14 +242,14 @@ impl Connection {
         match &mut self.candidate {
             Some(candidate) if candidate.path.remote == path.remote => candidate.received_bytes += bytes,
             _ if is_newest => {
-                self.candidate = Some(Candidate {
+                self.candidate = Some(Box::new(Candidate {
                     path,
                     token: self.secrets.below(MAX_NUMBER),
                     received_bytes: bytes,
                     sent_bytes: 0,
                     tries: 0,
                     next_at: now,
-                });
+                }));
             }
             _ => {}
         }
@@ -353,7 +353,8 @@ mod tests {
         fn new(seed: u8) -> Self {
             let [here, there] = [1, 2].map(|seed| ConnectionId::random(&mut Random::from_seed(seed)));
             let secrets = Entropy::from_seed([seed; 32]);
-            let mut connection = Connection::new(NOW, &Config::default(), here, path(1), false, secrets);
+            let mut connection =
+                Connection::new(NOW, &Config::default().into(), here, path(1), false, secrets);
             connection.establish(NOW, there, &Limits::default(), path(1));
             Self { connection }
         }

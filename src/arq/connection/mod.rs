@@ -38,7 +38,8 @@ use crate::wire::{ConnectionId, Limits};
 /// One connection, from its first hello to the last echo of its close.
 #[derive(Debug)]
 pub struct Connection {
-    config: Config,
+    /// Shared: a relay has thousands of connections that are alike.
+    config: Arc<Config>,
     /// The name that packets to us carry.
     local_id: ConnectionId,
     /// The name that packets from us carry; None until the welcome.
@@ -53,7 +54,7 @@ pub struct Connection {
     /// Where packets go. It has proved that it receives.
     path: Path,
     /// Where packets have begun to come from, until that has proved the same.
-    candidate: Option<Candidate>,
+    candidate: Option<Box<Candidate>>,
     /// Challenges to answer, each where it came from.
     answers: VecDeque<(Path, u64)>,
     /// What challenges are drawn from: the other side sees some of them and must not foresee the next.
@@ -146,14 +147,14 @@ impl Connection {
     /// A connection that waits for its handshake. Messages may be queued already.
     pub fn new(
         now: Instant,
-        config: &Config,
+        config: &Arc<Config>,
         local_id: ConnectionId,
         path: Path,
         wanted: bool,
         secrets: Entropy,
     ) -> Self {
         Self {
-            config: config.clone(),
+            config: Arc::clone(config),
             local_id,
             remote_id: None,
             protection: None,
@@ -263,7 +264,7 @@ impl Connection {
     }
 
     /// The longest unreliable message: it must fit in one packet beside the longest head.
-    pub const fn max_gram_bytes(&self) -> usize {
+    pub fn max_gram_bytes(&self) -> usize {
         self.config.datagram_bytes - GRAM_MARGIN_BYTES
     }
 

@@ -72,16 +72,24 @@ impl Connection {
 
     /// Puts the seal on a packet that was written with [`crate::wire::PacketWriter`] and begins at `start`; its length from now on.
     pub(super) fn seal(
-        &self,
+        &mut self,
         number: u64,
         packets: &mut Vec<u8>,
         start: usize,
         sealed_at: Option<usize>,
     ) -> usize {
-        if let (Some(protection), Some(sealed_at)) = (&self.protection, sealed_at) {
+        if let (Some(protection), Some(sealed_at)) = (&mut self.protection, sealed_at) {
             protection.sealer.seal_behind(number, packets, start..sealed_at);
         }
         packets.len() - start
+    }
+}
+
+impl Protection {
+    /// Gives back what is kept to seal and open quickly: nothing was said for a while.
+    pub(super) fn rest(&mut self) {
+        self.sealer.rest();
+        self.opener.rest();
     }
 }
 

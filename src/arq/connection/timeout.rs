@@ -150,6 +150,9 @@ impl Connection {
         self.sent.rest();
         self.send.rest();
         self.recv.rest();
+        if let Some(protection) = &mut self.protection {
+            protection.rest();
+        }
         self.events.shrink_to_fit();
         self.windows_again.shrink_to_fit();
         (self.scratch, self.acked) = (Vec::new(), Vec::new());

@@ -126,9 +126,10 @@ impl Connection {
         let remote_id = self.remote_id?;
         let ack_due = self.arrivals.deadline().is_some_and(|at| at <= now);
         let is_copy_due = self.copy_at().is_some_and(|at| at <= now);
-        let is_in_window = self.sent.in_flight_bytes() < self.window_bytes();
-        let wants = (is_in_window && self.has_content(now))
-            || is_copy_due && (is_in_window || self.loss.is_probing());
+        let has_content = self.has_content(now);
+        // Most packets of an idle connection are acks alone, and nobody need ask what the path takes.
+        let is_in_window = (has_content || is_copy_due) && self.sent.in_flight_bytes() < self.window_bytes();
+        let wants = is_in_window && has_content || is_copy_due && (is_in_window || self.loss.is_probing());
         let may_send = wants && self.is_in_pace(now);
         if !wants {
             self.pacer.rest();

@@ -84,6 +84,7 @@ pub(super) fn run(flags: &RelayArgs) -> Result<Exit, Failure> {
         faults: faults(flags),
         ..RelayConfig::default()
     };
+    config.endpoint.max_connections = config.limits.most_connections();
     config.endpoint.protection = protection(keys)?;
     config.endpoint.connection.max_segments = MAX_SEGMENTS;
     let seed = entropy::seed().map_err(Failure::failed)?;
