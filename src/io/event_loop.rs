@@ -289,25 +289,25 @@ impl EventLoop {
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         self.socket.reregister(self.poll.registry(), SOCKET)?;
+        let pause = self.wait_for_company(timeout.unwrap_or(LONGEST_SLEEP));
+        let timeout = timeout.map(|timeout| timeout.saturating_sub(pause));
         match self.poll.poll(events, timeout) {
             // A signal; its number waits in `signals`.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             result => result,
-        }?;
-        if timeout != Some(Duration::ZERO) {
-            self.wait_for_company();
         }
-        Ok(())
     }
 
-    /// Something happened; under load more is about to.
-    fn wait_for_company(&mut self) {
-        let Some(turns) = &mut self.turns else { return };
+    /// Under load, sleeps until the next turn may be taken, and tells for how long. What happens meanwhile shares that turn: asked
+    /// for it first, the system would wake the loop up only to see it sleep on.
+    fn wait_for_company(&mut self, timeout: Duration) -> Duration {
+        let Some(turns) = self.turns.as_mut().filter(|_| !timeout.is_zero()) else { return Duration::ZERO };
         let now = self.clock.now().instant;
-        if let Err(at) = turns.take(now, GATHERED_TURNS) {
-            thread::sleep(at.since(now));
-            // A sleep is never too short by the system's clock, but it may be by ours, and then the turn is a little early.
-            let _ = turns.take(at, GATHERED_TURNS);
-        }
+        let Err(at) = turns.take(now, GATHERED_TURNS) else { return Duration::ZERO };
+        let pause = at.since(now).min(timeout);
+        thread::sleep(pause);
+        // A sleep is never too short by the system's clock, but it may be by ours, and then the turn is a little early.
+        let _ = turns.take(now + pause, GATHERED_TURNS);
+        pause
     }
 }

@@ -205,6 +205,10 @@ impl SendStreams {
 
     /// Whether a packet could carry something now, were there room in the congestion window.
     pub fn has_work(&self) -> bool {
+        // Most connections have nothing to say, and of a silent one little is at hand.
+        if self.queued_messages == 0 {
+            return false;
+        }
         self.again
             .iter()
             .chain(self.ends.iter().map(|(content, _)| content))
