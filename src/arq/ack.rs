@@ -2,7 +2,6 @@
 //!
 //! This module decides about acks and nacks only; what a packet carries is none of its business.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ranges::Ranges;
@@ -25,7 +24,7 @@ pub struct Arrivals {
     repairs_expected: u32,
     /// The lowest number that came since the last ack, and what it was for each of the acks before.
     lowest_untold: Option<u64>,
-    told: VecDeque<u64>,
+    told: [u64; Arrivals::TELLINGS - 1],
     /// Packets that ask for an ack and have none yet.
     owed: u32,
     ack_at: Option<Instant>,
@@ -70,7 +69,7 @@ impl Arrivals {
             gap: LONGEST_GAP,
             repairs_expected: 0,
             lowest_untold: None,
-            told: VecDeque::new(),
+            told: [u64::MAX; Self::TELLINGS - 1],
             owed: 0,
             ack_at: None,
             fresh_gaps: Vec::new(),
@@ -204,10 +203,8 @@ impl Arrivals {
         self.owed = 0;
         self.ack_at = None;
         self.fresh_gaps.clear();
-        if self.told.len() == Self::TELLINGS - 1 {
-            self.told.pop_front();
-        }
-        self.told.push_back(self.lowest_untold.take().unwrap_or(u64::MAX));
+        self.told.rotate_left(1);
+        self.told[Self::TELLINGS - 2] = self.lowest_untold.take().unwrap_or(u64::MAX);
     }
 
     /// Gives back what is kept for packets to come: nothing came for a while.
