@@ -13,6 +13,9 @@ pub struct Config {
     pub limits: Limits,
     /// The longest datagram that is sent before a longer one is proved to arrive (UC-ARQ-024). 1200 bytes pass everywhere.
     pub datagram_bytes: usize,
+    /// The longest datagram that is ever tried, within what the other side takes. 1452 bytes pass Ethernet under IPv6; jumbo frames and
+    /// a machine's own loopback take more, up to 65 507, and are worth the search to whoever knows of one.
+    pub longest_datagram_bytes: usize,
     /// The most datagrams that one [`crate::machine::Transmit`] may have. Whoever sets more than one must be able to take them apart.
     pub max_segments: usize,
     /// The most bytes of messages that wait here, sent or not, until the other side has them. Two of the longest messages:
@@ -71,6 +74,7 @@ impl Default for Config {
                 repair_messages: MAX_REPAIR_SPAN,
             },
             datagram_bytes: BASE_DATAGRAM_BYTES,
+            longest_datagram_bytes: 1_452,
             // A driver without a system behind it, such as a test or a simulation, has nothing to gain.
             max_segments: 1,
             send_queue_bytes: 2 * MAX_MESSAGE_BYTES as usize,

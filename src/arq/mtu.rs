@@ -12,10 +12,11 @@ use crate::wire::BASE_DATAGRAM_BYTES;
 #[derive(Debug)]
 pub struct PathMtu {
     current: usize,
-    /// What the other side takes.
+    /// What we and the other side take at most.
     limit: usize,
-    /// The packet that is on its way to try the limit.
-    probe: Option<u64>,
+    longest: usize,
+    /// The packet that is on its way to try a longer one, and its length.
+    probe: Option<(u64, usize)>,
     failures: u32,
     /// When to try, or to try again.
     next_at: Instant,
@@ -27,10 +28,11 @@ pub struct PathMtu {
 }
 
 impl PathMtu {
-    /// What passes Ethernet under IPv6. Jumbo frames are rare, and a search through lengths costs more than it brings.
-    const LONGEST: usize = 1_452;
+    /// What is tried before the limit: what passes Ethernet under IPv6, with usual frames and with jumbo frames. A search through all
+    /// lengths costs more than it brings.
+    const STEPS: [usize; 2] = [1_452, 8_952];
 
-    /// After so many losses the limit is taken for too long, for a while: one in a hundred probes is lost three times by chance
+    /// After so many losses a length is taken for too long, for a while: one in a hundred probes is lost three times by chance
     /// where a fifth is lost.
     const TRIES: u32 = 3;
 
@@ -43,11 +45,12 @@ impl PathMtu {
     /// A route may have changed.
     const TRY_AGAIN: Duration = Duration::from_secs(60);
 
-    /// What passes everywhere.
-    pub const fn new(bytes: usize) -> Self {
+    /// What passes everywhere, and what is tried at most.
+    pub const fn new(bytes: usize, longest: usize) -> Self {
         Self {
             current: bytes,
             limit: bytes,
+            longest,
             probe: None,
             failures: 0,
             next_at: Instant::ZERO,
@@ -59,7 +62,7 @@ impl PathMtu {
 
     /// The handshake told what the other side takes.
     pub fn establish(&mut self, limit: usize) {
-        self.limit = limit.min(Self::LONGEST);
+        self.limit = limit.min(self.longest);
         self.current = self.current.min(limit);
     }
 
@@ -70,18 +73,22 @@ impl PathMtu {
 
     /// How long a probe is to be, if one is due.
     pub fn probe_bytes(&self, now: Instant) -> Option<usize> {
-        (self.limit > self.current && self.probe.is_none() && self.next_at <= now).then_some(self.limit)
+        let is_due = self.limit > self.current && self.probe.is_none() && self.next_at <= now;
+        is_due.then(|| {
+            let step = Self::STEPS.into_iter().find(|&step| step > self.current);
+            step.map_or(self.limit, |step| step.min(self.limit))
+        })
     }
 
     /// It left.
-    pub const fn on_probe_sent(&mut self, number: u64) {
-        self.probe = Some(number);
+    pub const fn on_probe_sent(&mut self, number: u64, bytes: usize) {
+        self.probe = Some((number, bytes));
     }
 
     /// A packet arrived.
     pub fn on_acked(&mut self, number: u64, bytes: u64) {
-        if self.probe == Some(number) {
-            (self.current, self.probe, self.failures) = (self.limit, None, 0);
+        if let Some((_, bytes)) = self.probe.take_if(|(probe, _)| *probe == number) {
+            (self.current, self.failures) = (bytes, 0);
         }
         if bytes > BASE_DATAGRAM_BYTES as u64 {
             self.lost_in_a_row = 0;
@@ -92,8 +99,7 @@ impl PathMtu {
 
     /// A packet was lost.
     pub fn on_lost(&mut self, now: Instant, number: u64, bytes: u64) {
-        if self.probe == Some(number) {
-            self.probe = None;
+        if self.probe.take_if(|(probe, _)| *probe == number).is_some() {
             self.failures += 1;
             if self.failures >= Self::TRIES {
                 (self.failures, self.next_at) = (0, now + Self::TRY_AGAIN);
@@ -128,10 +134,10 @@ mod tests {
     const NOW: Instant = Instant::ZERO;
 
     fn raised() -> PathMtu {
-        let mut mtu = PathMtu::new(1_200);
+        let mut mtu = PathMtu::new(1_200, 1_452);
         mtu.establish(1_452);
         assert_eq!(mtu.probe_bytes(NOW), Some(1_452));
-        mtu.on_probe_sent(7);
+        mtu.on_probe_sent(7, 1_452);
         assert_eq!((mtu.probe_bytes(NOW), mtu.bytes()), (None, 1_200));
         mtu.on_acked(7, 1_452);
         mtu
@@ -146,11 +152,11 @@ mod tests {
     // UC-ARQ-024
     #[test]
     fn three_lost_probes_end_the_search_for_a_minute() {
-        let mut mtu = PathMtu::new(1_200);
+        let mut mtu = PathMtu::new(1_200, 1_452);
         mtu.establish(1_452);
         for number in 1..=3 {
             assert!(mtu.probe_bytes(NOW).is_some());
-            mtu.on_probe_sent(number);
+            mtu.on_probe_sent(number, 1_452);
             mtu.on_lost(NOW, number, 1_452);
         }
         assert_eq!((mtu.probe_bytes(NOW), mtu.bytes()), (None, 1_200));
@@ -180,9 +186,29 @@ mod tests {
         assert_eq!((mtu.bytes(), mtu.probe_bytes(NOW)), (1_200, None));
     }
 
+    // UC-ARQ-024
+    #[test]
+    fn longer_ones_are_tried_in_steps_where_they_may_be() {
+        let lengths = |limit, longest| {
+            let mut mtu = PathMtu::new(1_200, longest);
+            mtu.establish(limit);
+            let tried = std::iter::from_fn(|| {
+                let bytes = mtu.probe_bytes(NOW)?;
+                mtu.on_probe_sent(bytes as u64, bytes);
+                mtu.on_acked(bytes as u64, bytes as u64);
+                Some(bytes)
+            });
+            tried.collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(65_507, 65_507), [1_452, 8_952, 65_507]);
+        assert_eq!(lengths(65_507, 1_452), [1_452]);
+        assert_eq!(lengths(1_300, 65_507), [1_300]);
+        assert_eq!(lengths(2_000, 65_507), [1_452, 2_000]);
+    }
+
     #[test]
     fn a_side_that_takes_no_more_is_not_asked() {
-        let mut mtu = PathMtu::new(1_200);
+        let mut mtu = PathMtu::new(1_200, 1_452);
         mtu.establish(1_200);
         assert_eq!(mtu.probe_bytes(NOW), None);
     }

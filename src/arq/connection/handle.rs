@@ -31,7 +31,10 @@ impl Connection {
             }
             return;
         }
-        let urgency = urgency(&packet.frames);
+        let mut urgency = urgency(&packet.frames);
+        if bytes >= LONG_BYTES && urgency != Urgency::None {
+            urgency = Urgency::Prompt;
+        }
         if packet.frames.iter().any(|frame| matches!(frame, Frame::Repair(_))) {
             self.arrivals.expect_repairs();
         }
@@ -310,6 +313,10 @@ pub(super) const LEAST_ACK_DELAY: Duration = Duration::from_millis(5);
 /// The most that a late ack is believed: longer than any round trip on Earth, by satellite too. What is longer still is measured
 /// once packets are no longer called lost before their acks can come.
 const LATE_ROUND_TRIP: Duration = Duration::from_secs(2);
+
+/// So long a packet is a window's good part by itself, and waits for no others before it is acked (UC-ARQ-006): as much as eight
+/// of the usual ones.
+const LONG_BYTES: usize = 8 * 1_452;
 
 /// How soon the sender of these frames should hear of them.
 fn urgency(frames: &[Frame<'_>]) -> Urgency {

@@ -171,7 +171,7 @@ impl Connection {
             rtt: Rtt::new(),
             controller: Box::new(PathRate::new()),
             pacer: Pacer::new(now),
-            mtu: PathMtu::new(config.datagram_bytes),
+            mtu: PathMtu::new(config.datagram_bytes, config.longest_datagram_bytes),
             redundancy: Redundancy::new(now),
             // Until the welcome tells better, the other side is taken to accept what we accept.
             send: SendStreams::new(config, config.limits),

@@ -213,7 +213,7 @@ impl Connection {
         self.scratch = scratch;
         self.protection = protection;
         let length = self.seal(number, buffer, 0, sealed_at);
-        self.mtu.on_probe_sent(number);
+        self.mtu.on_probe_sent(number, bytes);
         self.pacer.on_sent(length as u64);
         self.sent.record(now, length as u64, smallvec![Content::Ping], true);
         self.awaiting_since.get_or_insert(now);

@@ -26,6 +26,7 @@ use std::thread;
 use clap::Parser;
 use serde_json::json;
 
+use loopback::Datagrams;
 use stack::Stack;
 use table::Table;
 
@@ -102,7 +103,10 @@ fn stacks_for(workload: &str) -> Vec<Box<dyn Stack>> {
     let mut stacks = stacks::reliable();
     match workload {
         "bulk" | "beside" => {}
-        "loopback" => stacks.extend(stacks::raw()),
+        "loopback" => {
+            stacks.extend(stacks::raw());
+            stacks.extend(stacks::large());
+        }
         "relay" => stacks.clear(),
         _ => stacks.extend(stacks::prompt()),
     }
@@ -135,8 +139,14 @@ fn measure(
             notices.iter().try_for_each(|notice| writeln!(io::stderr(), "{notice}"))?;
             tell(table)
         }
-        "loopback" => loopback::MESSAGE_BYTES.into_iter().try_for_each(|message_bytes| {
-            tell(loopback::measure(message_bytes, options.quick, stacks, options.includes("TCP")))
+        "loopback" => [Datagrams::Usual, Datagrams::Large].into_iter().try_for_each(|datagrams| {
+            let has_tcp = options.includes("TCP");
+            let is_meant =
+                |stack: &&dyn Stack| stack.name().ends_with("large") == (datagrams == Datagrams::Large);
+            let stacks: Vec<&dyn Stack> = stacks.iter().map(|stack| &**stack).filter(is_meant).collect();
+            loopback::MESSAGE_BYTES.into_iter().try_for_each(|message_bytes| {
+                tell(loopback::measure(message_bytes, datagrams, options.quick, &stacks, has_tcp))
+            })
         }),
         _ => latency::patterns(workload, options.quick)
             .iter()

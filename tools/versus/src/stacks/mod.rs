@@ -22,11 +22,19 @@ pub fn usual() -> Box<dyn Stack> {
 /// Everything that is reliable.
 pub fn reliable() -> Vec<Box<dyn Stack>> {
     vec![
-        Box::new(udpchat::Udpchat),
+        Box::new(udpchat::Udpchat { is_large: false }),
         Box::new(quinn::Quinn::new(quinn::Control::Cubic)),
         Box::new(quinn::Quinn::new(quinn::Control::Bbr)),
         Box::new(enet::Enet),
         Box::new(kcp::KcpFast),
+    ]
+}
+
+/// Who can find out that a path takes longer datagrams than Ethernet.
+pub fn large() -> Vec<Box<dyn Stack>> {
+    vec![
+        Box::new(udpchat::Udpchat { is_large: true }),
+        Box::new(quinn::Quinn::new(quinn::Control::CubicLarge)),
     ]
 }
 

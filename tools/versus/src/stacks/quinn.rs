@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use quinn_proto::congestion::{BbrConfig, CubicConfig};
 use quinn_proto::{
     AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint,
-    EndpointConfig, Event, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
+    EndpointConfig, Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -24,6 +24,8 @@ use crate::stack::{End, MAX_DATAGRAM_BYTES, Meeting, Purpose, Side, Stack, State
 pub enum Control {
     /// The default.
     Cubic,
+    /// The same, with datagrams as long as its search finds that they may be.
+    CubicLarge,
     /// By measured rate, which it calls experimental.
     Bbr,
     /// The same, and each packet acknowledged at once (its acknowledgement frequency extension). Tried with delays of 1 and 5 ms,
@@ -42,6 +44,9 @@ pub struct Quinn {
 
 /// As many datagrams to one call as its own driver allows.
 const MAX_SEGMENTS: usize = 10;
+
+/// The longest datagram under IPv4.
+const LARGE_BYTES: u16 = 65_507;
 
 /// More than any link here holds at once, so that no window of its own stands in its way.
 const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
@@ -76,7 +81,9 @@ impl Quinn {
     fn transport(&self, purpose: Purpose) -> TransportConfig {
         let mut transport = TransportConfig::default();
         match self.control {
-            Control::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
+            Control::Cubic | Control::CubicLarge => {
+                transport.congestion_controller_factory(Arc::new(CubicConfig::default()))
+            }
             Control::Bbr | Control::BbrPrompt => {
                 transport.congestion_controller_factory(Arc::new(BbrConfig::default()))
             }
@@ -93,6 +100,11 @@ impl Quinn {
                 .receive_window(VarInt::from_u32(WINDOW_BYTES))
                 .send_window(WINDOW_BYTES.into());
         }
+        if self.control == Control::CubicLarge {
+            let mut search = MtuDiscoveryConfig::default();
+            search.upper_bound(LARGE_BYTES);
+            transport.mtu_discovery_config(Some(search));
+        }
         transport
     }
 }
@@ -101,6 +113,7 @@ impl Stack for Quinn {
     fn name(&self) -> &'static str {
         match self.control {
             Control::Cubic => "quinn Cubic",
+            Control::CubicLarge => "quinn large",
             Control::Bbr => "quinn BBR",
             Control::BbrPrompt => "quinn prompt",
         }
@@ -109,6 +122,7 @@ impl Stack for Quinn {
     fn settings(&self) -> String {
         let control = match self.control {
             Control::Cubic => "Cubic, its default",
+            Control::CubicLarge => "Cubic; its search for longer datagrams may go on to 65 507 bytes",
             Control::Bbr => "BBR",
             Control::BbrPrompt => {
                 "BBR, every packet acknowledged at once (at most 5 ms later); for small messages only"
@@ -126,8 +140,12 @@ impl Stack for Quinn {
         let mut server = (*self.server).clone();
         server.transport = transport.clone();
         let server = (meeting.side == Side::Receiver).then(|| Arc::new(server));
+        let mut config = EndpointConfig::default();
+        if self.control == Control::CubicLarge {
+            config.max_udp_payload_size(LARGE_BYTES).expect("it is within what a datagram can hold");
+        }
         let mut end = QuinnEnd {
-            endpoint: Endpoint::new(Arc::new(EndpointConfig::default()), server, true, None),
+            endpoint: Endpoint::new(Arc::new(config), server, true, None),
             connection: None,
             origin: self.origin,
             stream: None,

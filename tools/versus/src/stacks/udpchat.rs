@@ -1,5 +1,6 @@
 //! The project itself, through its public interface: sealed, and on its default settings.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,15 +14,26 @@ use udpchat::time::{Instant, Now};
 use crate::stack::{End, Meeting, Side, Stack, State};
 
 /// The stack.
-pub struct Udpchat;
+pub struct Udpchat {
+    /// Whether it may look for datagrams that are longer than Ethernet's.
+    pub is_large: bool,
+}
+
+/// The longest datagram under IPv4.
+const LARGE_BYTES: usize = udpchat::wire::MAX_DATAGRAM_BYTES;
 
 impl Stack for Udpchat {
     fn name(&self) -> &'static str {
-        "udpchat"
+        if self.is_large { "udpchat large" } else { "udpchat" }
     }
 
     fn settings(&self) -> String {
-        "sealed, every setting as the programs have it, one ordered stream".to_owned()
+        let mut settings = "sealed, every setting as the programs have it, one ordered stream".to_owned();
+        if self.is_large {
+            write!(settings, "; datagrams of up to {LARGE_BYTES} bytes, if the path is found to take them")
+                .expect("a string takes everything");
+        }
+        settings
     }
 
     fn end(&self, now: Now, meeting: &Meeting) -> Box<dyn End> {
@@ -36,6 +48,10 @@ impl Stack for Udpchat {
         };
         let mut config = EndpointConfig { protection, ..EndpointConfig::default() };
         config.connection.max_segments = MAX_SEGMENTS;
+        if self.is_large {
+            config.connection.longest_datagram_bytes = LARGE_BYTES;
+            config.connection.limits.datagram_bytes = LARGE_BYTES as u64;
+        }
         let mut end = UdpchatEnd {
             endpoint: Endpoint::new(config, seed),
             handle: None,
