@@ -39,7 +39,7 @@ const DELAY: Duration = Duration::from_millis(25);
 /// The shares that are lost behind the bottleneck.
 pub const LOSSES_PERCENT: [u32; 5] = [0, 1, 5, 10, 20];
 
-/// All stacks at once, each through a bottleneck of its own.
+/// Every stack through a bottleneck of its own.
 pub fn measure(loss_percent: u32, is_quick: bool, stacks: &[Box<dyn Stack>]) -> Table {
     let course = course(loss_percent, is_quick);
     let results = lane::run_all(stacks, &course);
@@ -74,6 +74,8 @@ fn course(loss_percent: u32, is_quick: bool) -> Course {
         load: Load { message_bytes: MESSAGE_BYTES, messages, warm_up: 0, interval: Duration::ZERO, first_at },
         purpose: Purpose::Bulk,
         lanes: 1,
+        // A sender that waits for a processor has nothing on its way meanwhile. Two processors are what every machine has.
+        at_once: if is_quick { usize::MAX } else { 2 },
         until: first_at + Duration::from_millis(most),
     }
 }

@@ -148,6 +148,8 @@ impl Pattern {
             },
             purpose: Purpose::Latency,
             lanes: self.lanes,
+            // They wait for the link nearly always.
+            at_once: usize::MAX,
             // Time for the last ones; who needs more than that has lost anyway.
             until: first_at + total + (self.counted / 2).max(Duration::from_millis(1_200)),
         }
