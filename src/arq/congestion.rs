@@ -209,13 +209,23 @@ impl PathRate {
 
     /// What the bottleneck takes, in bytes a second: what arrives and what is lost behind it.
     fn capacity(&self) -> u64 {
-        let passed = if matches!(self.phase, Phase::StartUp { .. }) { self.train.passed() } else { 0 };
-        scale(self.best_rate().max(passed), MILLION, MILLION - self.random_loss)
+        let shown = match self.phase {
+            Phase::StartUp { .. } => self.train.passed().max(self.train.drawn_out()),
+            _ => 0,
+        };
+        scale(self.best_rate().max(shown), MILLION, MILLION - self.random_loss)
     }
 
     /// The highest delivery rate that is remembered; 0 before the first.
     fn best_rate(&self) -> u64 {
         self.rates.front().map_or(0, |&(_, best)| best)
+    }
+
+    /// Whether start-up has sent faster than the path takes, as far as trains tell: then it goes on more slowly, until a queue shows that
+    /// it is so.
+    fn is_bottleneck_seen(&self) -> bool {
+        let drawn_out = self.train.drawn_out();
+        drawn_out > 0 && drawn_out >= self.train.passed().max(self.best_rate())
     }
 
     /// What the path holds without a queue.
@@ -247,6 +257,7 @@ impl PathRate {
     fn gain_percent(&self) -> u64 {
         let (queue, target) = (self.queue.least(), self.target());
         match self.phase {
+            Phase::StartUp { .. } if self.is_bottleneck_seen() => 150,
             Phase::StartUp { .. } => Self::START_UP_PERCENT,
             Phase::Drain => 50,
             Phase::Probe { .. } => 115,
@@ -399,6 +410,7 @@ impl Controller for PathRate {
             // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later. Where trains tell one,
             // that is not waited for: 1.5 times what they show began later, and twice as much overran the queue where they showed all
             // that there is.
+            Phase::StartUp { .. } if self.is_bottleneck_seen() => (140, self.start_window_bytes),
             Phase::StartUp { .. } if self.train.passed() > 0 => (175, self.start_window_bytes),
             Phase::StartUp { .. } => (0, self.start_window_bytes),
             Phase::Drain => (100, Self::FLOOR_BYTES),
@@ -416,10 +428,11 @@ impl Controller for PathRate {
         let known = self.capacity();
         if known == 0 {
             // The first window, over half a round trip.
-            return Some(rate(2 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt));
+            return Some(rate(8 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt));
         }
         let floor = match self.phase {
-            Phase::StartUp { .. } => rate(2 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt),
+            Phase::StartUp { .. } if self.is_bottleneck_seen() => Self::FLOOR_BYTES,
+            Phase::StartUp { .. } => rate(8 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt),
             _ if self.is_rate_tried() => Self::FLOOR_BYTES,
             // The least window, over a round trip.
             _ => rate(Self::FLOOR_BYTES, self.minimum_rtt),

@@ -16,13 +16,14 @@ pub struct Train {
     bytes: u64,
     last: u64,
     passed: u64,
+    drawn_out: u64,
 }
 
 impl Train {
     /// A shorter one measures the machines' clocks.
     const SHORTEST: Duration = Duration::from_millis(4);
 
-    /// So many bytes, of which the last packet left at `sent_at`, were heard of. A quarter of a round trip makes a train.
+    /// So many bytes, of which the last packet left at `sent_at`, were heard of. An eighth of a round trip makes a train.
     pub fn add(&mut self, now: Instant, sent_at: Instant, bytes: u64, round_trip: Duration) {
         let Some((sent_from, heard_from)) = self.from else {
             // What is heard of together left at times that are not known: the next one begins where this one ends.
@@ -33,13 +34,15 @@ impl Train {
         let (left_in, heard_in) = (sent_at.since(sent_from), now.since(heard_from));
         // What was held up on the way and comes together shows no rate that was not sent.
         let elapsed = left_in.max(heard_in);
-        if elapsed < Self::SHORTEST.max(round_trip / 4) {
+        if elapsed < Self::SHORTEST.max(round_trip / 8) {
             return;
         }
         self.last = rate(self.bytes, elapsed);
         // A sixteenth is what clocks and timers do to a few milliseconds.
         if heard_in <= left_in + left_in / 16 {
             self.passed = self.passed.max(self.last);
+        } else {
+            self.drawn_out = self.drawn_out.max(self.last);
         }
         (self.from, self.bytes) = (Some((sent_at, now)), 0);
     }
@@ -52,6 +55,11 @@ impl Train {
     /// The rate of the last whole one, in bytes a second.
     pub const fn last(&self) -> u64 {
         self.last
+    }
+
+    /// The highest rate at which what left faster arrived, in bytes a second: the bottleneck's, unless the train was held up elsewhere.
+    pub const fn drawn_out(&self) -> u64 {
+        self.drawn_out
     }
 
     /// The highest rate at which what left arrived as fast, in bytes a second.
