@@ -24,7 +24,7 @@ pub struct Arrivals {
     repairs_expected: u32,
     /// The lowest number that came since the last ack, and what it was for each of the acks before.
     lowest_untold: Option<u64>,
-    told: [u64; Arrivals::TELLINGS - 1],
+    told: [u64; Self::TELLINGS - 1],
     /// Packets that ask for an ack and have none yet.
     owed: u32,
     ack_at: Option<Instant>,

@@ -221,6 +221,13 @@ impl PathRate {
         self.rates.front().map_or(0, |&(_, best)| best)
     }
 
+    /// The first window leaves in an eighth of a round trip. Where the path takes it more slowly, the train is drawn out, and shows the
+    /// bottleneck's rate in the first round trip; spread over half of one it showed no more than was sent, and the rate was known two
+    /// round trips later. A queue of a quarter of that window is what it costs at half that rate.
+    fn first_rate(&self) -> u64 {
+        rate(8 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt)
+    }
+
     /// Whether start-up has sent faster than the path takes, as far as trains tell: then it goes on more slowly, until a queue shows that
     /// it is so.
     fn is_bottleneck_seen(&self) -> bool {
@@ -407,10 +414,12 @@ impl Controller for PathRate {
         // Lost packets are taken for being in flight until they are found out, and acks come in clumps.
         let (percent, floor) = match self.phase {
             _ if !self.is_paced() => (200, self.short_floor_bytes()),
+            // More than a quarter more each round trip, or start-up would take it for the end: what drew the train out may have been a
+            // hiccup. Half as much again overran the queue where it was the bottleneck.
+            Phase::StartUp { .. } if self.is_bottleneck_seen() => (140, self.start_window_bytes),
             // Twice as much each round trip, as what was sent is heard of: a rate is known a round trip later. Where trains tell one,
             // that is not waited for: 1.5 times what they show began later, and twice as much overran the queue where they showed all
             // that there is.
-            Phase::StartUp { .. } if self.is_bottleneck_seen() => (140, self.start_window_bytes),
             Phase::StartUp { .. } if self.train.passed() > 0 => (175, self.start_window_bytes),
             Phase::StartUp { .. } => (0, self.start_window_bytes),
             Phase::Drain => (100, Self::FLOOR_BYTES),
@@ -427,12 +436,11 @@ impl Controller for PathRate {
         }
         let known = self.capacity();
         if known == 0 {
-            // The first window, over half a round trip.
-            return Some(rate(8 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt));
+            return Some(self.first_rate());
         }
         let floor = match self.phase {
             Phase::StartUp { .. } if self.is_bottleneck_seen() => Self::FLOOR_BYTES,
-            Phase::StartUp { .. } => rate(8 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt),
+            Phase::StartUp { .. } => self.first_rate(),
             _ if self.is_rate_tried() => Self::FLOOR_BYTES,
             // The least window, over a round trip.
             _ => rate(Self::FLOOR_BYTES, self.minimum_rtt),

@@ -101,9 +101,9 @@ mod tests {
     #[test]
     fn what_stood_in_a_queue_shows_the_path_and_what_came_together_no_more_than_was_sent() {
         let queued = after(1, 2);
-        assert_eq!((queued.last(), queued.passed()), (500_000, 0));
+        assert_eq!((queued.last(), queued.passed(), queued.drawn_out()), (500_000, 0, 500_000));
         let together = after(2, 0);
-        assert_eq!((together.last(), together.passed()), (500_000, 500_000));
+        assert_eq!((together.last(), together.passed(), together.drawn_out()), (500_000, 500_000, 0));
     }
 
     #[test]

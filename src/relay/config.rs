@@ -66,7 +66,7 @@ impl Default for RelayLimits {
             flood: Some(Flood { burst: 200, per_second: 50 }),
             // A classroom behind one address comes in at once; a program that only connects is held to what costs nothing.
             connections: Some(Flood { burst: 500, per_second: 50 }),
-            // Idle ones take about 8 KB each (`cargo bench --bench relay -- idle`): 160 MB of them fit any machine that serves so many.
+            // Idle ones take about 7 KB each (`cargo bench --bench relay -- idle`): 140 MB of them fit any machine that serves so many.
             members: 20_000,
             // More than anybody reads; each costs an entry in the room and a cursor.
             rooms_per_member: 64,
