@@ -221,11 +221,11 @@ impl PathRate {
         self.rates.front().map_or(0, |&(_, best)| best)
     }
 
-    /// The first window leaves in an eighth of a round trip. Where the path takes it more slowly, the train is drawn out, and shows the
+    /// The first window leaves in a sixth of a round trip. Where the path takes it more slowly, the train is drawn out, and shows the
     /// bottleneck's rate in the first round trip; spread over half of one it showed no more than was sent, and the rate was known two
-    /// round trips later. A queue of a quarter of that window is what it costs at half that rate.
+    /// round trips later. In less time than this, more of it would be called lost on a path that reorders before that is learned.
     fn first_rate(&self) -> u64 {
-        rate(8 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt)
+        rate(6 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt)
     }
 
     /// Whether start-up has sent faster than the path takes, as far as trains tell: then it goes on more slowly, until a queue shows that
