@@ -41,8 +41,8 @@ impl Arrivals {
     const BULK_PACKETS: u32 = 8;
     const BULK_DELAY: Duration = Duration::from_millis(5);
 
-    /// Small packets on a clean path are acked in pairs: half the acks, and the sender still hears of each soon. Where more come while
-    /// the first of them waits no longer than this, it is so many, up to those of a bulk sender: a busy room is one.
+    /// Small packets on a clean path are acked in pairs: half the acks, and the sender still hears of each soon. Where more come within
+    /// `LEAST_WAIT`, so many share one, up to those of a bulk sender: a busy room is one.
     const SMALL_PACKETS: u32 = 2;
 
     /// A timer that is shorter wakes a machine more often than it spares acks.

@@ -306,7 +306,7 @@ impl EventLoop {
         let Err(at) = turns.take(now, GATHERED_TURNS) else { return Duration::ZERO };
         let pause = at.since(now).min(timeout);
         thread::sleep(pause);
-        // A sleep is never too short by the system's clock, but it may be by ours, and then the turn is a little early.
+        // A sleep is never too short by the system's clock, but it may be by ours, or a deadline came first: then the turn is early.
         let _ = turns.take(now + pause, GATHERED_TURNS);
         pause
     }

@@ -25,7 +25,7 @@ const MOST_WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// What a waiting line costs beside its text.
 const LINE_BYTES: usize = 64;
 
-/// Lines that are written in one call at most.
+/// Lines that are gathered for the thread at most. It writes all that it finds with one call.
 const MOST_BATCH: usize = 512;
 
 /// How long the thread rests after it wrote. Nobody sees a log that is a moment late; but a busy relay would have to wake the thread
