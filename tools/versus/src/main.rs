@@ -141,8 +141,7 @@ fn measure(
         }
         "loopback" => [Datagrams::Usual, Datagrams::Large].into_iter().try_for_each(|datagrams| {
             let has_tcp = options.includes("TCP");
-            let is_meant =
-                |stack: &&dyn Stack| stack.name().ends_with("large") == (datagrams == Datagrams::Large);
+            let is_meant = |stack: &&dyn Stack| stack.is_large() == (datagrams == Datagrams::Large);
             let stacks: Vec<&dyn Stack> = stacks.iter().map(|stack| &**stack).filter(is_meant).collect();
             loopback::MESSAGE_BYTES.into_iter().try_for_each(|message_bytes| {
                 tell(loopback::measure(message_bytes, datagrams, options.quick, &stacks, has_tcp))

@@ -21,6 +21,11 @@ pub trait Stack: Sync {
         true
     }
 
+    /// Whether it may find out that a path takes longer datagrams than Ethernet: then it is measured beside its like.
+    fn is_large(&self) -> bool {
+        false
+    }
+
     /// One end of a connection, made in the thread that it stays in.
     fn end(&self, now: Now, meeting: &Meeting) -> Box<dyn End>;
 }
@@ -95,5 +100,8 @@ pub enum Purpose {
     Loopback,
 }
 
-/// The longest datagram that any of them may send: what passes Ethernet under IPv6, and quinn's own upper bound.
+/// The longest datagram under IPv4, for those that may look for it.
+pub const LARGE_DATAGRAM_BYTES: usize = udpchat::wire::MAX_DATAGRAM_BYTES;
+
+/// The longest datagram that all others may send: what passes Ethernet under IPv6, and quinn's own upper bound.
 pub const MAX_DATAGRAM_BYTES: usize = 1_452;

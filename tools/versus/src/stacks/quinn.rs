@@ -17,7 +17,7 @@ use udpchat::machine::{Path, Transmit};
 use udpchat::time::{Instant, Now};
 
 use super::framing::Framing;
-use crate::stack::{End, MAX_DATAGRAM_BYTES, Meeting, Purpose, Side, Stack, State};
+use crate::stack::{End, LARGE_DATAGRAM_BYTES, MAX_DATAGRAM_BYTES, Meeting, Purpose, Side, Stack, State};
 
 /// Its congestion control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,6 @@ pub struct Quinn {
 
 /// As many datagrams to one call as its own driver allows.
 const MAX_SEGMENTS: usize = 10;
-
-/// The longest datagram under IPv4.
-const LARGE_BYTES: u16 = 65_507;
 
 /// More than any link here holds at once, so that no window of its own stands in its way.
 const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
@@ -102,7 +99,7 @@ impl Quinn {
         }
         if self.control == Control::CubicLarge {
             let mut search = MtuDiscoveryConfig::default();
-            search.upper_bound(LARGE_BYTES);
+            search.upper_bound(LARGE_DATAGRAM_BYTES as u16);
             transport.mtu_discovery_config(Some(search));
         }
         transport
@@ -135,6 +132,10 @@ impl Stack for Quinn {
         )
     }
 
+    fn is_large(&self) -> bool {
+        self.control == Control::CubicLarge
+    }
+
     fn end(&self, now: Now, meeting: &Meeting) -> Box<dyn End> {
         let transport = Arc::new(self.transport(meeting.purpose));
         let mut server = (*self.server).clone();
@@ -142,7 +143,9 @@ impl Stack for Quinn {
         let server = (meeting.side == Side::Receiver).then(|| Arc::new(server));
         let mut config = EndpointConfig::default();
         if self.control == Control::CubicLarge {
-            config.max_udp_payload_size(LARGE_BYTES).expect("it is within what a datagram can hold");
+            config
+                .max_udp_payload_size(LARGE_DATAGRAM_BYTES as u16)
+                .expect("it is within what a datagram can hold");
         }
         let mut end = QuinnEnd {
             endpoint: Endpoint::new(Arc::new(config), server, true, None),

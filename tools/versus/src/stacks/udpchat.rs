@@ -11,16 +11,13 @@ use udpchat::machine::{Path, Transmit};
 use udpchat::secure::KeyPair;
 use udpchat::time::{Instant, Now};
 
-use crate::stack::{End, Meeting, Side, Stack, State};
+use crate::stack::{End, LARGE_DATAGRAM_BYTES, Meeting, Side, Stack, State};
 
 /// The stack.
 pub struct Udpchat {
     /// Whether it may look for datagrams that are longer than Ethernet's.
     pub is_large: bool,
 }
-
-/// The longest datagram under IPv4.
-const LARGE_BYTES: usize = udpchat::wire::MAX_DATAGRAM_BYTES;
 
 impl Stack for Udpchat {
     fn name(&self) -> &'static str {
@@ -30,10 +27,17 @@ impl Stack for Udpchat {
     fn settings(&self) -> String {
         let mut settings = "sealed, every setting as the programs have it, one ordered stream".to_owned();
         if self.is_large {
-            write!(settings, "; datagrams of up to {LARGE_BYTES} bytes, if the path is found to take them")
-                .expect("a string takes everything");
+            write!(
+                settings,
+                "; datagrams of up to {LARGE_DATAGRAM_BYTES} bytes, if the path is found to take them"
+            )
+            .expect("a string takes everything");
         }
         settings
+    }
+
+    fn is_large(&self) -> bool {
+        self.is_large
     }
 
     fn end(&self, now: Now, meeting: &Meeting) -> Box<dyn End> {
@@ -49,8 +53,8 @@ impl Stack for Udpchat {
         let mut config = EndpointConfig { protection, ..EndpointConfig::default() };
         config.connection.max_segments = MAX_SEGMENTS;
         if self.is_large {
-            config.connection.longest_datagram_bytes = LARGE_BYTES;
-            config.connection.limits.datagram_bytes = LARGE_BYTES as u64;
+            config.connection.longest_datagram_bytes = LARGE_DATAGRAM_BYTES;
+            config.connection.limits.datagram_bytes = LARGE_DATAGRAM_BYTES as u64;
         }
         let mut end = UdpchatEnd {
             endpoint: Endpoint::new(config, seed),
