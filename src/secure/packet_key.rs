@@ -69,8 +69,9 @@ struct Key {
     makings: u32,
 }
 
-/// As often a key is made for one packet until it is kept: a silent connection's keep-alives between two rests.
-const MOST_MAKINGS: u32 = 4;
+/// As often a key is made for one packet until it is kept: more often than a member needs to come in, and to be silent until the next
+/// rest.
+const MOST_MAKINGS: u32 = 16;
 
 /// Why a packet cannot be read. Nothing was changed but the packet's own bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,6 +59,9 @@ impl Reason {
 /// After so much silence no symbol comes for what is missing; it comes itself.
 const REPAIRS_KEPT: Duration = Duration::from_secs(2);
 
+/// Whoever says nothing for so long talks no more, as far as half a kilobyte for each key is concerned.
+const KEYS_KEPT: Duration = Duration::from_secs(1);
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -137,12 +140,12 @@ impl Connection {
         if self.last_heard + REPAIRS_KEPT <= now {
             self.recv.forget_repairs();
         }
-        self.rest();
+        self.rest(now);
     }
 
     /// Most connections say nothing most of the time, and a relay has thousands of them: what the queues keep to be quick, so that
     /// nothing is allocated for each packet while much is said, goes back when a deadline finds them empty.
-    fn rest(&mut self) {
+    fn rest(&mut self, now: Instant) {
         if self.sent.in_flight_bytes() > 0 || !self.send.is_empty() || !self.events.is_empty() {
             return;
         }
@@ -150,7 +153,10 @@ impl Connection {
         self.sent.rest();
         self.send.rest();
         self.recv.rest();
-        if let Some(protection) = &mut self.protection {
+        // Those of a talk would be made again for the next packet: a talk, too, has deadlines with nothing in flight.
+        if self.last_heard.max(self.last_sent) + KEYS_KEPT <= now
+            && let Some(protection) = &mut self.protection
+        {
             protection.rest();
         }
         self.events.shrink_to_fit();
