@@ -52,6 +52,75 @@ pub struct AckSample {
     pub latest_rtt: Duration,
 }
 
+/// The controller of one connection, which is there while it has something to learn: most talks never have more than a few packets on
+/// their way, and a relay has thousands of them.
+#[derive(Debug)]
+pub struct Congestion {
+    minimum_rtt: Duration,
+    controller: Option<Box<dyn Controller + Send>>,
+}
+
+impl Congestion {
+    /// With so much in flight a path is tried: four packets, as on the way to a longer datagram (UC-ARQ-024).
+    const TRIED_BYTES: u64 = 4 * 1_200;
+
+    /// Nothing is known.
+    pub const fn new() -> Self {
+        Self { minimum_rtt: Duration::ZERO, controller: None }
+    }
+
+    /// Forgets the path: nothing was said for so long that what was known of it is not true any more.
+    pub fn rest(&mut self) {
+        self.controller = None;
+    }
+
+    fn learn(&mut self) -> &mut (dyn Controller + Send) {
+        let minimum_rtt = self.minimum_rtt;
+        &mut **self.controller.get_or_insert_with(|| {
+            let mut controller = Box::new(PathRate::new());
+            controller.on_first_rtt(minimum_rtt);
+            controller
+        })
+    }
+}
+
+impl Default for Congestion {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Controller for Congestion {
+    fn window_bytes(&self) -> u64 {
+        let known = self.controller.as_ref().map(|controller| controller.window_bytes());
+        known.unwrap_or_else(|| PathRate::first_window_bytes(self.minimum_rtt))
+    }
+
+    fn pacing_rate(&self) -> Option<u64> {
+        match &self.controller {
+            Some(controller) => controller.pacing_rate(),
+            None => PathRate::is_paced(self.minimum_rtt).then(|| PathRate::first_rate(self.minimum_rtt)),
+        }
+    }
+
+    fn on_first_rtt(&mut self, rtt: Duration) {
+        self.minimum_rtt = rtt;
+    }
+
+    fn on_ack(&mut self, now: Instant, ack: &AckSample) {
+        self.minimum_rtt = ack.minimum_rtt;
+        if self.controller.is_some() || ack.in_flight_bytes + ack.acked_bytes >= Self::TRIED_BYTES {
+            self.learn().on_ack(now, ack);
+        }
+    }
+
+    fn on_loss(&mut self, now: Instant, lost_bytes: u64) {
+        if self.controller.is_some() || lost_bytes >= Self::TRIED_BYTES {
+            self.learn().on_loss(now, lost_bytes);
+        }
+    }
+}
+
 /// Sends as fast as the path delivers, and lets a short queue tell when that is too fast.
 ///
 /// The path's rate is the highest delivery rate of the last rounds, and what random loss takes is added to it: loss without a queue
@@ -124,21 +193,21 @@ struct Round {
     had_queue: bool,
 }
 
-/// The least of the last few values.
+/// The least of the last few values, in microseconds.
 #[derive(Debug, Default)]
 struct Shortest {
-    values: [Duration; 8],
+    values_us: [u32; 8],
     next: usize,
 }
 
 impl Shortest {
     fn add(&mut self, value: Duration) {
-        self.values[self.next] = value;
-        self.next = (self.next + 1) % self.values.len();
+        self.values_us[self.next] = u32::try_from(value.as_micros()).unwrap_or(u32::MAX);
+        self.next = (self.next + 1) % self.values_us.len();
     }
 
     fn least(&self) -> Duration {
-        self.values.iter().min().copied().unwrap_or_default()
+        Duration::from_micros(self.values_us.iter().min().copied().unwrap_or_default().into())
     }
 }
 
@@ -231,8 +300,12 @@ impl PathRate {
     /// The first window leaves in a sixth of a round trip. Where the path takes it more slowly, the train is drawn out, and shows the
     /// bottleneck's rate in the first round trip; spread over half of one it showed no more than was sent, and the rate was known two
     /// round trips later. In less time than this, more of it would be called lost on a path that reorders before that is learned.
-    fn first_rate(&self) -> u64 {
-        rate(6 * Self::FIRST_WINDOW_BYTES, self.minimum_rtt)
+    fn first_rate(minimum_rtt: Duration) -> u64 {
+        rate(6 * Self::FIRST_WINDOW_BYTES, minimum_rtt)
+    }
+
+    const fn first_window_bytes(minimum_rtt: Duration) -> u64 {
+        if Self::is_paced(minimum_rtt) { Self::FIRST_WINDOW_BYTES } else { Self::FLOOR_BYTES }
     }
 
     /// Whether start-up has sent faster than the path takes, as far as trains tell: then it goes on more slowly, until a queue shows that
@@ -253,8 +326,8 @@ impl PathRate {
         self.limited_round.is_some_and(|round| round + Self::RATE_ROUNDS >= self.round.number)
     }
 
-    const fn is_paced(&self) -> bool {
-        self.minimum_rtt.as_nanos() >= Self::SHORTEST_PACED.as_nanos()
+    const fn is_paced(minimum_rtt: Duration) -> bool {
+        minimum_rtt.as_nanos() >= Self::SHORTEST_PACED.as_nanos()
     }
 
     /// On a short path what passes in a millisecond may be on its way: acks come as late as the other machine's loop is coarse, and a
@@ -333,7 +406,8 @@ impl PathRate {
         } else if lost > self.random_loss * 5 / 4 + MILLION / 25 {
             let ceiling = self.in_flight_bytes.max(self.product_bytes()) * 3 / 4;
             // On a short path a busy machine looks like a queue.
-            let least = if self.is_paced() { Self::LEAST_CEILING_BYTES } else { Self::FLOOR_BYTES };
+            let least =
+                if Self::is_paced(self.minimum_rtt) { Self::LEAST_CEILING_BYTES } else { Self::FLOOR_BYTES };
             self.ceiling_bytes = Some(ceiling.max(least));
             self.lift_percent = Self::FIRST_LIFT_PERCENT;
             self.probe_at = now + Self::PROBE_INTERVAL;
@@ -381,9 +455,9 @@ impl PathRate {
         let (queue, target, product) = (self.queue.least(), self.target(), self.product_bytes());
         match self.phase {
             Phase::StartUp { stale_rounds, .. }
-                if stale_rounds >= 3 || queue > target / 2 && self.is_paced() =>
+                if stale_rounds >= 3 || queue > target / 2 && Self::is_paced(self.minimum_rtt) =>
             {
-                if self.is_paced() && self.train.last() > self.best_rate() {
+                if Self::is_paced(self.minimum_rtt) && self.train.last() > self.best_rate() {
                     // Packets that stood in a queue arrive at the bottleneck's own rate.
                     self.remember_rate(self.train.last());
                 }
@@ -423,11 +497,11 @@ impl Controller for PathRate {
     fn window_bytes(&self) -> u64 {
         let product = self.product_bytes();
         if self.rates.is_empty() {
-            return if self.is_paced() { Self::FIRST_WINDOW_BYTES } else { Self::FLOOR_BYTES };
+            return Self::first_window_bytes(self.minimum_rtt);
         }
         // Lost packets are taken for being in flight until they are found out, and acks come in clumps.
         let (percent, floor) = match self.phase {
-            _ if !self.is_paced() => (200, self.short_floor_bytes()),
+            _ if !Self::is_paced(self.minimum_rtt) => (200, self.short_floor_bytes()),
             // More than a quarter more each round trip, or start-up would take it for the end: what drew the train out may have been a
             // hiccup. Half as much again overran the queue where it was the bottleneck.
             Phase::StartUp { .. } if self.is_bottleneck_seen() => (140, self.start_window_bytes),
@@ -445,16 +519,16 @@ impl Controller for PathRate {
     }
 
     fn pacing_rate(&self) -> Option<u64> {
-        if !self.is_paced() {
+        if !Self::is_paced(self.minimum_rtt) {
             return None;
         }
         let known = self.capacity();
         if known == 0 {
-            return Some(self.first_rate());
+            return Some(Self::first_rate(self.minimum_rtt));
         }
         let floor = match self.phase {
             Phase::StartUp { .. } if self.is_bottleneck_seen() => Self::FLOOR_BYTES,
-            Phase::StartUp { .. } => self.first_rate(),
+            Phase::StartUp { .. } => Self::first_rate(self.minimum_rtt),
             _ if self.is_rate_tried() => Self::FLOOR_BYTES,
             // The least window, over a round trip.
             _ => rate(Self::FLOOR_BYTES, self.minimum_rtt),

@@ -1,8 +1,10 @@
 //! The receiver's side of streams: fragments become messages, messages wait for their turn, and each is handed over once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::assembly::Assembly;
+use super::config::Config;
 use super::decoder::Decoder;
 use super::event::Violation;
 use super::flow::Grant;
@@ -16,11 +18,15 @@ pub struct RecvStreams {
     /// By their numbers. Most connections use two, and a tree would have room for eleven.
     streams: Vec<(u32, RecvStream)>,
     totals: Totals,
-    limits: Limits,
+    /// Its limits are what we told the other side.
+    config: Arc<Config>,
     /// Streams that got something to take since the last poll.
     readable: VecDeque<u32>,
     /// Messages that were computed from others.
     repaired: u64,
+    /// Whether there may be something to tell, because a stream moved since the last look: of a silent connection among thousands nobody
+    /// looks at the streams, which are far from everything else in memory.
+    has_moved: bool,
 }
 
 /// What all streams have in common.
@@ -63,8 +69,9 @@ struct RecvStream {
 }
 
 impl RecvStreams {
-    /// Nothing received; `limits` are what we told the other side.
-    pub const fn new(limits: Limits) -> Self {
+    /// Nothing received.
+    pub fn new(config: &Arc<Config>) -> Self {
+        let limits = &config.limits;
         Self {
             streams: Vec::new(),
             totals: Totals {
@@ -72,9 +79,10 @@ impl RecvStreams {
                 held_bytes: 0,
                 message_limit: limits.message_bytes,
             },
-            limits,
+            config: Arc::clone(config),
             readable: VecDeque::new(),
             repaired: 0,
+            has_moved: false,
         }
     }
 
@@ -122,13 +130,21 @@ impl RecvStreams {
 
     /// What to say of messages whose packets may not have come (UC-STR-017).
     pub fn haves(&self) -> impl Iterator<Item = Have> {
-        let telling = self.streams.iter().filter(|(_, state)| state.tellings > 0 && state.floor > 0);
+        let telling = self.moved().iter().filter(|(_, state)| state.tellings > 0 && state.floor > 0);
         telling.map(|&(stream, ref state)| Have { stream, seq: state.floor })
     }
 
     /// It was said.
     pub fn on_haves_sent(&mut self) {
-        self.streams.iter_mut().for_each(|(_, state)| state.tellings = state.tellings.saturating_sub(1));
+        if self.has_moved {
+            self.streams.iter_mut().for_each(|(_, state)| state.tellings = state.tellings.saturating_sub(1));
+            self.has_moved = self.haves().next().is_some() || self.next_windows().next().is_some();
+        }
+    }
+
+    /// The streams, if there may be something to tell.
+    fn moved(&self) -> &[(u32, RecvStream)] {
+        if self.has_moved { &self.streams } else { &[] }
     }
 
     /// How many messages were computed from others.
@@ -140,6 +156,7 @@ impl RecvStreams {
     pub fn take(&mut self, stream: u32) -> Option<Received> {
         let state = find(&mut self.streams, stream)?;
         let received = state.ready.take()?;
+        self.has_moved = true;
         self.totals.consume(state, received.body.len() as u64);
         Some(received)
     }
@@ -148,6 +165,7 @@ impl RecvStreams {
     pub fn take_into(&mut self, stream: u32, body: &mut Vec<u8>) -> Option<u64> {
         let state = find(&mut self.streams, stream)?;
         let seq = state.ready.take_into(body)?;
+        self.has_moved = true;
         self.totals.consume(state, body.len() as u64);
         Some(seq)
     }
@@ -160,8 +178,8 @@ impl RecvStreams {
     /// Windows that are worth telling anew, the connection's first (UC-STR-010). [`RecvStreams::on_window_sent`] marks one as told.
     pub fn next_windows(&self) -> impl Iterator<Item = Window> {
         let connection = self.totals.grant.next_edge().map(|bytes| Window::Connection { bytes });
-        let streams = self.streams.iter().filter_map(|&(stream, ref state)| {
-            let seq = state.next_seq_edge(self.limits.stream_messages);
+        let streams = self.moved().iter().filter_map(|&(stream, ref state)| {
+            let seq = state.next_seq_edge(self.config.limits.stream_messages);
             let bytes = state.grant.next_edge();
             (bytes.is_some() || seq.is_some()).then(|| Window::Stream {
                 stream,
@@ -239,14 +257,15 @@ impl RecvStreams {
         number: u32,
         take: impl FnOnce(&mut RecvStream, &mut Totals) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
-        if number >= self.limits.streams {
+        if number >= self.config.limits.streams {
             return Err(Violation::StreamLimit);
         }
         let place = self.streams.partition_point(|(before, _)| *before < number);
         if self.streams.get(place).is_none_or(|(at, _)| *at != number) {
             self.streams.reserve_exact(1);
-            self.streams.insert(place, (number, RecvStream::new(&self.limits)));
+            self.streams.insert(place, (number, RecvStream::new(&self.config.limits)));
         }
+        self.has_moved = true;
         let stream = &mut self.streams[place].1;
         let before = stream.ready.len();
         let result = take(stream, &mut self.totals).and_then(|()| {
@@ -504,6 +523,10 @@ const TELLINGS: u32 = super::ack::Arrivals::TELLINGS as u32;
 mod tests {
     use super::*;
 
+    fn streams() -> RecvStreams {
+        RecvStreams::new(&Arc::new(Config { limits: LIMITS, ..Config::default() }))
+    }
+
     const LIMITS: Limits = Limits {
         message_bytes: 100,
         connection_bytes: 400,
@@ -533,7 +556,7 @@ mod tests {
     // UC-STR-003, UC-STR-004
     #[test]
     fn ordered_messages_wait_for_each_other_and_unordered_ones_for_nobody() {
-        let mut streams = RecvStreams::new(LIMITS);
+        let mut streams = streams();
         streams.on_messages(&message(2, false, b"two")).unwrap();
         streams.on_messages(&message(3, true, b"three")).unwrap();
         assert_eq!(taken(&mut streams), ["3:three"]);
@@ -548,7 +571,7 @@ mod tests {
     // UC-STR-006
     #[test]
     fn parts_in_any_order_make_the_message() {
-        let mut streams = RecvStreams::new(LIMITS);
+        let mut streams = streams();
         streams.on_part(&part(4, true, b"ef")).unwrap();
         streams.on_part(&part(0, false, b"ab")).unwrap();
         streams.on_part(&part(0, false, b"abcd")).unwrap();
@@ -561,7 +584,7 @@ mod tests {
     // UC-STR-009
     #[test]
     fn what_is_held_is_what_came_and_what_is_charged_is_how_far_it_reaches() {
-        let mut streams = RecvStreams::new(LIMITS);
+        let mut streams = streams();
         streams.on_part(&part(90, false, b"far")).unwrap();
         let held = streams.held_bytes();
         assert!((3..=100).contains(&held), "{held}");
@@ -580,7 +603,7 @@ mod tests {
     // UC-STR-011
     #[test]
     fn a_skip_lets_the_next_ones_through_and_gives_the_window_back() {
-        let mut streams = RecvStreams::new(LIMITS);
+        let mut streams = streams();
         streams.on_messages(&message(2, false, b"two")).unwrap();
         streams.on_part(&part(0, false, b"half")).unwrap();
         streams.on_skip(&Skip { stream: 0, seq: 1, sizes: vec![50] }).unwrap();
@@ -592,7 +615,7 @@ mod tests {
 
     #[track_caller]
     fn check_violation(act: impl Fn(&mut RecvStreams) -> Result<(), Violation>, expected: Violation) {
-        assert_eq!(act(&mut RecvStreams::new(LIMITS)), Err(expected));
+        assert_eq!(act(&mut streams()), Err(expected));
     }
 
     // UC-STR-002, UC-STR-005, UC-STR-006, UC-STR-009
@@ -620,7 +643,7 @@ mod tests {
     // UC-STR-010
     #[test]
     fn windows_are_told_again_by_quarters() {
-        let mut streams = RecvStreams::new(LIMITS);
+        let mut streams = streams();
         for seq in 1..=2 {
             streams.on_messages(&message(seq, false, &[7; 50])).unwrap();
         }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::names::NameBook;
+use super::names::{NameBook, Named};
 use super::{
     Answer, Ban, Draft, Entry, Foundation, Holder, Identity, Job, LedgerError, LedgerErrorKind, LetterFate,
     LetterInfo, LogKey, MailboxBounds, Proof, Reply, Request, Room, Run, folded,
@@ -59,6 +59,18 @@ struct Bearer {
     identity: Identity,
     /// The name as it was written.
     name: String,
+}
+
+impl Named for Bearer {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for Room {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Something at a position.
@@ -202,7 +214,7 @@ impl MemoryLedger {
     }
 
     fn take_name(&mut self, identity: Identity, nick: &str) -> Reply {
-        let before = self.names.insert(nick, Bearer { identity, name: nick.to_owned() });
+        let before = self.names.insert(Bearer { identity, name: nick.to_owned() });
         Reply::Entered {
             identity,
             is_stranger: before.is_some_and(|before| before.identity != identity),
@@ -253,7 +265,7 @@ impl MemoryLedger {
             invited: Vec::new(),
             head: 0,
         };
-        self.rooms.insert(name, room.clone());
+        self.rooms.insert(room.clone());
         Reply::Room(Some(self.with_head(&room)))
     }
 

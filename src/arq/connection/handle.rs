@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::ack::Urgency;
+use super::super::congestion::Controller;
 use super::super::event::{Closed, Event, Violation};
 use super::super::redundancy::Aim;
 use super::super::sent::{Content, SentPacket};
@@ -151,7 +152,7 @@ impl Connection {
         }
         let acked_bytes = acked.iter().map(|(_, packet)| packet.bytes).sum();
         let sample = self.sent.ack_sample(now, packet, acked_bytes, &self.rtt);
-        self.controller.on_ack(now, &sample);
+        self.congestion.on_ack(now, &sample);
         for (number, packet) in acked {
             let spurious = self.loss.on_acked(now, *number, packet, &self.rtt);
             self.mtu.on_acked(*number, packet.bytes);
@@ -199,7 +200,7 @@ impl Connection {
             let contents = self.sent.mark_lost(now, &lost);
             self.statistics.packets_lost += lost.len() as u64;
             lost.iter().for_each(|_| self.redundancy.on_settled(true));
-            self.controller.on_loss(now, in_flight_before - self.sent.in_flight_bytes());
+            self.congestion.on_loss(now, in_flight_before - self.sent.in_flight_bytes());
             let copies = self.redundancy.copies(Aim::Spare);
             for content in contents {
                 match content {
@@ -283,7 +284,7 @@ impl Connection {
         // An answer without a question: its close was lost, and so were its words.
         let is_answer = close.code == Self::CLOSED;
         let closed = match &self.state {
-            State::Closing { closed, .. } => closed.clone(),
+            State::Closing(closing) => closing.closed.clone(),
             _ => Closed::ByPeer { code: close.code.to_string(), reason: close.reason.to_string() },
         };
         while let Some(stream) = self.recv.poll_readable() {

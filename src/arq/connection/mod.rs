@@ -18,7 +18,7 @@ use protection::Protection;
 
 use super::ack::Arrivals;
 use super::config::Config;
-use super::congestion::{Controller, PathRate};
+use super::congestion::{Congestion, Controller};
 use super::event::{Closed, Event, SendError, Violation};
 use super::loss::LossDetector;
 use super::mtu::PathMtu;
@@ -64,7 +64,7 @@ pub struct Connection {
     sent: SentPackets,
     loss: LossDetector,
     rtt: Rtt,
-    controller: Box<dyn Controller + Send>,
+    congestion: Congestion,
     pacer: Pacer,
     mtu: PathMtu,
     redundancy: Redundancy,
@@ -109,24 +109,31 @@ enum State {
     Connecting,
     Open,
     /// Close was asked for; what is queued goes first.
-    Flushing {
-        code: &'static str,
-        reason: String,
-        until: Instant,
-    },
+    Flushing(Box<Flushing>),
     /// Close frames go out until one is answered.
-    Closing {
-        code: &'static str,
-        reason: String,
-        tries: u32,
-        next_at: Instant,
-        closed: Closed,
-    },
+    Closing(Box<Closing>),
     /// Nothing is left but to answer a close that comes again.
     Closed {
         answer_due: bool,
         forget_at: Instant,
     },
+}
+
+/// Apart, as [`Closing`] is: each connection would hold the room for it all its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Flushing {
+    code: &'static str,
+    reason: String,
+    until: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Closing {
+    code: &'static str,
+    reason: String,
+    tries: u32,
+    next_at: Instant,
+    closed: Closed,
 }
 
 /// An address that packets come from and that has not proved that it receives them.
@@ -169,14 +176,14 @@ impl Connection {
             sent: SentPackets::new(),
             loss: LossDetector::new(),
             rtt: Rtt::new(),
-            controller: Box::new(PathRate::new()),
+            congestion: Congestion::new(),
             pacer: Pacer::new(now),
             mtu: PathMtu::new(config.datagram_bytes, config.longest_datagram_bytes),
             redundancy: Redundancy::new(now),
             // Until the welcome tells better, the other side is taken to accept what we accept.
             send: SendStreams::new(config, config.limits),
             is_repairing: false,
-            recv: RecvStreams::new(config.limits),
+            recv: RecvStreams::new(config),
             grams_out: VecDeque::new(),
             grams_in: VecDeque::new(),
             windows_again: Vec::new(),
@@ -223,7 +230,7 @@ impl Connection {
     /// The handshake measured a round trip.
     pub fn seed_rtt(&mut self, now: Instant, round_trip: Duration) {
         self.rtt.sample(now, round_trip, Duration::ZERO);
-        self.controller.on_first_rtt(round_trip);
+        self.congestion.on_first_rtt(round_trip);
     }
 
     /// Queues a message on a stream and tells its number, from 1.
@@ -300,9 +307,9 @@ impl Connection {
             State::Connecting => self.finish(now, Closed::ByUs),
             State::Open => {
                 let until = now + self.config.flush_timeout;
-                self.state = State::Flushing { code, reason: clip(reason), until };
+                self.state = State::Flushing(Box::new(Flushing { code, reason: clip(reason), until }));
             }
-            State::Flushing { .. } | State::Closing { .. } | State::Closed { .. } => {}
+            State::Flushing(_) | State::Closing(_) | State::Closed { .. } => {}
         }
     }
 
@@ -310,10 +317,10 @@ impl Connection {
     pub fn give_up(&mut self, now: Instant, code: &'static str, reason: &str) {
         match self.state {
             State::Connecting => self.finish(now, Closed::ByUs),
-            State::Open | State::Flushing { .. } => {
+            State::Open | State::Flushing(_) => {
                 self.begin_closing_now(now, code, clip(reason), Closed::ByUs);
             }
-            State::Closing { .. } | State::Closed { .. } => {}
+            State::Closing(_) | State::Closed { .. } => {}
         }
     }
 
@@ -328,7 +335,7 @@ impl Connection {
         let event = self.events.pop_front();
         if matches!(event, Some(Event::Closed(_))) {
             // After the close nothing is handed over (UC-CLOSE-005), so nothing is kept.
-            self.recv = RecvStreams::new(self.config.limits);
+            self.recv = RecvStreams::new(&self.config);
             self.grams_in.clear();
         }
         event
@@ -362,7 +369,7 @@ impl Connection {
 
     /// Whether messages can travel.
     pub const fn is_open(&self) -> bool {
-        matches!(self.state, State::Open | State::Flushing { .. })
+        matches!(self.state, State::Open | State::Flushing(_))
     }
 
     /// Whether the connection is over.
@@ -430,13 +437,13 @@ impl Connection {
 
     /// Forgets everything that waits to be taken, and takes nothing more: there is no memory for it.
     pub fn drop_received(&mut self) {
-        self.recv = RecvStreams::new(self.config.limits);
+        self.recv = RecvStreams::new(&self.config);
         self.grams_in.clear();
         self.deaf = true;
     }
 
     fn violate(&mut self, now: Instant, violation: Violation) {
-        if matches!(self.state, State::Closing { .. } | State::Closed { .. }) {
+        if matches!(self.state, State::Closing(_) | State::Closed { .. }) {
             return;
         }
         // The packet that broke the rule was recorded before it was read; an ack would say that it was taken.
@@ -447,7 +454,7 @@ impl Connection {
     fn begin_closing_now(&mut self, now: Instant, code: &'static str, reason: String, closed: Closed) {
         self.send.abandon();
         self.grams_out.clear();
-        self.state = State::Closing { code, reason, tries: 0, next_at: now, closed };
+        self.state = State::Closing(Box::new(Closing { code, reason, tries: 0, next_at: now, closed }));
     }
 
     fn finish(&mut self, now: Instant, closed: Closed) {

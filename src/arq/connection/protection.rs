@@ -14,7 +14,7 @@ pub(super) struct Protection {
     sealer: Sealer,
     opener: Opener,
     /// The handshake's third message, until the other side has shown that it has it (UC-SEAL-005).
-    finish: Option<[u8; FINISH_BYTES]>,
+    finish: Option<Box<[u8; FINISH_BYTES]>>,
     /// The epoch that an ack was asked for, because it was to end and none had come.
     asked_in: Option<u64>,
 }
@@ -24,7 +24,13 @@ impl Connection {
     pub fn protect(&mut self, session: Session, finish: Option<[u8; FINISH_BYTES]>) {
         let Session { remote, mut sealer, opener } = session;
         sealer.set_life(self.config.key_life);
-        self.protection = Some(Box::new(Protection { remote, sealer, opener, finish, asked_in: None }));
+        self.protection = Some(Box::new(Protection {
+            remote,
+            sealer,
+            opener,
+            finish: finish.map(Box::new),
+            asked_in: None,
+        }));
     }
 
     /// Whose secret the other side has shown to have; None in the clear, and before the handshake.

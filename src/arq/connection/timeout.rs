@@ -59,6 +59,9 @@ impl Reason {
 /// After so much silence no symbol comes for what is missing; it comes itself.
 const REPAIRS_KEPT: Duration = Duration::from_secs(2);
 
+/// What was known of a path so long ago is not worth half a kilobyte: others may have it now (RFC 5681, section 4.1, starts anew sooner).
+const PATH_KEPT: Duration = Duration::from_secs(10);
+
 /// Whoever says nothing for so long talks no more, as far as half a kilobyte for each key is concerned.
 const KEYS_KEPT: Duration = Duration::from_secs(1);
 
@@ -74,16 +77,16 @@ impl Connection {
         match self.state {
             State::Connecting => self.send.next_deadline().map(|at| (at, Reason::Deadline)),
             State::Closed { forget_at, .. } => Some((forget_at, Reason::Forget)),
-            State::Closing { next_at, .. } => Some((next_at, Reason::Close)),
-            State::Open | State::Flushing { .. } => self.open_deadlines().into_iter().flatten().min(),
+            State::Closing(ref closing) => Some((closing.next_at, Reason::Close)),
+            State::Open | State::Flushing(_) => self.open_deadlines().into_iter().flatten().min(),
         }
     }
 
     fn open_deadlines(&self) -> [Option<(Instant, Reason)>; 10] {
         let loss = self.loss.deadline(&self.sent, &self.rtt, self.ack_delay, &self.config);
         let idle = self.last_heard + self.idle_timeout;
-        let flush = match self.state {
-            State::Flushing { until, .. } => Some(until),
+        let flush = match &self.state {
+            State::Flushing(flushing) => Some(flushing.until),
             _ => None,
         };
         [
@@ -102,15 +105,15 @@ impl Connection {
 
     /// A deadline passed, or may have.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match self.state {
+        match &self.state {
             State::Connecting => self.send.expire(now),
             State::Closed { .. } => {}
-            State::Closing { tries, next_at, .. } => {
-                if tries >= Self::CLOSE_TRIES && next_at <= now {
+            State::Closing(closing) => {
+                if closing.tries >= Self::CLOSE_TRIES && closing.next_at <= now {
                     self.stop_waiting_for_the_answer(now);
                 }
             }
-            State::Open | State::Flushing { .. } => self.handle_open_timeout(now),
+            State::Open | State::Flushing(_) => self.handle_open_timeout(now),
         }
     }
 
@@ -153,6 +156,9 @@ impl Connection {
         self.sent.rest();
         self.send.rest();
         self.recv.rest();
+        if self.last_sent + PATH_KEPT <= now {
+            self.congestion.rest();
+        }
         // Those of a talk would be made again for the next packet: a talk, too, has deadlines with nothing in flight.
         if self.last_heard.max(self.last_sent) + KEYS_KEPT <= now
             && let Some(protection) = &mut self.protection
@@ -165,8 +171,8 @@ impl Connection {
     }
 
     fn stop_waiting_for_the_answer(&mut self, now: Instant) {
-        if let State::Closing { closed, .. } = &self.state {
-            let closed = closed.clone();
+        if let State::Closing(closing) = &self.state {
+            let closed = closing.closed.clone();
             self.finish(now, closed);
         }
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use smallvec::smallvec;
 
+use super::super::congestion::Controller;
 use super::super::redundancy::Aim;
 use super::super::send::Spare;
 use super::super::sent::{Content, Contents};
 use super::protection::form;
-use super::{Candidate, Connection, State};
+use super::{Candidate, Closing, Connection, State};
 use crate::machine::{Path, Transmit};
 use crate::time::Instant;
 use crate::wire::{Close, Frame, PacketWriter, PathFrame, Window};
@@ -49,16 +50,14 @@ impl Connection {
             return Some(transmit);
         }
         self.begin_closing(now);
-        if let State::Closing { code, reason, tries, next_at, .. } = &mut self.state {
-            if *next_at > now || *tries >= Self::CLOSE_TRIES {
+        let interval = self.close_interval();
+        if let State::Closing(closing) = &mut self.state {
+            if closing.next_at > now || closing.tries >= Self::CLOSE_TRIES {
                 return None;
             }
-            *tries += 1;
-            let (code, reason) = (*code, reason.clone());
-            let interval = self.close_interval();
-            if let State::Closing { next_at, .. } = &mut self.state {
-                *next_at = now + interval;
-            }
+            closing.tries += 1;
+            closing.next_at = now + interval;
+            let (code, reason) = (closing.code, closing.reason.clone());
             return Some(self.write_close(now, buffer, code, &reason));
         }
         self.write_packets(now, buffer)
@@ -85,17 +84,17 @@ impl Connection {
 
     /// When all is flushed, or there is no time left for it, the close begins.
     fn begin_closing(&mut self, now: Instant) {
-        let State::Flushing { code, reason, until } = &self.state else {
+        let State::Flushing(flushing) = &mut self.state else {
             return;
         };
-        if (self.send.is_empty() && self.grams_out.is_empty()) || *until <= now {
-            self.state = State::Closing {
-                code,
-                reason: reason.clone(),
+        if (self.send.is_empty() && self.grams_out.is_empty()) || flushing.until <= now {
+            self.state = State::Closing(Box::new(Closing {
+                code: flushing.code,
+                reason: std::mem::take(&mut flushing.reason),
                 tries: 0,
                 next_at: now,
                 closed: super::Closed::ByUs,
-            };
+            }));
         }
     }
 
@@ -223,7 +222,7 @@ impl Connection {
 
     /// Whether another packet may leave by now (UC-ARQ-023). Probes of a silent side are few anyway.
     fn is_in_pace(&mut self, now: Instant) -> bool {
-        match self.controller.pacing_rate() {
+        match self.congestion.pacing_rate() {
             Some(rate) if !self.loss.is_probing() => self.pacer.may_send(now, rate),
             _ => true,
         }
@@ -235,9 +234,9 @@ impl Connection {
         if self.loss.is_probing() {
             2 * self.mtu.bytes() as u64
         } else if self.rtt.is_draining() {
-            self.controller.window_bytes().min(4 * self.mtu.bytes() as u64)
+            self.congestion.window_bytes().min(4 * self.mtu.bytes() as u64)
         } else {
-            self.controller.window_bytes()
+            self.congestion.window_bytes()
         }
     }
 
