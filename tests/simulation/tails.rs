@@ -14,18 +14,26 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tails.tx
 /// How messages come.
 struct Pattern {
     name: &'static str,
+    bytes: usize,
     every_ms: u64,
     messages: u64,
 }
 
-const STREAM: Pattern = Pattern { name: "stream", every_ms: 10, messages: 20_000 };
-const LONE: Pattern = Pattern { name: "lone", every_ms: 250, messages: 4_000 };
+const STREAM: Pattern = Pattern { name: "stream", bytes: 100, every_ms: 10, messages: 20_000 };
+const LONE: Pattern = Pattern { name: "lone", bytes: 100, every_ms: 250, messages: 4_000 };
+/// A paragraph.
+const LONG: Pattern = Pattern { name: "long", bytes: 700, every_ms: 250, messages: 4_000 };
+/// More than one packet holds.
+const PAGE: Pattern = Pattern { name: "page", bytes: 3_000, every_ms: 500, messages: 2_000 };
+/// More than is said twice unasked.
+const PICTURE: Pattern = Pattern { name: "picture", bytes: 20_000, every_ms: 1_000, messages: 1_000 };
 
 #[test]
 fn the_table_of_tails() {
     let mut table = String::from(
-        "100-byte messages, in order, sealed, 25 ms each way: from submission to delivery, in ms. A stream sends 100 a second, lone\n\
-         messages come 4 a second. Wire bytes there and back for each payload byte, datagrams there and back for each message.\n\n\
+        "Messages in order, sealed, 25 ms each way: from submission to delivery, in ms. A stream has 100 of 100 bytes a second, lone\n\
+         ones come 4 a second, and as often long ones of 700 bytes; pages have 3000 bytes and come twice a second, pictures 20 000 and\n\
+         once. Wire bytes there and back for each payload byte, datagrams there and back for each message.\n\n\
          pattern  link                    p50   p99  p99.9   max   bytes    back  packets  back\n",
     );
     let links = [
@@ -38,8 +46,13 @@ fn the_table_of_tails() {
         "reorder=25%/5ms",
         "outage=20%/60ms",
     ];
-    for (pattern, link) in
-        links.iter().map(|link| (&STREAM, link)).chain(links[3..5].iter().map(|link| (&LONE, link)))
+    for (pattern, link) in links
+        .iter()
+        .map(|link| (&STREAM, link))
+        .chain(links[3..5].iter().map(|link| (&LONE, link)))
+        .chain(links[1..5].iter().map(|link| (&LONG, link)))
+        .chain(links[1..5].iter().map(|link| (&PAGE, link)))
+        .chain(links[1..5].iter().map(|link| (&PICTURE, link)))
     {
         table.push_str(&row(pattern, link));
     }
@@ -55,7 +68,7 @@ fn row(pattern: &Pattern, link: &str) -> String {
     let submitted = |number: u64| ms(1_000 + pattern.every_ms * number);
     script = script.at(100, 0, Action::Connect { to: 1 });
     for number in 0..pattern.messages {
-        script = script.at(1_000 + pattern.every_ms * number, 0, send(100, 1));
+        script = script.at(1_000 + pattern.every_ms * number, 0, send(pattern.bytes, 1));
     }
     let mut world = script.world();
     world.run_until(submitted(pattern.messages) + ms(20_000)).unwrap();
@@ -76,8 +89,8 @@ fn row(pattern: &Pattern, link: &str) -> String {
         at(990),
         at(999),
         at(1_000),
-        there.bytes as f64 / (100 * pattern.messages) as f64,
-        back.bytes as f64 / (100 * pattern.messages) as f64,
+        there.bytes as f64 / (pattern.bytes as u64 * pattern.messages) as f64,
+        back.bytes as f64 / (pattern.bytes as u64 * pattern.messages) as f64,
         there.datagrams as f64 / pattern.messages as f64,
         back.datagrams as f64 / pattern.messages as f64,
     );

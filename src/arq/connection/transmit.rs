@@ -7,7 +7,7 @@ use smallvec::smallvec;
 
 use super::super::congestion::Controller;
 use super::super::redundancy::Aim;
-use super::super::send::Spare;
+use super::super::send::{Spare, longest_copied};
 use super::super::sent::{Content, Contents};
 use super::protection::form;
 use super::{Candidate, Closing, Connection, State};
@@ -314,12 +314,18 @@ impl Connection {
         let copies = if is_in_doubt || is_coded { 1 } else { self.redundancy.copies(Aim::Spare) };
         let bytes = if is_behind { 0 } else { self.redundancy.allowance(now, &self.rtt) };
         let is_unneeded = !self.redundancy.is_needed();
-        let mut spare = Spare { copies, bytes, is_unneeded, has_new: false };
+        let longest = longest_copied(self.sent.in_flight_bytes());
+        let mut spare = Spare { copies, longest, bytes, is_unneeded, has_new: false };
         let allowed = spare.bytes;
         if is_in_doubt && !is_behind && !self.ping_due {
             writer.set_aside(NEWEST_BYTES);
             self.send.fill_missing(writer, contents, &mut spare);
             writer.give_back(NEWEST_BYTES);
+        }
+        if is_copy_due && !is_in_doubt {
+            spare.copies = self.redundancy.copies(Aim::Own);
+            self.send.copy_long(&mut spare);
+            spare.copies = copies;
         }
         self.send.fill(writer, contents, &mut spare);
         if is_coded && spare.has_new {
@@ -357,7 +363,8 @@ impl Connection {
             return self.probe_at();
         }
         let copies = self.redundancy.copies(Aim::Own);
-        let wants_copies = copies > 1 && self.send.wants_copies(copies);
+        let longest = longest_copied(self.sent.in_flight_bytes());
+        let wants_copies = copies > 1 && self.send.wants_copies(copies, longest);
         (wants_copies || self.send.awaits_repair()).then(|| self.redundancy.copy_at(&self.rtt))
     }
 
@@ -366,7 +373,7 @@ impl Connection {
     fn probe_at(&self) -> Option<Instant> {
         let is_worth_it = self.loss.is_silence_short(&self.config)
             && self.redundancy.has_budget()
-            && self.send.wants_copies(u32::MAX);
+            && self.send.is_any_missing(longest_copied(self.sent.in_flight_bytes()));
         is_worth_it.then(|| self.redundancy.probe_at(&self.rtt))
     }
 

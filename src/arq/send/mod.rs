@@ -11,7 +11,7 @@ mod stretch;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-pub use copies::Spare;
+pub use copies::{Spare, longest_copied};
 
 use super::config::Config;
 use super::event::{Outcome, SendError};
@@ -329,7 +329,7 @@ impl SendStreams {
         let piece = match content {
             Content::Part { .. } => Some(content),
             Content::Messages { stream, seq, .. } => self.peek(stream, seq).and_then(|message| {
-                let is_long = message.length > copies::LONGEST_BYTES && message.phase == Phase::OnItsWay;
+                let is_long = message.length > copies::KEPT_WHOLE_BYTES && message.phase == Phase::OnItsWay;
                 is_long.then_some(Content::Part { stream, seq, offset: 0, length: message.length })
             }),
             _ => None,
@@ -423,8 +423,7 @@ impl SendStreams {
     }
 
     fn outgoing(&mut self, stream: u32, seq: u64) -> Option<&mut Outgoing> {
-        let state = self.streams.get_mut(stream as usize)?;
-        state.messages.get_mut(usize::try_from(seq.checked_sub(state.base)?).ok()?)
+        self.streams.get_mut(stream as usize)?.peek_mut(seq)
     }
 
     fn peek(&self, stream: u32, seq: u64) -> Option<&Outgoing> {
@@ -552,6 +551,10 @@ impl Outgoing {
 impl SendStream {
     fn peek(&self, seq: u64) -> Option<&Outgoing> {
         self.messages.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)
+    }
+
+    fn peek_mut(&mut self, seq: u64) -> Option<&mut Outgoing> {
+        self.messages.get_mut(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 
     fn peek_new(&self) -> Option<&Outgoing> {

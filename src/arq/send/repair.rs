@@ -189,7 +189,8 @@ mod tests {
             let to = ConnectionId::random(&mut Random::from_seed(1));
             let (mut head, mut bytes, mut contents) = (Vec::new(), Vec::new(), Contents::new());
             let mut writer = PacketWriter::new(&mut head, &mut bytes, to, self.packet, None, 1_200);
-            let mut spare = Spare { copies: 1, bytes: 10_000, is_unneeded: false, has_new: false };
+            let mut spare =
+                Spare { copies: 1, longest: 0, bytes: 10_000, is_unneeded: false, has_new: false };
             self.streams.fill(&mut writer, &mut contents, &mut spare);
             self.streams.write_repairs(self.packet, symbols, &mut writer, &mut contents, &mut spare);
             writer.finish();

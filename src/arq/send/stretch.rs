@@ -100,7 +100,7 @@ impl Stretch {
     /// cut, and packets that are full to the last bytes are as long as each other: the system sends them with one call.
     const fn least_cut_bytes(&self, length: u64) -> u64 {
         // What is said again in other ways than in parts stays whole.
-        let is_kept = self.keeps_copied && length <= super::copies::LONGEST_BYTES;
+        let is_kept = self.keeps_copied && length <= super::copies::KEPT_WHOLE_BYTES;
         if length <= SHORT_BYTES && !is_kept { SHORT_BYTES / 128 } else { LEAST_PART_BYTES as u64 }
     }
 
