@@ -147,6 +147,8 @@ pub struct PathRate {
     ceiling_bytes: Option<u64>,
     /// By how much of itself, in percent, the next probe lifts the ceiling.
     lift_percent: u64,
+    /// Rounds in a row that asked for all the path gives and found its queue empty; None once one was found that start-up did not leave.
+    empty_rounds: Option<u64>,
     /// By how much each round without a queue lifts it.
     quiet_lift_percent: u64,
     /// The round from which on losses are no longer those of start-up.
@@ -187,6 +189,7 @@ struct Round {
     acked_bytes: u64,
     lost_bytes: u64,
     has_queue: bool,
+    longest_queue: Duration,
     /// Whether there was more to send all the while: otherwise nothing is learned of the path.
     is_limited: bool,
     /// Whether the round before had one: what was lost to a full queue is found out when it has become shorter.
@@ -245,6 +248,9 @@ impl PathRate {
     /// pushed through an overflow of its own before this one gave way.
     const SETTLING_ROUNDS: u64 = 2;
 
+    /// After so many empty rounds the rate is taken for being less than the path's: at 1.04 a round it has grown by a fifth meanwhile.
+    const EMPTY_ROUNDS: u64 = 5;
+
     /// The peak is halved in 350 round trips: a loss-driven flow needs about as many to take back what it lost.
     const PEAK_ROUNDS: u64 = 512;
 
@@ -275,6 +281,7 @@ impl PathRate {
             ceiling_bytes: None,
             lift_percent: Self::FIRST_LIFT_PERCENT,
             quiet_lift_percent: Self::LEAST_QUIET_LIFT_PERCENT,
+            empty_rounds: Some(0),
             settled_at: u64::MAX,
             start_window_bytes: Self::FIRST_WINDOW_BYTES,
             train: Train::default(),
@@ -347,6 +354,12 @@ impl PathRate {
         self.target() * if self.capacity() < self.peak / 2 { 2 } else { 1 }
     }
 
+    /// Cruising at the path's rate makes a queue within two rounds. Where none comes, start-up was ended by something else: a busy machine
+    /// delays acks as a queue does.
+    fn is_start_cut_short(&self) -> bool {
+        self.empty_rounds.is_some_and(|rounds| rounds >= Self::EMPTY_ROUNDS) && self.ceiling_bytes.is_none()
+    }
+
     fn gain_percent(&self) -> u64 {
         let (queue, target) = (self.queue.least(), self.endured_queue());
         match self.phase {
@@ -356,6 +369,7 @@ impl PathRate {
             Phase::Probe { .. } => 115,
             Phase::Cruise if queue > target * 2 => 92,
             Phase::Cruise if queue > target => 98,
+            Phase::Cruise if self.is_start_cut_short() => 125,
             Phase::Cruise => 104,
         }
     }
@@ -388,6 +402,12 @@ impl PathRate {
         let is_limited = self.round.is_limited;
         let Round { acked_bytes, lost_bytes, has_queue, had_queue, number, .. } = self.round;
         let lost = scale(lost_bytes, MILLION, acked_bytes + lost_bytes).min(MILLION / 2);
+        let (longest, target) = (self.round.longest_queue, self.target());
+        self.empty_rounds = match self.empty_rounds {
+            Some(_) if longest > target && number >= self.settled_at => None,
+            Some(rounds) if is_limited && longest < target / 4 => Some(rounds + 1),
+            empty_rounds => empty_rounds.map(|_| 0),
+        };
         if has_queue || had_queue {
             self.quiet_lift_percent = Self::LEAST_QUIET_LIFT_PERCENT;
         }
@@ -546,6 +566,7 @@ impl Controller for PathRate {
         self.queue.add(ack.latest_rtt.saturating_sub(ack.minimum_rtt));
         self.round.acked_bytes += ack.acked_bytes;
         self.round.is_limited |= ack.was_limited_by_window;
+        self.round.longest_queue = self.round.longest_queue.max(self.queue.least());
         self.round.has_queue |= self.queue.least() > self.target() * 2;
         self.note_rate(ack);
         if matches!(self.phase, Phase::StartUp { .. }) {

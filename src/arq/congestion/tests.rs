@@ -139,3 +139,16 @@ fn who_once_had_more_than_twice_as_much_endures_a_longer_queue() {
     }
     assert_eq!(course.controller.endured_queue(), full);
 }
+
+#[test]
+fn a_start_up_that_ended_too_early_is_made_up_for() {
+    let mut course = Course::new();
+    (0..3).for_each(|_| _ = course.round(600_000, 0));
+    course.queue_bytes = 0;
+    course.controller = PathRate { phase: Phase::Cruise, ..PathRate::new() };
+    course.controller.on_first_rtt(RTT);
+    course.controller.probe_at = course.now + Duration::from_secs(60);
+    course.controller.remember_rate(5_000_000);
+    let rounds = (0..40).take_while(|_| course.round(600_000, 0) < 0.95).count();
+    assert!(rounds <= 12, "{rounds} rounds from less than half of the rate");
+}
