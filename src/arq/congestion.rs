@@ -135,10 +135,10 @@ pub struct PathRate {
     round: Round,
     /// The share of packets that is lost while no queue stands, in millionths.
     random_loss: u64,
-    /// The most that the path was seen to take; forgotten slowly.
-    peak: u64,
     /// How many rounds that was learned from, up to those that count.
     loss_rounds: u64,
+    /// The most that the path was seen to take, in bytes a second; forgotten slowly.
+    peak: u64,
     minimum_rtt: Duration,
     /// The shortest queue of the last few acks, which jitter does not make longer.
     queue: Shortest,
@@ -147,10 +147,10 @@ pub struct PathRate {
     ceiling_bytes: Option<u64>,
     /// By how much of itself, in percent, the next probe lifts the ceiling.
     lift_percent: u64,
-    /// Rounds in a row that asked for all the path gives and found its queue empty; None once one was found that start-up did not leave.
-    empty_rounds: Option<u64>,
     /// By how much each round without a queue lifts it.
     quiet_lift_percent: u64,
+    /// Rounds in a row that asked for all the path gives and found its queue empty; None once one was found that start-up did not leave.
+    empty_rounds: Option<u64>,
     /// The round from which on losses are no longer those of start-up.
     settled_at: u64,
     /// What may be in flight in start-up.

@@ -50,17 +50,23 @@ impl Connection {
             return Some(transmit);
         }
         self.begin_closing(now);
-        let interval = self.close_interval();
-        if let State::Closing(closing) = &mut self.state {
-            if closing.next_at > now || closing.tries >= Self::CLOSE_TRIES {
-                return None;
-            }
-            closing.tries += 1;
-            closing.next_at = now + interval;
-            let (code, reason) = (closing.code, closing.reason.clone());
-            return Some(self.write_close(now, buffer, code, &reason));
+        if matches!(self.state, State::Closing(_)) {
+            return self.poll_close(now, buffer);
         }
         self.write_packets(now, buffer)
+    }
+
+    /// The close that is due, until it was said often enough (UC-CLOSE-002).
+    fn poll_close(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        let interval = self.close_interval();
+        let State::Closing(closing) = &mut self.state else { return None };
+        if closing.next_at > now || closing.tries >= Self::CLOSE_TRIES {
+            return None;
+        }
+        closing.tries += 1;
+        closing.next_at = now + interval;
+        let (code, reason) = (closing.code, closing.reason.clone());
+        Some(self.write_close(now, buffer, code, &reason))
     }
 
     /// A challenge to a new address (UC-PATH-003), within three times what came from there (UC-PATH-002).
@@ -314,7 +320,7 @@ impl Connection {
         let copies = if is_in_doubt || is_coded { 1 } else { self.redundancy.copies(Aim::Spare) };
         let bytes = if is_behind { 0 } else { self.redundancy.allowance(now, &self.rtt) };
         let is_unneeded = !self.redundancy.is_needed();
-        let longest = longest_copied(self.sent.in_flight_bytes());
+        let longest = self.longest_copied();
         let mut spare = Spare { copies, longest, bytes, is_unneeded, has_new: false };
         let allowed = spare.bytes;
         if is_in_doubt && !is_behind && !self.ping_due {
@@ -322,10 +328,9 @@ impl Connection {
             self.send.fill_missing(writer, contents, &mut spare);
             writer.give_back(NEWEST_BYTES);
         }
-        if is_copy_due && !is_in_doubt {
-            spare.copies = self.redundancy.copies(Aim::Own);
-            self.send.copy_long(&mut spare);
-            spare.copies = copies;
+        let own_copies = (is_copy_due && !is_in_doubt).then(|| self.redundancy.copies(Aim::Own));
+        if let Some(copies) = own_copies {
+            self.send.copy_long(copies, &mut spare);
         }
         self.send.fill(writer, contents, &mut spare);
         if is_coded && spare.has_new {
@@ -336,8 +341,8 @@ impl Connection {
             self.is_repairing = is_coded;
             self.loss.set_patience(if is_coded { self.ack_delay } else { Duration::ZERO });
         }
-        if is_copy_due && !is_in_doubt {
-            spare.copies = self.redundancy.copies(Aim::Own);
+        if let Some(copies) = own_copies {
+            spare.copies = copies;
             self.send.fill_copies(writer, contents, &mut spare);
         }
         if std::mem::take(&mut self.ping_due) && contents.is_empty() {
@@ -357,14 +362,18 @@ impl Connection {
             .is_some_and(|since| since + self.redundancy.patience(round_trip) + self.ack_delay <= now)
     }
 
+    /// The longest message that is said again unasked now.
+    fn longest_copied(&self) -> u64 {
+        longest_copied(self.sent.in_flight_bytes())
+    }
+
     /// When copies get a packet of their own.
     pub(super) fn copy_at(&self) -> Option<Instant> {
         if self.loss.is_probing() {
             return self.probe_at();
         }
         let copies = self.redundancy.copies(Aim::Own);
-        let longest = longest_copied(self.sent.in_flight_bytes());
-        let wants_copies = copies > 1 && self.send.wants_copies(copies, longest);
+        let wants_copies = copies > 1 && self.send.wants_copies(copies, self.longest_copied());
         (wants_copies || self.send.awaits_repair()).then(|| self.redundancy.copy_at(&self.rtt))
     }
 
@@ -373,7 +382,7 @@ impl Connection {
     fn probe_at(&self) -> Option<Instant> {
         let is_worth_it = self.loss.is_silence_short(&self.config)
             && self.redundancy.has_budget()
-            && self.send.is_any_missing(longest_copied(self.sent.in_flight_bytes()));
+            && self.send.is_any_missing(self.longest_copied());
         is_worth_it.then(|| self.redundancy.probe_at(&self.rtt))
     }
 

@@ -67,12 +67,12 @@ impl SendStreams {
         self.wants_copies(u32::MAX, longest.min(WHOLE_LIMIT_BYTES))
     }
 
-    /// Puts what no packet holds whole, and was sent less often than it should have been, where what is lost waits.
-    pub fn copy_long(&mut self, spare: &mut Spare) {
+    /// Puts what no packet holds whole, and was sent less than `copies` times, where what is lost waits.
+    pub fn copy_long(&mut self, copies: u32, spare: &mut Spare) {
         for (stream, state) in (0_u32..).zip(&mut self.streams) {
             for seq in state.reach().rev() {
                 let is_long = state.peek(seq).is_some_and(|message| message.length > WHOLE_LIMIT_BYTES);
-                if !is_long || !state.may_be_copied(seq, spare.copies, spare.longest) {
+                if !is_long || !state.may_be_copied(seq, copies, spare.longest) {
                     continue;
                 }
                 let Some(message) = state.peek_mut(seq) else { continue };
@@ -153,7 +153,7 @@ impl SendStreams {
         self.streams.iter().any(|state| state.base < state.doubt_below)
     }
 
-    /// Whether a message is small, not confirmed, and not in this packet.
+    /// Whether a message is no longer than `longest`, not confirmed, and not in this packet.
     fn is_missing(&self, stream: usize, seq: u64, contents: &[Content], longest: u64) -> bool {
         self.streams[stream].may_be_copied(seq, u32::MAX, longest) && !is_in(contents, stream, seq)
     }
@@ -267,7 +267,7 @@ mod tests {
                 has_new: false,
             };
             if is_copy_due {
-                self.streams.copy_long(&mut spare);
+                self.streams.copy_long(copies, &mut spare);
             }
             self.streams.fill(&mut writer, &mut contents, &mut spare);
             if is_copy_due {
